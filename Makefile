@@ -1,0 +1,38 @@
+# Two commands do all: `make demo` and `make test`. Both set up .venv by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := demo
+
+.PHONY: demo test lint types check browser bench clean
+
+demo: $(STAMP)
+	$(BIN)/python scripts/demo.py --out $(DEMO)
+
+test: $(STAMP) browser
+	$(MAKE) --no-print-directory lint types check
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) scripts/setup_venv.py $(VENV)
+	touch $(STAMP)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+check: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+# The report's tests look at it in a browser; without one they are skipped with a reason.
+browser:
+	@sh scripts/browser.sh
+
+bench: $(STAMP)
+	$(BIN)/python benches/training_speed.py
+	$(BIN)/python benches/neighbors_speed.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,209 @@
+"""What every backbone is: points in, point embeddings out; weights and noise come as arguments."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.backbones.kernels import EdgeNorm, dropout
+from pellucid.clouds import PointClouds
+from pellucid.errors import PellucidError
+from pellucid.neighbors import Neighbors
+from pellucid.registry import Registry
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the neighbours are.
+
+    Attributes:
+        offset: (points, k, D) r_j - r_i, zero where there is no neighbour.
+        distance: (points, k, 1) its length.
+        direction: (points, k, D) its unit vector; zero for the point itself and for duplicates.
+    """
+
+    offset: Tensor
+    distance: Tensor
+    direction: Tensor
+    embedding: Tensor | None = None
+    """(points, k, E) what the backbone makes of distance and direction, where it has an edge embedding."""
+
+    @property
+    def features(self) -> Tensor:
+        """(points, k, 1 + D) edge features (paper, appendix B): distance and unit direction."""
+        return torch.cat([self.distance, self.direction], -1)
+
+
+def geometry(pos: Tensor, neighbors: Neighbors) -> Geometry:
+    """Offsets, distances and directions of all neighbours; gradients stay finite for points in one place.
+
+    Args:
+        pos: (points, D).
+        neighbors: The table.
+    """
+    offset = neighbors.gather(pos) - pos[:, None]
+    squared = offset.square().sum(-1, keepdim=True)
+    apart = squared > 0
+    distance = torch.where(apart, squared, 1).sqrt()
+    direction = offset / distance
+    return Geometry(offset, torch.where(apart, distance, 0), direction)
+
+
+class EdgeEmbedding(nn.Module):
+    """[ReLU(w d + b), d, direction]: the edge embedding that all layers of a backbone share.
+
+    The kinks of the first part start spread over twice the typical distance, so that small differences of length are
+    seen from the first step; the direction enters linearly.
+
+    Args:
+        dim: Number of coordinates.
+        kinks: Number of ReLU units on the distance.
+    """
+
+    def __init__(self, dim: int, kinks: int = 12) -> None:
+        super().__init__()
+        slope = torch.full((kinks,), 4.0)
+        slope[1::2] *= -1
+        self.slope = nn.Parameter(slope)
+        self.bias = nn.Parameter(-slope * torch.linspace(0, 2, kinks))
+        self.width = kinks + 1 + dim
+
+    def forward(self, where: Geometry) -> Tensor:
+        """(points, k, width)."""
+        return torch.cat([torch.relu(where.distance * self.slope + self.bias), where.features], -1)
+
+
+class Dropout(nn.Module):
+    """Dropout whose random numbers are cheap on the CPU (see :func:`pellucid.backbones.kernels.dropout`)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Drops entries in training."""
+        return dropout(values, self.p, self.training)
+
+
+class PointNorm(nn.BatchNorm1d):
+    """Batch normalisation of rows that lets a single row pass in training, where it has no spread."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(rows, F) -> (rows, F)."""
+        if self.training and len(values) < 2:
+            return values * self.weight + self.bias
+        return super().forward(values)
+
+
+def mlp(widths: Sequence[int], p: float, *, plain_last: bool = True) -> nn.Sequential:
+    """Linear, batch norm, ReLU, dropout for each width; the last layer is only linear when ``plain_last``.
+
+    Args:
+        widths: Input, hidden and output widths.
+        p: Dropout probability.
+        plain_last: Whether the last layer is linear alone.
+    """
+    layers: list[nn.Module] = []
+    for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+        layers.append(nn.Linear(a, b))
+        if i < len(widths) - 2 or not plain_last:
+            layers += [PointNorm(b), nn.ReLU(), Dropout(p)]
+    return nn.Sequential(*layers)
+
+
+class Backbone(nn.Module, ABC):
+    """Base of all backbones: an encoder of points whose neighbourhoods are given.
+
+    Args:
+        dim: Number of coordinates D.
+        category_sizes: Cardinality of each column of ``categories``.
+        feature_size: Columns of ``features``.
+        hidden: Width of the embeddings.
+        layers: Number of message-passing layers.
+        dropout: Probability in every MLP layer.
+        length_scale: Lengths are divided by it before the network sees them, so that the unit does not matter.
+    """
+
+    symmetry: ClassVar[str]
+    """How the embeddings change when a cloud is moved: ``"E(n) invariant"`` or ``"translation invariant"``."""
+    citation: ClassVar[str]
+    embeds_edges: ClassVar[bool] = True
+    """Whether layers see an embedding of distance and direction."""
+
+    def __init__(self, dim: int = 3, category_sizes: Sequence[int] = (), feature_size: int = 0, *, hidden: int = 64,
+                 layers: int = 4, dropout: float = 0.2, length_scale: float = 1.0) -> None:
+        super().__init__()
+        if hidden < 1 or layers < 1:
+            raise PellucidError(f"expected at least one layer of width 1, got layers={layers}, hidden={hidden}")
+        self.dim, self.hidden, self.dropout, self.length_scale = dim, hidden, dropout, length_scale
+        self.embeddings = nn.ModuleList(nn.Embedding(size, hidden) for size in category_sizes)
+        self.features = nn.Linear(feature_size, hidden) if feature_size else None
+        if not category_sizes and not feature_size:
+            self.constant = nn.Parameter(torch.randn(hidden))  # a dummy feature of ones, as on ActsTrack
+        self.edges = EdgeEmbedding(dim) if self.embeds_edges else None
+        self.layers = nn.ModuleList(self.layer() for _ in range(layers))
+
+    @abstractmethod
+    def layer(self) -> nn.Module:
+        """One message-passing layer: ``layer(h, geometry, neighbors, weight) -> h``."""
+
+    def encode(self, clouds: PointClouds) -> Tensor:
+        """(points, hidden) embedding of the categories and features alone."""
+        h: Tensor | None = None
+        if len(self.embeddings):
+            categories = clouds["categories"]
+            for column, table in enumerate(self.embeddings):
+                part = table(categories[:, column])
+                h = part if h is None else h + part
+        if self.features is not None:
+            part = self.features(clouds["features"])
+            h = part if h is None else h + part
+        return self.constant.expand(clouds.points, -1) if h is None else h
+
+    def forward(
+        self,
+        clouds: PointClouds,
+        neighbors: Neighbors,
+        *,
+        pos: Tensor | None = None,
+        edge_weight: Tensor | None = None,
+        point_weight: Tensor | None = None,
+    ) -> Tensor:
+        """Embeds points.
+
+        Args:
+            clouds: The clouds.
+            neighbors: Whom each point hears.
+            pos: (points, D) coordinates to use in place of ``clouds.pos``, e.g. perturbed ones.
+            edge_weight: (points, k) factor of each message (the paper's phi).
+            point_weight: (points,) existence of each point in [0, 1]; a message from u to v is multiplied by
+                ``point_weight[u] * point_weight[v]`` (paper, appendix D).
+
+        Returns:
+            (points, hidden).
+        """
+        where = geometry((clouds.pos if pos is None else pos) / self.length_scale, neighbors)
+        if self.edges is not None:
+            where = replace(where, embedding=self.edges(where))
+        weight = edge_weight
+        if point_weight is not None:
+            pair = neighbors.gather(point_weight[:, None]).squeeze(-1) * point_weight[:, None]
+            weight = pair if weight is None else weight * pair
+        if neighbors.mask is not None:
+            real = neighbors.mask.to(where.offset.dtype)
+            weight = real if weight is None else weight * real
+        h = self.encode(clouds)
+        for layer in self.layers:
+            h = layer(h, where, neighbors, weight)
+        return h
+
+
+backbones: Registry[type[Backbone]] = Registry("backbone", "pellucid.backbones")
+"""All backbones by name."""
+
+__all__ = ["Backbone", "Dropout", "EdgeNorm", "Geometry", "PointNorm", "backbones", "geometry", "mlp"]

@@ -1,0 +1,54 @@
+"""EGNN without coordinate updates (Satorras et al. 2021), as the LRI paper uses it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.backbones.base import Backbone, Geometry, backbones, mlp
+from pellucid.backbones.kernels import EdgeNorm, edge_linear, relu_dropout_sum
+from pellucid.neighbors import Neighbors
+
+
+class EquivariantConv(nn.Module):
+    """h_i + MLP([h_i, sum_j MLP([h_i, h_j, |r_i - r_j|^2])]); only squared distances are seen.
+
+    Each MLP is linear, batch norm, ReLU, dropout, linear. The message's last linear layer is taken after the sum,
+    which is the same and k times cheaper; its bias counts once a message.
+
+    Args:
+        hidden: Width of the embeddings.
+        p: Dropout probability.
+    """
+
+    def __init__(self, hidden: int, p: float) -> None:
+        super().__init__()
+        self.p = p
+        self.message = nn.Linear(2 * hidden, hidden)
+        self.edge = nn.Linear(1, hidden, bias=False)  # its own fan-in, so that geometry is not drowned at the start
+        self.norm = EdgeNorm(hidden)
+        self.out = nn.Linear(hidden, hidden)
+        self.update = mlp([2 * hidden, hidden, hidden], p)
+
+    def forward(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
+        """(points, hidden) -> (points, hidden)."""
+        own, other = self.message.weight.chunk(2, 1)
+        target = nn.functional.linear(h, own, self.message.bias)
+        message = edge_linear(h @ other.t(), target, where.distance.square(), self.edge.weight, neighbors)
+        total = relu_dropout_sum(self.norm(message, neighbors.mask), weight, self.p, self.training)
+        count = neighbors.k if weight is None else weight.sum(1, keepdim=True)
+        total = total @ self.out.weight.t() + count * self.out.bias
+        return h + self.update(torch.cat([h, total], -1))  # type: ignore[no-any-return]
+
+
+@backbones.register("egnn")
+class EGNN(Backbone):
+    """EGNN: messages see h_i, h_j and the squared distance, sum, residual; coordinates are not updated."""
+
+    symmetry = "E(n) invariant"
+    embeds_edges = False
+    citation = "Satorras et al., E(n) Equivariant Graph Neural Networks, ICML 2021"
+
+    def layer(self) -> nn.Module:
+        """One equivariant convolution."""
+        return EquivariantConv(self.hidden, self.dropout)

@@ -1,0 +1,174 @@
+"""The command line: parses, calls, prints. Results for machines go to stdout alone, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pellucid.errors import PellucidError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich",
+                  help="Geometric deep learning that explains itself: which points decided, and where they may move.")
+data_app = typer.Typer(no_args_is_help=True, help="Show and make datasets.")
+app.add_typer(data_app, name="data")
+log = Console(stderr=True)
+out = Console()
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout and nothing else.")]
+Source = Annotated[str | None, typer.Option(help="Where the raw data come from; synmol: zinc (default) or logic8.")]
+SourceDir = Annotated[Path | None, typer.Option(help="Folder with the raw files, where the source needs one.")]
+Size = Annotated[int | None, typer.Option(min=1, help="Number of samples, where the source can be sampled.")]
+DataSeed = Annotated[int | None, typer.Option(min=0, help="Seed of sampling, splits and conformers.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+def _options(source: str | None, source_dir: Path | None, size: int | None, seed: int | None) -> dict[str, Any]:
+    given = {"source": source, "source_dir": source_dir, "size": size, "seed": seed}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _print(content: Any, as_json: bool, title: str) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+        return
+    table = Table(title=title, show_header=False, title_justify="left")
+    for name, value in _flat(content):
+        table.add_row(name, value)
+    out.print(table)
+
+
+def _flat(content: Any, prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in content.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and len(value) > 12:
+            rows.append((prefix + name, f"{len(value)} entries"))
+        else:
+            rows.append((prefix + name, f"{value:.4f}" if isinstance(value, float) else str(value)))
+    return rows
+
+
+@app.command("list", epilog="Example: pellucid list backbones --json")
+def list_(kind: Annotated[str, typer.Argument(help="backbones, methods, datasets or metrics")],
+          as_json: Json = False) -> None:
+    """List what is registered, with one line about each."""
+    from pellucid.errors import UnknownNameError
+    from pellucid.families import families
+
+    known = families()
+    if kind not in known:
+        raise UnknownNameError("family", kind, known)
+    _print(known[kind].describe(), as_json, kind)
+
+
+@data_app.command("list", epilog="Example: pellucid data list")
+def data_list(as_json: Json = False) -> None:
+    """List the datasets."""
+    list_("datasets", as_json)
+
+
+@data_app.command("prepare", epilog="Example: pellucid data prepare synmol --size 2000")
+def data_prepare(name: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")], source: Source = None,
+                 source_dir: SourceDir = None, size: Size = None, seed: DataSeed = None,
+                 processes: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
+                 as_json: Json = False) -> None:
+    """Make a dataset; an interrupted preparation goes on where it stopped."""
+    from pellucid.datasets import load_dataset
+
+    options = _options(source, source_dir, size, seed) | ({"processes": processes} if processes else {})
+    prepared = load_dataset(name, progress=True, **options)
+    _print({"clouds": len(prepared.clouds), "path": str(prepared.path)}, as_json, name)
+
+
+@data_app.command("describe", epilog="Example: pellucid data describe synmol --json")
+def data_describe(name: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")], source: Source = None,
+                  source_dir: SourceDir = None, size: Size = None, seed: DataSeed = None,
+                  as_json: Json = False) -> None:
+    """Describe a dataset: counts, class ratio, points and important points a sample, provenance."""
+    from pellucid.datasets import describe, load_dataset
+
+    _print(describe(load_dataset(name, progress=True, **_options(source, source_dir, size, seed))), as_json, name)
+
+
+@app.command(epilog="Example: pellucid train synmol --backbone egnn --method lri-gaussian --out runs/first")
+def train(dataset: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
+          out_: Annotated[Path, typer.Option("--out", help="Run folder: new, or of an interrupted run.")],
+          backbone: Annotated[str, typer.Option(help="See: pellucid list backbones")] = "egnn",
+          method: Annotated[str, typer.Option(help="See: pellucid list methods")] = "lri-gaussian",
+          preset: Annotated[str, typer.Option(help="fast, or paper for the paper's settings.")] = "fast",
+          epochs: Annotated[int | None, typer.Option(min=1, help="All epochs; warm-up keeps its share.")] = None,
+          seed: Annotated[int, typer.Option(min=0, help="Decides every random number of the training.")] = 0,
+          set_: Annotated[list[str] | None, typer.Option("--set", help="Any setting, e.g. method.scale=5 or "
+                          "method.options.graph_reconstruction=false.")] = None,
+          source: Source = None, source_dir: SourceDir = None, size: Size = None,
+          data_seed: DataSeed = None, device: Device = "auto",
+          overwrite: Annotated[bool, typer.Option(help="Replace a run that is there.")] = False,
+          as_json: Json = False) -> None:
+    """Train a model that explains itself; evaluate it; write the report."""
+    from pellucid.api import fit
+    from pellucid.settings_text import parse_settings
+
+    run = fit(dataset, out=out_, backbone=backbone, method=method, preset=preset, epochs=epochs, seed=seed,
+              device=device, progress=True, overwrite=overwrite,
+              dataset_options=_options(source, source_dir, size, data_seed),
+              over=parse_settings(set_ or []))
+    _print(run.metrics, as_json, f"{run.folder}, test split")
+    log.print(f"report: {run.folder / 'report.html'}")
+
+
+@app.command(epilog="Example: pellucid evaluate runs/first --json")
+def evaluate(run: Annotated[Path, typer.Argument(help="Run folder")],
+             split: Annotated[str, typer.Option(help="train, val or test")] = "test",
+             device: Device = "auto", as_json: Json = False) -> None:
+    """Measure a finished run again, on the dataset it was trained on."""
+    from pellucid.api import evaluate as measure
+
+    _print(measure(run, split=split, device=device), as_json, f"{run}, {split} split")
+
+
+@app.command(epilog="Example: pellucid explain runs/first 'CCCCC(=O)NC1CC1' --out explained")
+def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
+            molecules: Annotated[str, typer.Argument(metavar="INPUT", help="SMILES, or a .smi, .csv or .sdf file")],
+            out_: Annotated[Path, typer.Option("--out", help="Folder for the table and the report.")],
+            seed: Annotated[int, typer.Option(min=0, help="Of conformers and noise.")] = 0,
+            device: Device = "auto", as_json: Json = False) -> None:
+    """Explain molecules that the model never saw: which atoms decided, and in which directions they may move."""
+    from pellucid.api import explain as run_explain
+
+    explanation = run_explain(run, molecules, out=out_, seed=seed, device=device, progress=True)
+    for text in explanation.provenance["skipped"]:
+        log.print(f"left out: {text}", style="yellow", markup=False)
+    if as_json:
+        _print(explanation.table(), True, "")
+    else:
+        names = explanation.clouds.text.get("id", [str(i) for i in range(len(explanation.clouds))])
+        _print({name: f"prediction {float(p):.3f}" for name, p in zip(names, explanation.prediction[:, 0], strict=True)},
+               False, "predictions")
+    log.print(f"report: {out_ / 'report.html'}")
+
+
+@app.command(epilog="Example: pellucid version")
+def version() -> None:
+    """Print the version."""
+    from pellucid import __version__
+
+    out.print(__version__)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence on stderr and exit status 2."""
+    try:
+        app()
+    except PellucidError as error:
+        log.print(f"pellucid: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        log.print("pellucid: interrupted; the same command goes on where it stopped")
+        sys.exit(130)

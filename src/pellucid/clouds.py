@@ -1,0 +1,574 @@
+"""PointClouds: a ragged batch of point clouds as flat tensors, the one data type of the library."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from pellucid.errors import DamagedFileError, PellucidError
+from pellucid.files import read_tensors, write_tensors
+
+Level = Literal["point", "edge", "cloud"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a tensor of a :class:`PointClouds` means.
+
+    Attributes:
+        level: ``"point"`` (one row a point), ``"edge"`` (one row a given edge) or ``"cloud"`` (one row a cloud).
+        dtype: ``"float"``, ``"int"`` or ``"bool"``; any width of that kind is taken.
+        shape: Names of the trailing dimensions, e.g. ``("D",)``.
+        unit: Physical unit, or ``""`` for a pure number; the dataset may set its own.
+        about: One line.
+        layout: How one sample's value looks in PyG (rows, a ``()`` or ``(1,)`` tensor, a tensor without the leading
+            1, or a plain Python number), kept so that ``from_pyg``/``to_pyg`` lose nothing.
+    """
+
+    level: Level
+    dtype: Literal["float", "int", "bool"] = "float"
+    shape: tuple[str, ...] = ()
+    unit: str = ""
+    about: str = ""
+    layout: Literal["rows", "scalar", "flat", "stack", "number"] = "rows"
+
+
+FIELDS: dict[str, Field] = {
+    "pos": Field("point", "float", ("D",), "", "coordinates, in the dataset's unit"),
+    "categories": Field("point", "int", ("C",), "", "categorical features, e.g. the atom type"),
+    "features": Field("point", "float", ("F",), "", "real features"),
+    "important": Field("point", "bool", (), "", "ground truth: does this point decide the label"),
+    "group": Field("point", "int", (), "", "group within the cloud: functional group, residue, track; -1 = none"),
+    "direction": Field("point", "float", ("D",), "", "ground truth direction, e.g. of the velocity"),
+    "y": Field("cloud", "float", ("T",), "", "targets; NaN where missing"),
+    "split": Field("cloud", "int", (), "", "0 = train, 1 = validation, 2 = test"),
+    "edge_index": Field("edge", "int", ("2",), "", "given edges (e.g. bonds): source and target within the cloud"),
+}
+"""The registry of known fields. A dataset with a new one adds it here, in its own module."""
+
+SPLITS = ("train", "val", "test")
+
+
+def _kind(tensor: Tensor) -> Literal["float", "int", "bool"]:
+    if tensor.dtype == torch.bool:
+        return "bool"
+    return "float" if tensor.dtype.is_floating_point else "int"
+
+
+def ragged_arange(starts: Tensor, sizes: Tensor) -> Tensor:
+    """Concatenation of ``arange(start, start + size)``, without a loop.
+
+    Args:
+        starts: (n,) int64.
+        sizes: (n,) int64, not negative.
+
+    Returns:
+        (sizes.sum(),) int64.
+
+    Example:
+        >>> ragged_arange(torch.tensor([5, 0]), torch.tensor([2, 3])).tolist()
+        [5, 6, 0, 1, 2]
+    """
+    ends = sizes.cumsum(0)
+    shift = torch.repeat_interleave(starts - (ends - sizes), sizes)
+    return torch.arange(shift.numel(), device=starts.device) + shift
+
+
+def _offsets(sizes: Tensor) -> Tensor:
+    return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+
+
+class PointClouds:
+    """A ragged batch of point clouds: flat tensors, one row a point, and offsets.
+
+    Cloud ``i`` owns the rows ``ptr[i]:ptr[i + 1]`` of every point-level field. Instances are not changed in place:
+    every method returns a new one, and tensors are shared where that is possible.
+
+    Args:
+        ptr: (clouds + 1,) int64 offsets, starting at 0, not decreasing.
+        fields: Name -> tensor. Known names are in :data:`FIELDS`; other names are declared by ``declared``.
+        text: Name -> one string a cloud (a SMILES, an identifier).
+        units: Name -> unit, where it differs from the registry's (``{"pos": "angstrom"}``).
+        declared: Name -> :class:`Field` for names outside the registry.
+        edge_ptr: (clouds + 1,) int64 offsets of the edge-level fields, where there are any.
+        partner: A second point set for each cloud (the ligand of a protein), with as many clouds.
+
+    Raises:
+        PellucidError: if the offsets, or a field's rows, level or dtype, do not fit.
+
+    Example:
+        >>> two = PointClouds(torch.tensor([0, 1, 3]), {"pos": torch.zeros(3, 3), "y": torch.tensor([[0.], [1.]])})
+        >>> len(two), two.sizes.tolist(), two.select(torch.tensor([1]))["pos"].shape
+        (2, [1, 2], torch.Size([2, 3]))
+    """
+
+    def __init__(
+        self,
+        ptr: Tensor,
+        fields: Mapping[str, Tensor],
+        *,
+        text: Mapping[str, Sequence[str]] | None = None,
+        units: Mapping[str, str] | None = None,
+        declared: Mapping[str, Field] | None = None,
+        edge_ptr: Tensor | None = None,
+        partner: PointClouds | None = None,
+    ) -> None:
+        self.ptr = ptr
+        self.edge_ptr = edge_ptr
+        self.partner = partner
+        self._tensors = dict(fields)
+        self.text = {name: list(values) for name, values in (text or {}).items()}
+        self.declared: dict[str, Field] = {}
+        for name in self._tensors:
+            field = (declared or {}).get(name) or FIELDS.get(name)
+            if field is None:
+                raise PellucidError(f"expected a declared field, got {name!r}; pass declared={{{name!r}: Field(...)}}")
+            if units and name in units:
+                field = replace(field, unit=units[name])
+            self.declared[name] = field
+        self._check()
+
+    def _check(self) -> None:
+        ptr = self.ptr
+        if ptr.ndim != 1 or len(ptr) < 1 or ptr.dtype != torch.int64:
+            raise PellucidError(f"expected ptr of shape (clouds + 1,) int64, got {tuple(ptr.shape)} {ptr.dtype}; "
+                                "make it from the sizes of the clouds")
+        if self.edge_ptr is not None and (self.edge_ptr.shape != ptr.shape or self.edge_ptr.dtype != torch.int64):
+            raise PellucidError(f"expected edge_ptr of shape ({len(ptr)},) int64, got {tuple(self.edge_ptr.shape)} "
+                                f"{self.edge_ptr.dtype}; make it from the edges of each cloud")
+        if ptr.device.type == "cpu":  # elsewhere looking at the values would make the device wait
+            for name, offsets in (("ptr", ptr), ("edge_ptr", self.edge_ptr)):
+                if offsets is not None and (int(offsets[0]) != 0 or bool((offsets.diff() < 0).any())):
+                    raise PellucidError(f"expected {name} to start at 0 and never to decrease, got "
+                                        f"{offsets[:6].tolist()}...; make it from the sizes of the clouds")
+            if int(ptr[-1]) != self.points:
+                raise PellucidError(f"expected {int(ptr[-1])} points as ptr says, got {self.points} rows; pass the ptr "
+                                    "of the same clouds")
+        for name, tensor in self._tensors.items():
+            field = self.declared[name]
+            rows = self._rows(field.level)
+            if tensor.ndim < 1 or len(tensor) != rows:
+                raise PellucidError(f"expected {rows} rows in the {field.level}-level field {name!r}, "
+                                    f"got shape {tuple(tensor.shape)}; one row belongs to each {field.level}")
+            if _kind(tensor) != field.dtype:
+                raise PellucidError(f"expected {field.dtype} values in {name!r}, got {tensor.dtype}; convert it")
+            if (name in FIELDS or field.shape) and tensor.ndim != 1 + len(field.shape):
+                raise PellucidError(f"expected {name!r} of shape ({', '.join(('rows', *field.shape))}), "
+                                    f"got {tuple(tensor.shape)}; reshape it")
+        for name, values in self.text.items():
+            if len(values) != len(self):
+                raise PellucidError(f"expected {len(self)} strings in {name!r}, got {len(values)}; give each cloud one")
+        if self.partner is not None and len(self.partner) != len(self):
+            raise PellucidError(f"expected {len(self)} partner clouds, got {len(self.partner)}; give each cloud one "
+                                "(an empty cloud where there is none)")
+
+    def _rows(self, level: Level) -> int:
+        if level == "point":
+            return self.points
+        if level == "cloud":
+            return len(self)
+        return int(self.edge_ptr[-1]) if self.edge_ptr is not None else 0
+
+    # -- reading ------------------------------------------------------------------------------------------------
+    def __len__(self) -> int:
+        return len(self.ptr) - 1
+
+    def __getitem__(self, name: str) -> Tensor:
+        try:
+            return self._tensors[name]
+        except KeyError:
+            raise PellucidError(f"expected a field {name!r}, got only {', '.join(sorted(self._tensors))}; this "
+                                "dataset does not carry it") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{k}={tuple(v.shape)}" for k, v in self._tensors.items())
+        return f"PointClouds({len(self)} clouds, {self.points} points: {fields})"
+
+    def get(self, name: str) -> Tensor | None:
+        """The field, or None where the clouds do not carry it."""
+        return self._tensors.get(name)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the tensor fields."""
+        return list(self._tensors)
+
+    @property
+    def points(self) -> int:
+        """Number of points of all clouds together (the rows of ``pos``)."""
+        for name, tensor in self._tensors.items():
+            if self.declared[name].level == "point":
+                return len(tensor)
+        return int(self.ptr[-1])
+
+    @property
+    def pos(self) -> Tensor:
+        """(points, D) coordinates."""
+        return self["pos"]
+
+    @property
+    def sizes(self) -> Tensor:
+        """(clouds,) number of points of each cloud."""
+        return self.ptr.diff()
+
+    @property
+    def batch(self) -> Tensor:
+        """(points,) index of the cloud that each point belongs to."""
+        return torch.repeat_interleave(torch.arange(len(self), device=self.ptr.device), self.sizes,
+                                       output_size=self.points)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.ptr.device
+
+    def unit(self, name: str) -> str:
+        """Unit of a field, ``""`` for a pure number."""
+        return self.declared[name].unit
+
+    # -- new from old -------------------------------------------------------------------------------------------
+    def _like(self, ptr: Tensor, tensors: Mapping[str, Tensor], text: Mapping[str, Sequence[str]],
+              edge_ptr: Tensor | None, partner: PointClouds | None) -> PointClouds:
+        new = object.__new__(PointClouds)  # rows fit by construction; this is the hot path of batching
+        new.ptr, new.edge_ptr, new.partner = ptr, edge_ptr, partner
+        new._tensors, new.declared = dict(tensors), {name: self.declared[name] for name in tensors}
+        new.text = {name: list(values) for name, values in text.items()}
+        return new
+
+    def replace(self, *, declared: Mapping[str, Field] | None = None, **fields: Tensor) -> PointClouds:
+        """The same clouds with some fields added or exchanged.
+
+        Args:
+            declared: Name -> :class:`Field` for names outside the registry.
+            **fields: Name -> tensor.
+
+        Raises:
+            PellucidError: if a field does not fit.
+        """
+        return PointClouds(self.ptr, {**self._tensors, **fields}, text=self.text,
+                           declared={**self.declared, **(declared or {})}, edge_ptr=self.edge_ptr,
+                           partner=self.partner)
+
+    def select(self, clouds: Tensor) -> PointClouds:
+        """The clouds at the given places, in that order: one vectorised gather, no loop over samples.
+
+        Args:
+            clouds: (n,) int64 places, or (clouds,) bool mask.
+
+        Returns:
+            PointClouds with ``n`` clouds.
+
+        Raises:
+            PellucidError: if a place is outside, or the mask has another length.
+        """
+        clouds = _places(clouds.to(self.device), len(self))
+        rows: dict[Level, Tensor] = {"cloud": clouds}
+        sizes = self.sizes[clouds]
+        rows["point"] = ragged_arange(self.ptr[clouds], sizes)
+        edge_ptr = None
+        if self.edge_ptr is not None:
+            edge_sizes = self.edge_ptr.diff()[clouds]
+            rows["edge"], edge_ptr = ragged_arange(self.edge_ptr[clouds], edge_sizes), _offsets(edge_sizes)
+        tensors = {k: v.index_select(0, rows[self.declared[k].level]) for k, v in self._tensors.items()}
+        order = clouds.tolist() if self.text else []
+        text = {k: [v[i] for i in order] for k, v in self.text.items()}
+        partner = self.partner.select(clouds) if self.partner is not None else None
+        return self._like(_offsets(sizes), tensors, text, edge_ptr, partner)
+
+    def keep_points(self, keep: Tensor) -> PointClouds:
+        """The same clouds without some of their points (clouds may become empty). Edge fields are dropped.
+
+        Args:
+            keep: (points,) bool.
+
+        Raises:
+            PellucidError: if the mask is not one bool a point.
+        """
+        if keep.dtype != torch.bool or keep.shape != (self.points,):
+            raise PellucidError(f"expected a bool mask of shape ({self.points},), got {tuple(keep.shape)} "
+                                f"{keep.dtype}; say for each point whether it stays")
+        keep = keep.to(self.device)
+        tensors = {k: v[keep] if self.declared[k].level == "point" else v for k, v in self._tensors.items()
+                   if self.declared[k].level != "edge"}
+        kept = _offsets(keep.to(torch.int64))[self.ptr]
+        return self._like(kept, tensors, self.text, None, self.partner)
+
+    def split(self, name: str) -> PointClouds:
+        """The clouds of one split: ``"train"``, ``"val"`` or ``"test"``."""
+        if name not in SPLITS:
+            raise PellucidError(f"expected a split out of {', '.join(SPLITS)}, got {name!r}")
+        return self.select(self["split"] == SPLITS.index(name))
+
+    def without_text(self) -> PointClouds:
+        """The same clouds without strings: what a training loop carries to the device."""
+        partner = self.partner.without_text() if self.partner is not None else None
+        return self._like(self.ptr, self._tensors, {}, self.edge_ptr, partner)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> PointClouds:
+        """Moves all tensors; ``dtype`` changes the floating-point ones only."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device=device, dtype=dtype if tensor.dtype.is_floating_point else None)
+
+        partner = self.partner.to(device, dtype) if self.partner is not None else None
+        edge_ptr = move(self.edge_ptr) if self.edge_ptr is not None else None
+        return self._like(move(self.ptr), {k: move(v) for k, v in self._tensors.items()}, self.text, edge_ptr, partner)
+
+    def check_finite(self) -> PointClouds:
+        """Returns the clouds themselves.
+
+        Raises:
+            PellucidError: if coordinates or features hold NaN or infinity, naming the first such cloud.
+        """
+        for name in ("pos", "features"):
+            if name in self and not bool(self[name].isfinite().all()):
+                row = int((~self[name].isfinite().flatten(1).all(1)).nonzero()[0])
+                cloud = int(torch.searchsorted(self.ptr, row, right=True)) - 1
+                raise PellucidError(f"expected finite values in {name!r}, got NaN or infinity in cloud {cloud} "
+                                    f"(point {row - int(self.ptr[cloud])}); mend or drop that sample")
+        if self.partner is not None:
+            self.partner.check_finite()
+        return self
+
+    @staticmethod
+    def cat(parts: Sequence[PointClouds]) -> PointClouds:
+        """Clouds of several batches one after the other; all must carry the same fields.
+
+        Raises:
+            PellucidError: if the list is empty, or the fields, their units or the partners differ.
+        """
+        if not parts:
+            raise PellucidError("expected at least one PointClouds, got none; check what was read")
+        first = parts[0]
+        if any(set(p.names) != set(first.names) or set(p.text) != set(first.text) for p in parts):
+            raise PellucidError("expected the same fields in all parts, got different ones; drop or add fields first")
+        for name, field in first.declared.items():
+            for part in parts:
+                other = part.declared[name]
+                if (other.level, other.dtype, other.unit) != (field.level, field.dtype, field.unit):
+                    raise PellucidError(f"expected {name!r} to be {field.level}-level {field.dtype} in {field.unit!r} "
+                                        f"in all parts, got {other.level}-level {other.dtype} in {other.unit!r}; "
+                                        "convert one of them")
+        if len({p.partner is None for p in parts}) > 1 or len({p.edge_ptr is None for p in parts}) > 1:
+            raise PellucidError("expected partner clouds and edges in all parts or in none, got some; drop or add them "
+                                "first")
+        edge_ptr = None
+        if first.edge_ptr is not None:
+            edge_ptr = _offsets(torch.cat([p.edge_ptr.diff() for p in parts if p.edge_ptr is not None]))
+        partners = [p.partner for p in parts if p.partner is not None]
+        return first._like(
+            _offsets(torch.cat([p.sizes for p in parts])),
+            {k: torch.cat([p[k] for p in parts]) for k in first.names},
+            {k: [s for p in parts for s in p.text[k]] for k in first.text},
+            edge_ptr,
+            PointClouds.cat(partners) if partners else None,
+        )
+
+    # -- disk ---------------------------------------------------------------------------------------------------
+    def save(self, path: Path, provenance: Mapping[str, Any] | None = None) -> None:
+        """Writes one safetensors file: tensors, strings, the declared fields and the provenance (JSON).
+
+        Args:
+            path: File to write; it appears whole or not at all.
+            provenance: JSON-able account of where the data came from.
+        """
+        tensors, header = self._flat("")
+        write_tensors(path, tensors, {"pellucid": json.dumps(header), "provenance": json.dumps(provenance or {})})
+
+    def _flat(self, prefix: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors = {f"{prefix}ptr": self.ptr, **{f"{prefix}field.{k}": v for k, v in self._tensors.items()}}
+        if self.edge_ptr is not None:
+            tensors[f"{prefix}edge_ptr"] = self.edge_ptr
+        for name, values in self.text.items():
+            encoded = [v.encode() for v in values]
+            tensors[f"{prefix}text.{name}"] = torch.frombuffer(bytearray(b"".join(encoded) or b"\0"), dtype=torch.uint8)
+            sizes = torch.tensor([len(v) for v in encoded], dtype=torch.int64)
+            tensors[f"{prefix}text_ptr.{name}"] = _offsets(sizes)
+        header: dict[str, Any] = {"fields": {k: asdict(v) for k, v in self.declared.items()}}
+        if self.partner is not None:
+            more, header["partner"] = self.partner._flat(prefix + "partner.")
+            tensors.update(more)
+        return tensors, header
+
+    @staticmethod
+    def load(path: Path) -> tuple[PointClouds, dict[str, Any]]:
+        """Reads what :meth:`save` wrote: the clouds (memory-mapped) and the provenance.
+
+        Raises:
+            PellucidError: if the file is missing.
+            DamagedFileError: if it is damaged.
+        """
+        tensors, metadata = read_tensors(path)
+        try:
+            header = json.loads(metadata["pellucid"])
+            return PointClouds._unflat(tensors, header, ""), json.loads(metadata["provenance"])
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+            raise DamagedFileError(f"expected point clouds in {path}, got a damaged file ({error}); delete it and "
+                                   "make it again") from error
+
+    @staticmethod
+    def _unflat(tensors: Mapping[str, Tensor], header: Mapping[str, Any], prefix: str) -> PointClouds:
+        declared = {k: Field(**{**v, "shape": tuple(v["shape"])}) for k, v in header["fields"].items()}
+        text = {}
+        for key in tensors:
+            if key.startswith(f"{prefix}text."):
+                name = key.removeprefix(f"{prefix}text.")
+                blob, ends = tensors[key].numpy().tobytes(), tensors[f"{prefix}text_ptr.{name}"].tolist()
+                text[name] = [blob[a:b].decode() for a, b in itertools.pairwise(ends)]
+        partner = PointClouds._unflat(tensors, header["partner"], prefix + "partner.") if "partner" in header else None
+        return PointClouds(tensors[f"{prefix}ptr"], {k: tensors[f"{prefix}field.{k}"] for k in declared}, text=text,
+                           declared=declared, edge_ptr=tensors.get(f"{prefix}edge_ptr"), partner=partner)
+
+    # -- PyTorch Geometric --------------------------------------------------------------------------------------
+    @staticmethod
+    def from_pyg(samples: Iterable[Any]) -> PointClouds:
+        """Point clouds from ``torch_geometric.data.Data`` objects, without loss.
+
+        ``x`` becomes ``features`` when it is a float matrix; every other attribute keeps its name. An attribute is
+        point-level when it has one row a node in every sample, edge-level likewise, else cloud-level; ``y`` is always
+        cloud-level. Tensors, strings and Python numbers are taken.
+
+        Args:
+            samples: Data objects that carry the same attributes.
+
+        Raises:
+            PellucidError: if there are none, they carry different attributes, or an attribute is of no known kind.
+        """
+        data = list(samples)
+        if not data:
+            raise PellucidError("expected at least one Data object, got none; check what was read")
+        keys = sorted(set(data[0].keys()) - {"num_nodes"})
+        for i, d in enumerate(data):
+            here = sorted(set(d.keys()) - {"num_nodes"})
+            if here != keys:
+                raise PellucidError(f"expected the attributes {', '.join(keys)} in every Data object, got "
+                                    f"{', '.join(here)} in number {i}; add or delete attributes")
+        if "features" in keys:
+            raise PellucidError("expected no attribute 'features', got one, which is the name x gets here; rename it")
+        nodes = torch.tensor([d.num_nodes for d in data], dtype=torch.int64)
+        edges = torch.tensor([d.num_edges for d in data], dtype=torch.int64)
+        fields: dict[str, Tensor] = {}
+        declared: dict[str, Field] = {}
+        text: dict[str, list[str]] = {}
+        for key in keys:
+            values = [d[key] for d in data]
+            if all(isinstance(v, str) for v in values):
+                text[key] = values
+                continue
+            number = type(values[0]) in (bool, int, float) and all(type(v) is type(values[0]) for v in values)
+            if number:  # float64 and int64 hold Python's own numbers exactly
+                dtype = torch.float64 if isinstance(values[0], float) else None
+                values = [torch.tensor(v, dtype=dtype) for v in values]
+            if not all(isinstance(v, Tensor) and v.dtype == values[0].dtype for v in values):
+                got = sorted({str(v.dtype) if isinstance(v, Tensor) else type(v).__name__ for v in values})
+                raise PellucidError(f"expected tensors of one dtype, strings or numbers of one type in {key!r}, got "
+                                    f"{', '.join(got)}; convert that attribute or delete it")
+            name, level, layout = key, "cloud", "stack"
+            if number:
+                layout = "number"
+            elif key == "edge_index":
+                level, layout, values = "edge", "rows", [v.t() for v in values]
+            elif key.startswith("edge_") and "edge_index" in keys and _rows_match(values, edges):
+                level, layout = "edge", "rows"
+            elif key != "y" and _rows_match(values, nodes):
+                level, layout = "point", "rows"
+                if key == "x" and values[0].dtype.is_floating_point and values[0].ndim == 2:
+                    name = "features"
+            elif "edge_index" in keys and _rows_match(values, edges):
+                level, layout = "edge", "rows"
+            elif all(v.ndim == 0 for v in values):
+                layout = "scalar"
+            elif all(v.shape == (1,) for v in values):
+                layout = "flat"
+            elif key == "y" and all(v.ndim == 2 and len(v) == 1 for v in values):
+                layout = "rows"
+            if len({v.shape[layout == "rows" :] for v in values}) > 1:
+                raise PellucidError(f"expected {key!r} with one row a node, one row an edge or the same shape in every "
+                                    f"Data object, got {', '.join(sorted({str(tuple(v.shape)) for v in values})[:3])}; "
+                                    "change that attribute or delete it")
+            flat = torch.cat(values) if layout in ("rows", "flat") else torch.stack(values)
+            if key == "y" and flat.ndim == 1:
+                flat = flat[:, None]
+            kind = _kind(flat)
+            known = FIELDS.get(name)
+            if known is None or known.dtype != kind or known.level != level or flat.ndim != 1 + len(known.shape):
+                known = Field("cloud", shape=tuple(f"d{i}" for i in range(1, flat.ndim)))
+            declared[name] = replace(known, level=level, dtype=kind, layout=layout)  # type: ignore[arg-type]
+            fields[name] = flat
+        return PointClouds._raw(_offsets(nodes), fields, text, declared,
+                                _offsets(edges) if "edge_index" in keys else None)
+
+    @staticmethod
+    def _raw(ptr: Tensor, fields: dict[str, Tensor], text: dict[str, list[str]], declared: dict[str, Field],
+             edge_ptr: Tensor | None) -> PointClouds:
+        new = object.__new__(PointClouds)
+        new.ptr, new.edge_ptr, new.partner = ptr, edge_ptr, None
+        new._tensors, new.declared, new.text = fields, declared, text
+        return new
+
+    def to_pyg(self) -> list[Any]:
+        """One ``torch_geometric.data.Data`` a cloud; the inverse of :meth:`from_pyg`.
+
+        Raises:
+            PellucidError: if the samples hold a second cloud, for which PyG's Data has no place.
+        """
+        from torch_geometric.data import Data
+
+        if self.partner is not None:
+            raise PellucidError("expected clouds without partner, got two clouds in a sample; convert clouds.partner "
+                                "on its own")
+        ptrs = {"point": self.ptr.tolist(), "cloud": list(range(len(self) + 1))}
+        if self.edge_ptr is not None:
+            ptrs["edge"] = self.edge_ptr.tolist()
+        samples = []
+        for i in range(len(self)):
+            values: dict[str, Any] = {}
+            for name, tensor in self._tensors.items():
+                field = self.declared[name]
+                rows = tensor[ptrs[field.level][i] : ptrs[field.level][i + 1]]
+                if field.layout in ("scalar", "number"):
+                    rows = rows.reshape(())
+                elif field.layout == "flat":
+                    rows = rows.reshape(1)
+                elif field.layout == "stack":
+                    rows = rows[0]
+                key = "x" if name == "features" else name
+                values[key] = rows.t().contiguous() if name == "edge_index" else rows
+                if field.layout == "number":
+                    values[key] = rows.item()
+            values.update({name: strings[i] for name, strings in self.text.items()})
+            told = "pos" in self or "features" in self
+            samples.append(Data(**values, num_nodes=None if told else ptrs["point"][i + 1] - ptrs["point"][i]))
+        return samples
+
+
+def _places(clouds: Tensor, count: int) -> Tensor:
+    """Checks what :meth:`PointClouds.select` was given; a mask becomes places."""
+    if clouds.dtype == torch.bool:
+        if clouds.shape != (count,):
+            raise PellucidError(f"expected a mask of shape ({count},), got {tuple(clouds.shape)}; give each "
+                                "cloud a bool")
+        return clouds.nonzero().squeeze(1)
+    if clouds.ndim != 1 or clouds.dtype not in (torch.int64, torch.int32):
+        raise PellucidError(f"expected places of shape (n,) int64 or a bool mask, got {tuple(clouds.shape)} "
+                            f"{clouds.dtype}; convert them")
+    if clouds.device.type == "cpu" and len(clouds):  # elsewhere looking at the values would make the device wait
+        low, high = (int(v) for v in clouds.aminmax())
+        if low < 0 or high >= count:
+            raise PellucidError(f"expected places from 0 to {count - 1}, got {low if low < 0 else high}; there are "
+                                f"only {count} clouds")
+    return clouds.to(torch.int64)
+
+
+def _rows_match(values: Sequence[Tensor], counts: Tensor) -> bool:
+    return all(v.ndim >= 1 and len(v) == n for v, n in zip(values, counts.tolist(), strict=True))

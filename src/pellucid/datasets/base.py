@@ -1,0 +1,234 @@
+"""What every dataset recipe has in common: options, a cache with provenance, and a description."""
+
+from __future__ import annotations
+
+import os
+import platform
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+
+from pellucid.clouds import SPLITS, PointClouds
+from pellucid.errors import DamagedFileError, PellucidError, UnknownNameError
+from pellucid.files import digest, home
+from pellucid.registry import Registry
+
+Task = Literal["binary", "multiclass", "regression"]
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A dataset on disk, opened.
+
+    Attributes:
+        clouds: The samples; ``clouds.split("train")`` etc.
+        provenance: Where they came from: source, licence, options, versions, counts, failures.
+        path: The safetensors file that holds both.
+        recipe: The recipe, with the facts a model needs (task, targets, category sizes, ...).
+    """
+
+    clouds: PointClouds
+    provenance: dict[str, Any]
+    path: Path
+    recipe: Dataset
+
+
+class Dataset(ABC):
+    """A recipe from a raw source to :class:`~pellucid.clouds.PointClouds` on disk.
+
+    A subclass sets the class attributes, checks its options in :meth:`check` and does the work in :meth:`build`.
+
+    Attributes:
+        name: Registered name.
+        task: What ``y`` is.
+        targets: Number of outputs of a model: 1 for binary, the classes for multiclass, the columns for regression.
+        unit: Unit of ``pos``.
+        dim: Number of coordinates.
+        category_sizes: Cardinality of each column of ``categories``.
+        feature_size: Number of columns of ``features``.
+        precision_at: The m of precision@m.
+        citation: Whom to cite.
+        licence: Of the data, for each source if there are several.
+        version: Raised when the recipe changes, so that old caches are not taken for new ones.
+        defaults: Options and their default values.
+        unkeyed: Options that do not change the result, such as the number of processes.
+    """
+
+    name: ClassVar[str]
+    task: ClassVar[Task]
+    targets: ClassVar[int] = 1
+    unit: ClassVar[str] = ""
+    dim: ClassVar[int] = 3
+    category_sizes: ClassVar[tuple[int, ...]] = ()
+    feature_size: ClassVar[int] = 0
+    precision_at: ClassVar[tuple[int, ...]] = (5, 8)
+    citation: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    unkeyed: ClassVar[tuple[str, ...]] = ("processes", "progress")
+
+    @abstractmethod
+    def check(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Validates the complete options before any work.
+
+        Args:
+            options: All of :attr:`defaults`, with the user's values.
+
+        Returns:
+            What the result depends on, JSON-able: the cache key. It names contents (a checksum), not places (a path).
+
+        Raises:
+            PellucidError: if a value is out of range or does not go with the others.
+        """
+
+    @abstractmethod
+    def build(self, options: dict[str, Any]) -> tuple[PointClouds, dict[str, Any]]:
+        """Does the work: the clouds and the recipe's own part of the provenance."""
+
+    @property
+    def folder(self) -> Path:
+        """Where this dataset keeps its files."""
+        return home() / "datasets" / self.name
+
+    def prepare(self, **options: Any) -> PreparedDataset:
+        """Opens the dataset; makes it first where it is not there yet.
+
+        Args:
+            **options: See :attr:`defaults`.
+
+        Returns:
+            The opened dataset.
+
+        Raises:
+            UnknownNameError: if an option does not exist.
+            PellucidError: if an option's value does not fit, or the source cannot be had.
+            DamagedFileError: if the stored file cannot be read; the message says what to delete.
+        """
+        for given in options:
+            if given not in self.defaults:
+                raise UnknownNameError(f"option of the dataset {self.name}", given, self.defaults)
+        complete = {**self.defaults, **options}
+        key = {"dataset": self.name, "version": self.version, **self.check(complete)}
+        path = self.folder / digest(key) / "clouds.safetensors"
+        if not path.exists():
+            clouds, own = self.build(complete)
+            clouds.save(path, {**self._provenance(key), **own})
+        try:
+            clouds, provenance = PointClouds.load(path)
+        except DamagedFileError as error:
+            raise DamagedFileError(f"expected the dataset {self.name} in {path}, got a damaged file; delete the folder "
+                                   f"{path.parent} and load it again, it will be made anew") from error
+        return PreparedDataset(clouds, provenance, path, self)
+
+    def _provenance(self, key: Mapping[str, Any]) -> dict[str, Any]:
+        versions = {"python": platform.python_version()}
+        for package in ("pellucid", "torch", "numpy"):
+            try:
+                versions[package] = metadata.version(package)
+            except metadata.PackageNotFoundError:  # run from a source tree
+                versions[package] = "not installed"
+        return {"dataset": self.name, "version": self.version, "key": dict(key), "licence": self.licence,
+                "citation": self.citation, "versions": versions,
+                "made": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+datasets: Registry[type[Dataset]] = Registry("dataset", "pellucid.datasets")
+"""All dataset recipes by name."""
+
+
+def load_dataset(name: str, **options: Any) -> PreparedDataset:
+    """Opens a dataset by name; the first time it is made, with provenance, under the library's home folder.
+
+    Args:
+        name: One of :data:`datasets`.
+        **options: The recipe's options.
+
+    Returns:
+        Clouds, provenance, path and recipe.
+
+    Raises:
+        UnknownNameError: if the name or an option is unknown; the message has the near misses.
+        PellucidError: see the recipe.
+
+    Example:
+        >>> load_dataset("synmoll")
+        Traceback (most recent call last):
+        pellucid.errors.UnknownNameError: expected a known dataset, got 'synmoll'; did you mean 'synmol'? Known: synmol
+    """
+    return datasets[name]().prepare(**options)
+
+
+def describe(prepared: PreparedDataset) -> dict[str, Any]:
+    """The numbers one wants to see before training, JSON-able.
+
+    Args:
+        prepared: From :func:`load_dataset`.
+
+    Returns:
+        ``name``, ``task``, ``clouds``, ``points``, ``points_mean``/``_min``/``_max``, ``size_bytes``, ``path``,
+        ``provenance``, ``splits`` (name -> ``clouds``, and what follows where it applies), and for a binary task
+        ``positive`` (count), ``class_ratio`` (positive share of those with a label) and ``important_mean`` (important
+        points a positive cloud).
+    """
+    clouds, recipe = prepared.clouds, prepared.recipe
+    sizes = clouds.sizes
+    report: dict[str, Any] = {
+        "name": recipe.name,
+        "task": recipe.task,
+        **_counts(clouds, recipe.task),
+        "points": clouds.points,
+        "points_mean": float(sizes.double().mean()),
+        "points_min": int(sizes.min()),
+        "points_max": int(sizes.max()),
+    }
+    if "split" in clouds:
+        report["splits"] = {name: _counts(clouds.split(name), recipe.task) for name in SPLITS}
+    report |= {"size_bytes": prepared.path.stat().st_size, "path": str(prepared.path),
+               "provenance": prepared.provenance}
+    return report
+
+
+def _counts(clouds: PointClouds, task: Task) -> dict[str, Any]:
+    counts: dict[str, Any] = {"clouds": len(clouds)}
+    if task == "binary" and "y" in clouds:
+        y = clouds["y"][:, 0]
+        known = int(y.isfinite().sum())
+        positive = y == 1
+        counts |= {"positive": int(positive.sum()), "class_ratio": int(positive.sum()) / known if known else None}
+        if "important" in clouds and bool(positive.any()):
+            marked = torch.zeros(len(clouds), dtype=torch.int64).index_add_(0, clouds.batch, clouds["important"].long())
+            counts["important_mean"] = float(marked[positive].double().mean())
+    if "fragments" in clouds:
+        has = clouds["fragments"]
+        alkane, carbonyl = has[:, 0], has[:, 1]
+        counts["fragments"] = {
+            "both": int((alkane & carbonyl).sum()), "alkane": int((alkane & ~carbonyl).sum()),
+            "carbonyl": int((~alkane & carbonyl).sum()), "neither": int((~alkane & ~carbonyl).sum()),
+        }
+    return counts
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def whole_number(options: Mapping[str, Any], name: str, least: int, most: int) -> int:
+    """The option as an int.
+
+    Raises:
+        PellucidError: if it is not a whole number in the range.
+    """
+    value = options[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise PellucidError(f"expected {name} to be a whole number from {least} to {most}, got {value!r}")
+    return value

@@ -1,0 +1,22 @@
+"""All registries by the name of their family."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pellucid.registry import Registry
+
+
+def families() -> dict[str, Registry[Any]]:
+    """Family -> registry: what ``pellucid list`` shows.
+
+    Example:
+        >>> sorted(families())
+        ['backbones', 'datasets', 'methods', 'metrics']
+    """
+    from pellucid.backbones import backbones
+    from pellucid.datasets import datasets
+    from pellucid.methods import methods
+    from pellucid.metrics import metrics
+
+    return {"backbones": backbones, "methods": methods, "datasets": datasets, "metrics": metrics}

@@ -1,0 +1,6 @@
+"""Methods: importance that is learned with the prediction, or read from a trained model."""
+
+from pellucid.methods.base import Method, NeighborRule, Output, Supports, methods
+from pellucid.methods.tasks import Task
+
+__all__ = ["Method", "NeighborRule", "Output", "Supports", "Task", "methods"]

@@ -1,0 +1,143 @@
+"""What every inherently interpretable method is: a model whose training also learns what is important."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.backbones.base import Backbone, mlp
+from pellucid.backbones.kernels import segment_sum
+from pellucid.clouds import PointClouds
+from pellucid.errors import PellucidError
+from pellucid.methods.tasks import Kind, Task
+from pellucid.neighbors import Neighbors, knn, radius
+from pellucid.registry import Registry
+
+
+@dataclass(frozen=True)
+class NeighborRule:
+    """How neighbourhoods are made.
+
+    Attributes:
+        kind: ``"knn"`` or ``"radius"``.
+        value: k, or the radius in the unit of the coordinates.
+        loop: Whether a point is its own neighbour.
+    """
+
+    kind: Literal["knn", "radius"] = "knn"
+    value: float = 5
+    loop: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("knn", "radius") or not self.value > 0:
+            raise PellucidError(f"expected a knn or radius rule with a positive value, got {self.kind} {self.value}")
+
+    def __call__(self, pos: Tensor, ptr: Tensor) -> Neighbors:
+        """Neighbourhoods of points at ``pos``."""
+        if self.kind == "knn":
+            return knn(pos, ptr, int(self.value), loop=self.loop)
+        return radius(pos, ptr, self.value, loop=self.loop)
+
+
+@dataclass(frozen=True)
+class Supports:
+    """What a method can be used for; anything else is refused before work starts."""
+
+    tasks: tuple[Kind, ...] = ("binary", "multiclass", "regression")
+    partner: bool = False
+    importance: bool = True
+    directions: bool = False
+
+
+@dataclass
+class Output:
+    """What one pass yields.
+
+    Attributes:
+        logits: (clouds, outputs).
+        penalty: Scalar regulariser, already weighted; None where there is none.
+        importance: (points,) or None.
+        covariance: (points, D, D) in the squared unit of ``clouds.pos``, or None.
+        parts: Named scalars for the progress display.
+    """
+
+    logits: Tensor
+    penalty: Tensor | None = None
+    importance: Tensor | None = None
+    covariance: Tensor | None = None
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Method(nn.Module, ABC):
+    """Base of the methods that train a model: encoder, sum pooling, classifier head.
+
+    Args:
+        make_backbone: Makes one encoder; called twice when encoders are not shared.
+        task: What is predicted.
+        scale: Constant c that multiplies coordinates before anything else (paper, appendix C).
+        dropout: Probability in the heads.
+        rule: How neighbourhoods are made, in the unit of the unscaled coordinates.
+    """
+
+    supports: ClassVar[Supports] = Supports()
+    citation: ClassVar[str]
+    check: ClassVar[str]
+    """The correctness check that the method's tests make."""
+    importance_name: ClassVar[str] = "importance"
+
+    def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, scale: float = 1.0, dropout: float = 0.2,
+                 rule: NeighborRule | None = None) -> None:
+        super().__init__()
+        if task.kind not in self.supports.tasks:
+            raise PellucidError(f"expected a task out of {', '.join(self.supports.tasks)}, got {task.kind}; choose "
+                                "another method")
+        if not scale > 0:
+            raise PellucidError(f"expected a positive coordinate scale c, got {scale}")
+        self.task, self.scale = task, scale
+        self.rule = rule or NeighborRule()
+        self.encoder = make_backbone()
+        width = self.encoder.hidden
+        self.classifier = mlp([width, 2 * width, width, task.outputs], dropout)
+
+    def refuse(self, clouds: PointClouds) -> None:
+        """Raises PellucidError if the clouds cannot be used with this method."""
+        if clouds.partner is not None and not self.supports.partner:
+            raise PellucidError("expected samples of one cloud, got two; choose a method that takes two clouds")
+        if "pos" not in clouds or clouds.pos.shape[1] != self.encoder.dim:
+            got = f"{clouds.pos.shape[1]}" if "pos" in clouds else "none"
+            raise PellucidError(f"expected coordinates of dimension {self.encoder.dim}, got {got}")
+        clouds.check_finite()
+
+    def neighbors(self, clouds: PointClouds) -> Neighbors:
+        """The neighbourhoods of unperturbed clouds."""
+        return self.rule(clouds.pos, clouds.ptr)
+
+    def classify(self, h: Tensor, clouds: PointClouds) -> Tensor:
+        """(points, hidden) -> (clouds, outputs) logits: sum pooling and the classifier head."""
+        return self.classifier(segment_sum(h, clouds.ptr))  # type: ignore[no-any-return]
+
+    def plain(self, clouds: PointClouds, neighbors: Neighbors, *, point_weight: Tensor | None = None) -> Output:
+        """The classifier on unperturbed clouds: what warm-up trains, and what removal of points is judged by."""
+        h = self.encoder(clouds, neighbors, pos=clouds.pos * self.scale, point_weight=point_weight)
+        return Output(self.classify(h, clouds))
+
+    @abstractmethod
+    def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
+                generator: torch.Generator | None = None) -> Output:
+        """One pass with randomness injected (sampled masks in training mode, expected ones in eval mode).
+
+        Args:
+            clouds: The clouds.
+            neighbors: Their neighbourhoods.
+            epoch: Number of joint epochs done, for schedules of the prior.
+            generator: Source of the noise; None for PyTorch's own.
+        """
+
+
+methods: Registry[type[Method]] = Registry("method", "pellucid.methods")
+"""All methods by name."""

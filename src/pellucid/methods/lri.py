@@ -1,0 +1,241 @@
+"""Learnable randomness injection (LRI): models that learn how much randomness each point bears."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pellucid.backbones.base import Backbone, geometry, mlp
+from pellucid.clouds import PointClouds
+from pellucid.errors import PellucidError
+from pellucid.methods.base import Method, NeighborRule, Output, Supports, methods
+from pellucid.methods.gaussian import covariance, gaussian_kl, log_det, sample
+from pellucid.methods.tasks import Task
+from pellucid.neighbors import Neighbors
+
+CITATION = "Miao et al., Interpretable Geometric Deep Learning via Learnable Randomness Injection, ICLR 2023"
+
+
+class LRI(Method):
+    """Base of the LRI methods: an interpreter g beside the classifier f.
+
+    Args:
+        make_backbone: Makes one encoder.
+        task: What is predicted.
+        beta: Weight of the KL divergence (mean over points).
+        shared: Whether f and g share one encoder (SynMol, ActsTrack, Tau3Mu) or have their own (PLBind).
+        scale: Constant c that multiplies coordinates.
+        dropout: Probability in the heads.
+        rule: How neighbourhoods are made.
+    """
+
+    def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, beta: float = 0.1, shared: bool = True,
+                 scale: float = 1.0, dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
+        super().__init__(make_backbone, task, scale=scale, dropout=dropout, rule=rule)
+        if not beta >= 0:
+            raise PellucidError(f"expected beta of at least 0, got {beta}")
+        self.beta = beta
+        self.own_encoder = None if shared else make_backbone()
+        width = self.encoder.hidden
+        self.interpreter = mlp([width, 2 * width, width, self.interpreter_outputs()], dropout)
+
+    @abstractmethod
+    def interpreter_outputs(self) -> int:
+        """Numbers a point that the interpreter head emits."""
+
+    def interpret(self, clouds: PointClouds, neighbors: Neighbors) -> Tensor:
+        """(points, outputs) of the interpreter g on unperturbed clouds."""
+        encoder = self.encoder if self.own_encoder is None else self.own_encoder
+        pos = clouds.pos * self.scale
+        weight = self.edge_weight(pos, neighbors) if self.own_encoder is None else None
+        return self.interpreter(encoder(clouds, neighbors, pos=pos, edge_weight=weight))  # type: ignore[no-any-return]
+
+    def edge_weight(self, pos: Tensor, neighbors: Neighbors) -> Tensor | None:
+        """Weights of the messages of f, where the method has any."""
+        return None
+
+    def plain(self, clouds: PointClouds, neighbors: Neighbors, *, point_weight: Tensor | None = None) -> Output:
+        """The classifier f on unperturbed clouds."""
+        pos = clouds.pos * self.scale
+        h = self.encoder(clouds, neighbors, pos=pos, edge_weight=self.edge_weight(pos, neighbors),
+                         point_weight=point_weight)
+        return Output(self.classify(h, clouds))
+
+
+def bernoulli_kl(logit: Tensor, prior: float) -> Tensor:
+    """KL(Bern(p) || Bern(r)) with p = sigmoid(logit) (paper, eq. 1).
+
+    p log(p / r) + (1 - p) log((1 - p) / (1 - r)), from log-sigmoids so that p near 0 or 1 stays exact.
+
+    Args:
+        logit: (points,).
+        prior: r, in (0, 1).
+
+    Returns:
+        (points,), not negative.
+    """
+    p = logit.sigmoid()
+    log_prior = torch.log(torch.tensor([prior, 1 - prior], dtype=torch.float64)).tolist()
+    return p * (F.logsigmoid(logit) - log_prior[0]) + (1 - p) * (F.logsigmoid(-logit) - log_prior[1])
+
+
+@methods.register("lri-bernoulli")
+class LRIBernoulli(LRI):
+    """LRI-Bernoulli: learns for each point how likely its existence is needed (paper, section 4.1).
+
+    Minimises CE(f(masked cloud), y) + beta * mean_v KL(Bern(p_v) || Bern(r)); the mask m_v is a concrete relaxation
+    in training and p_v in eval mode; a message from u to v is multiplied by m_u m_v. Importance is p_v.
+
+    Args:
+        make_backbone: Makes one encoder.
+        task: What is predicted.
+        alpha: Final prior r, in [0.5, 1).
+        decay: The prior starts at 0.9 and falls by 0.1 every ``decay`` joint epochs down to alpha.
+        temperature: Of the concrete relaxation.
+        beta: Weight of the KL divergence.
+        shared: Whether f and g share one encoder.
+        scale: Constant c that multiplies coordinates.
+        dropout: Probability in the heads.
+        rule: How neighbourhoods are made.
+    """
+
+    supports = Supports()
+    citation = CITATION
+    check = "KL against torch.distributions; the mask's mean equals p; beta = 0 leaves the cross-entropy alone"
+    importance_name = "existence importance, p"
+
+    def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, alpha: float = 0.7, decay: int = 10,
+                 temperature: float = 1.0, beta: float = 0.1, shared: bool = True, scale: float = 1.0,
+                 dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
+        super().__init__(make_backbone, task, beta=beta, shared=shared, scale=scale, dropout=dropout, rule=rule)
+        if not 0.5 <= alpha < 1:
+            raise PellucidError(f"expected alpha in [0.5, 1), got {alpha}; Bern(0.5) is the most random prior")
+        if decay < 1 or not temperature > 0:
+            raise PellucidError(f"expected decay >= 1 and temperature > 0, got {decay} and {temperature}")
+        self.alpha, self.decay, self.temperature = alpha, decay, temperature
+
+    def interpreter_outputs(self) -> int:
+        """One logit a point."""
+        return 1
+
+    def prior(self, epoch: int) -> float:
+        """r = max(alpha, 0.9 - 0.1 * floor(epoch / decay))."""
+        return max(self.alpha, 0.9 - 0.1 * (epoch // self.decay))
+
+    def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
+                generator: torch.Generator | None = None) -> Output:
+        """One masked pass; see :meth:`Method.forward`."""
+        logit = self.interpret(clouds, neighbors).squeeze(-1)
+        mask = logit.sigmoid()
+        if self.training:
+            u = torch.rand(logit.shape, generator=generator, device=logit.device, dtype=logit.dtype)
+            u = u.clamp(1e-6, 1 - 1e-6)
+            mask = ((logit + u.log() - (-u).log1p()) / self.temperature).sigmoid()
+        kl = bernoulli_kl(logit, self.prior(epoch)).mean()
+        output = self.plain(clouds, neighbors, point_weight=mask)
+        return Output(output.logits, self.beta * kl, logit.sigmoid(), parts={"kl": kl.detach()})
+
+
+class DistanceWeight(nn.Module):
+    """The paper's phi: an edge weight in (0, 1) that falls with the distance (section 4.2, graph reconstruction).
+
+    distance -> 8 -> 1 -> sigmoid. The weights of both layers are kept of one sign by a softplus, so that phi falls
+    monotonically by construction, which the paper states and a free MLP does not guarantee.
+
+    Args:
+        length: Typical distance between neighbours: phi sees distance / length.
+        hidden: Width of the hidden layer.
+    """
+
+    def __init__(self, length: float = 1.0, hidden: int = 8) -> None:
+        super().__init__()
+        if not length > 0:
+            raise PellucidError(f"expected a positive length, got {length}")
+        self.length = length
+        self.slope = nn.Parameter(torch.zeros(hidden))
+        self.threshold = nn.Parameter(torch.linspace(0, 2, hidden))
+        self.fall = nn.Parameter(torch.full((hidden,), -1.0))
+        self.top = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, distance: Tensor) -> Tensor:
+        """Distances of any shape -> weights in (0, 1)."""
+        step = F.softplus(distance[..., None] / self.length * F.softplus(self.slope) - self.threshold)
+        return (self.top - step @ F.softplus(self.fall)).sigmoid()
+
+
+@methods.register("lri-gaussian")
+class LRIGaussian(LRI):
+    """LRI-Gaussian: learns for each point how far it may move, and in which directions (paper, section 4.2).
+
+    Minimises CE(f(cloud moved by eps), y) + beta * mean_v KL(N(0, Sigma_v) || N(0, I)), in coordinates multiplied by
+    c. Sigma = a1 U U^T + a2 I; the neighbourhoods are rebuilt from the moved points, and messages are weighted by
+    phi(distance) so that the rebuilt graph has a gradient. Importance is -log det Sigma.
+
+    Args:
+        make_backbone: Makes one encoder.
+        task: What is predicted.
+        scale: Constant c: the prior's standard deviation is 1/c in the unit of the coordinates.
+        graph_reconstruction: Whether messages are weighted by phi.
+        reconstruct: How the moved points' neighbourhoods are made; in the unit of unscaled coordinates.
+        neighbor_distance: Mean distance between neighbours in the unit of the coordinates; phi is scaled by it.
+        beta: Weight of the KL divergence.
+        shared: Whether f and g share one encoder.
+        dropout: Probability in the heads.
+        rule: How neighbourhoods of unmoved points are made.
+    """
+
+    supports = Supports(directions=True)
+    citation = CITATION
+    check = "KL and determinant against torch.distributions in float64; sampled covariance equals Sigma"
+    importance_name = "location importance, -log det Sigma"
+
+    def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, scale: float = 1.0,
+                 graph_reconstruction: bool = True, reconstruct: NeighborRule | None = None,
+                 neighbor_distance: float = 1.0, beta: float = 0.01, shared: bool = True, dropout: float = 0.2,
+                 rule: NeighborRule | None = None) -> None:
+        self._dim = 0
+        super().__init__(self._remember(make_backbone), task, beta=beta, shared=shared, scale=scale, dropout=dropout,
+                         rule=rule)
+        self.reconstruct = reconstruct or self.rule
+        self.phi = DistanceWeight(neighbor_distance * scale) if graph_reconstruction else None
+
+    def _remember(self, make_backbone: Callable[[], Backbone]) -> Callable[[], Backbone]:
+        def make() -> Backbone:
+            backbone = make_backbone()
+            self._dim = backbone.dim
+            return backbone
+
+        return make
+
+    def interpreter_outputs(self) -> int:
+        """U (D x D), a1 and a2."""
+        return self._dim**2 + 2
+
+    def edge_weight(self, pos: Tensor, neighbors: Neighbors) -> Tensor | None:
+        """phi of the distances, (points, k); None with graph reconstruction off."""
+        if self.phi is None:
+            return None
+        return self.phi(geometry(pos, neighbors).distance.squeeze(-1))  # type: ignore[no-any-return]
+
+    def spread(self, clouds: PointClouds, neighbors: Neighbors) -> tuple[Tensor, Tensor, Tensor]:
+        """U (points, D, D), a1 and a2 (points,) in scaled coordinates."""
+        raw = self.interpret(clouds, neighbors)
+        a = F.softplus(raw[:, -2:]).clamp(1e-6, 1e6)
+        return raw[:, :-2].view(-1, self._dim, self._dim), a[:, 0], a[:, 1]
+
+    def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
+                generator: torch.Generator | None = None) -> Output:
+        """One pass over moved points; see :meth:`Method.forward`."""
+        u, a1, a2 = self.spread(clouds, neighbors)
+        moved = clouds.pos * self.scale + sample(u, a1, a2, generator)
+        rebuilt = self.reconstruct(moved.detach() / self.scale, clouds.ptr)
+        h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt))
+        log_determinant = log_det(u, a1, a2)
+        kl = gaussian_kl(u, a1, a2, log_determinant).mean()
+        sigma = covariance(u, a1, a2) / self.scale**2 if not torch.is_grad_enabled() else None
+        return Output(self.classify(h, clouds), self.beta * kl, -log_determinant.detach(), sigma,
+                      parts={"kl": kl.detach()})

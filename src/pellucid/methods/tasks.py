@@ -1,0 +1,66 @@
+"""What is predicted: the loss, the prediction and the shape of the output follow from the task alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pellucid.errors import PellucidError
+
+Kind = Literal["binary", "multiclass", "regression"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A prediction task.
+
+    Attributes:
+        kind: ``"binary"`` (one or more yes/no targets), ``"multiclass"`` (one class index) or ``"regression"``.
+        outputs: Targets for binary and regression, classes for multiclass.
+
+    Example:
+        >>> Task("binary", 1).loss(torch.zeros(2, 1), torch.tensor([[1.0], [float("nan")]])).item()
+        0.6931471824645996
+    """
+
+    kind: Kind
+    outputs: int = 1
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("binary", "multiclass", "regression"):
+            raise PellucidError(f"expected a task out of binary, multiclass, regression, got {self.kind!r}")
+        if self.outputs < (2 if self.kind == "multiclass" else 1):
+            raise PellucidError(f"expected enough outputs for a {self.kind} task, got {self.outputs}")
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Mean loss over the targets that are there (NaN = missing).
+
+        Args:
+            logits: (clouds, outputs).
+            y: (clouds, outputs), or (clouds, 1) class indices for multiclass.
+
+        Returns:
+            Scalar: binary cross-entropy, cross-entropy or squared error; 0 if no target is there.
+        """
+        known = ~y.isnan()
+        if self.kind == "multiclass":
+            known = known[:, 0]
+            target = torch.where(known, y[:, 0], 0).long()
+            each = F.cross_entropy(logits, target, reduction="none")
+        else:
+            target = torch.where(known, y, 0)
+            if self.kind == "binary":
+                each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+            else:
+                each = (logits - target).square()
+        return (each * known).sum() / known.sum().clamp(min=1)
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Probabilities in [0, 1] for classification, values for regression; (clouds, outputs)."""
+        if self.kind == "binary":
+            return logits.sigmoid()
+        return logits.softmax(-1) if self.kind == "multiclass" else logits

@@ -1,0 +1,69 @@
+"""The registry of metrics, and how their arguments are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pellucid.errors import PellucidError
+from pellucid.registry import Registry
+
+Array: TypeAlias = npt.NDArray[Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+metrics: Registry[Callable[..., Any]] = Registry("metric", "pellucid.metrics")
+"""All metrics by name, e.g. ``"interpretation.roc_auc"``."""
+
+
+def metric(name: str) -> Callable[[Function], Function]:
+    """Decorator that registers a metric and leaves its type as it is.
+
+    Args:
+        name: ``family.metric``, e.g. ``"sparsity.gini"``.
+
+    Example:
+        >>> from pellucid.metrics import metrics
+        >>> metrics["regression.mae"]([0.0, 1.0], [0.0, 3.0])
+        1.0
+    """
+
+    def add(function: Function) -> Function:
+        metrics.register(name)(function)
+        return function
+
+    return add
+
+
+def as_array(values: Any) -> Array:
+    """A NumPy array of numbers in float64, bools and integers included, from a tensor, an array or a list."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = values.double().numpy() if values.dtype == torch.bfloat16 else values.numpy()
+    return np.asarray(values, dtype=np.float64)
+
+
+def known_pairs(y_true: Any, score: Any) -> tuple[Array, Array]:
+    """Targets and predictions where the target is known (not NaN).
+
+    Args:
+        y_true: (n,), NaN where missing.
+        score: (n,) or (n, classes).
+
+    Raises:
+        PellucidError: if the lengths differ or a prediction of a known target is not finite.
+    """
+    truth, predicted = as_array(y_true), as_array(score)
+    if truth.ndim != 1 or predicted.ndim not in (1, 2) or len(truth) != len(predicted):
+        raise PellucidError(f"expected targets of shape (n,) and scores of shape (n,) or (n, classes), got "
+                            f"{truth.shape} and {predicted.shape}; pass one column of targets at a time")
+    known = ~np.isnan(truth)
+    truth, predicted = truth[known], predicted[known]
+    if not np.isfinite(predicted).all():
+        raise PellucidError("expected finite predictions, got NaN or infinity; the model has diverged: lower the "
+                            "learning rate or check the data")
+    return truth, predicted

@@ -1,0 +1,119 @@
+"""Whether importance finds the points that are known to decide (LRI, section 5: ROC AUC and precision@m)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pellucid.errors import PellucidError
+from pellucid.metrics.base import metric
+from pellucid.metrics.ragged import average_ranks, batch_of, checked, mean_over, sums, top
+
+
+@metric("interpretation.roc_auc")
+def pooled_roc_auc(importance: Tensor, important: Tensor, ptr: Tensor, *, clouds: Tensor | None = None) -> float:
+    """ROC AUC over the points of all clouds together, as in the LRI paper.
+
+    It compares points of different clouds, so importance must mean the same in all of them.
+
+    Args:
+        importance: (points,) the larger, the more important.
+        important: (points,) bool ground truth.
+        ptr: (clouds + 1,) offsets.
+        clouds: (clouds,) bool, the clouds that count (the papers: the positive ones); None for all.
+
+    Returns:
+        In [0, 1], 0.5 for constant importance; NaN where the points are all important or all not.
+
+    Raises:
+        PellucidError: if shapes do not fit or an importance is not finite.
+
+    Example:
+        >>> pooled_roc_auc(torch.tensor([0.9, 0.1, 0.5]), torch.tensor([True, False, True]), torch.tensor([0, 2, 3]))
+        1.0
+    """
+    values, truth, ptr, counted = _checked(importance, important, ptr, clouds)
+    rows = counted[batch_of(ptr)]
+    values, truth = values[rows], truth[rows]
+    area, defined = _areas(values, truth, torch.tensor([0, len(values)]))
+    return mean_over(area, defined)
+
+
+@metric("interpretation.roc_auc_per_cloud")
+def per_cloud_roc_auc(importance: Tensor, important: Tensor, ptr: Tensor, *, clouds: Tensor | None = None) -> float:
+    """ROC AUC within each cloud, averaged: the honest number for a user with one sample.
+
+    Args:
+        importance: (points,) the larger, the more important.
+        important: (points,) bool ground truth.
+        ptr: (clouds + 1,) offsets.
+        clouds: (clouds,) bool, the clouds that count; None for all. Clouds with only important or only unimportant
+            points are skipped.
+
+    Returns:
+        In [0, 1], 0.5 for constant importance; NaN where no cloud is left.
+
+    Raises:
+        PellucidError: if shapes do not fit or an importance is not finite.
+
+    Example:
+        >>> importance, important = torch.tensor([0.9, 0.1, 0.5]), torch.tensor([True, False, True])
+        >>> per_cloud_roc_auc(importance, important, torch.tensor([0, 2, 3]))
+        1.0
+    """
+    values, truth, ptr, counted = _checked(importance, important, ptr, clouds)
+    area, defined = _areas(values, truth, ptr)
+    return mean_over(area, defined & counted)
+
+
+@metric("interpretation.precision@m")
+def precision_at(importance: Tensor, important: Tensor, ptr: Tensor, m: int, *, clouds: Tensor | None = None) -> float:
+    """Share of a cloud's m most important points that truly are important, averaged over clouds.
+
+    A cloud with fewer than m points has all of them taken, and the share is of the points taken. Where points are
+    tied for the last places, the value is the expectation over breaking ties at random, so the order of points never
+    matters and constant importance scores what chance does.
+
+    Args:
+        importance: (points,) the larger, the more important.
+        important: (points,) bool ground truth.
+        ptr: (clouds + 1,) offsets.
+        m: Points taken from each cloud, at least 1.
+        clouds: (clouds,) bool, the clouds that count; None for all. Clouds with only important or only unimportant
+            points are skipped.
+
+    Returns:
+        In [0, 1]; NaN where no cloud is left.
+
+    Raises:
+        PellucidError: if shapes do not fit, an importance is not finite, or m < 1.
+
+    Example:
+        >>> precision_at(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([True, False, True]), torch.tensor([0, 3]), 2)
+        0.5
+    """
+    values, truth, ptr, counted = _checked(importance, important, ptr, clouds)
+    hits, sizes = sums(top(values, ptr, m) * truth, ptr), ptr.diff()
+    return mean_over(hits / sizes.clamp(min=1, max=m), counted & _mixed(truth, ptr))
+
+
+def _checked(importance: Tensor, important: Tensor, ptr: Tensor,
+             clouds: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    values, ptr, counted = checked(importance, ptr, clouds)
+    if important.shape != importance.shape or important.dtype != torch.bool:
+        raise PellucidError(f"expected ground truth of shape {tuple(importance.shape)} bool, got "
+                            f"{tuple(important.shape)} {important.dtype}; say of each point whether it is important")
+    return values, important.cpu(), ptr, counted
+
+
+def _mixed(truth: Tensor, ptr: Tensor) -> Tensor:
+    positive = sums(truth, ptr)
+    return (positive > 0) & (positive < ptr.diff())
+
+
+def _areas(values: Tensor, truth: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
+    """Area of each cloud from the Mann-Whitney rank sum, and where it is defined."""
+    positive = sums(truth, ptr)
+    pairs = positive * (ptr.diff() - positive)
+    above = sums(average_ranks(values, ptr) * truth, ptr) - positive * (positive + 1) / 2
+    return above / pairs.clamp(min=1), pairs > 0

@@ -1,0 +1,74 @@
+// The table of atoms, and the mark that follows the mouse through all views.
+function rankLabels(values) {
+  const order = values.map((v, i) => i).filter(i => finite(values[i])).sort((a, b) => values[b] - values[a]);
+  const out = values.map(() => "–"); // 1 = most important; equal values share a rank
+  order.forEach((i, at) => { out[i] = at && values[i] === values[order[at - 1]] ? out[order[at - 1]] : at + 1; });
+  return out;
+}
+
+function table(s, t, rank) {
+  const unit = unitOf(s), columns = [["index", "#", "num"], ["label", "Element", ""], ["importance", "Importance", "num"], ["rank", "Rank", "num"]];
+  if (s.std) columns.push(["std0", `σ₁ (${unit})`, "num"], ["std1", "σ₂", "num"], ["std2", "σ₃", "num"]);
+  if (s.important) columns.push(["truth", "Truth", ""]);
+  if (!columns.some(([id]) => id === state.sort)) { state.sort = "index"; state.down = false; }
+  const value = (i, id) => ({ index: i, label: s.labels[i], importance: s.importance[i], rank: rank[i], truth: s.important?.[i],
+    std0: s.std?.[i][0], std1: s.std?.[i][1], std2: s.std?.[i][2] })[id];
+  const head = make("tr");
+  for (const [id, title, cls] of columns) {
+    const cell = make("th", cls), button = make("button", "", title + (id === state.sort ? (state.down ? " ▾" : " ▴") : ""));
+    button.type = "button";
+    button.title = id.startsWith("std") ? "standard deviation along this principal axis, largest first; click to sort" : "click to sort";
+    cell.setAttribute("aria-sort", id === state.sort ? (state.down ? "descending" : "ascending") : "none");
+    button.onclick = () => {
+      state.down = id === state.sort ? !state.down : ["importance", "truth"].includes(id);
+      state.sort = id;
+      table(s, t, rank);
+    };
+    cell.append(button);
+    head.append(cell);
+  }
+  const missing = v => v === null || v === undefined || v === "–";
+  const order = s.pos.map((p, i) => i).sort((a, b) => {
+    const x = value(a, state.sort), y = value(b, state.sort);
+    if (missing(x) || missing(y)) return missing(x) - missing(y) || a - b; // what is missing comes last, either way
+    return (x < y ? -1 : x > y ? 1 : 0) * (state.down ? -1 : 1) || a - b;
+  });
+  const fixed = {}; // as many decimals as give the column's largest number four digits, so that points line up
+  for (const [id] of columns) {
+    const most = Math.max(...s.pos.map((p, i) => Math.abs(value(i, id))).filter(finite), 0);
+    fixed[id] = most >= 1e-3 && most < 1e5 ? Math.min(Math.max(3 - Math.floor(Math.log10(most)), 0), 5) : null;
+  }
+  const write = (v, id) => !finite(v) || fixed[id] === null ? show(v, 4) : v.toFixed(fixed[id]).replace("-", "−");
+  const body = document.createDocumentFragment();
+  for (const i of order) {
+    const row = make("tr");
+    row.dataset.atom = i;
+    for (const [id, , cls] of columns) {
+      const v = value(i, id);
+      const cell = make("td", cls, id === "truth" ? (v ? "● important" : "–") : id === "label" || id === "index" || id === "rank" ? String(v) : write(v, id));
+      if (id === "truth" && v) cell.classList.add("yes");
+      if (id === "importance") {
+        const swatch = make("span", "swatch");
+        swatch.style.background = colourAt(t[i]);
+        cell.prepend(swatch);
+      }
+      row.append(cell);
+    }
+    row.onmouseenter = () => light(i);
+    row.onmouseleave = () => light(-1);
+    body.append(row);
+  }
+  $("atoms").tHead.replaceChildren(head);
+  $("atoms").tBodies[0].replaceChildren(body);
+}
+
+function light(atom, fromScene = false) { // marks one atom in the table, the drawings and (from there) the 3D scenes
+  if (atom === state.lit) return;
+  state.lit = atom;
+  document.querySelectorAll("#atoms tr.lit, #depictions .lit").forEach(node => node.classList.remove("lit"));
+  if (atom >= 0) {
+    document.querySelector(`#atoms tr[data-atom="${atom}"]`)?.classList.add("lit");
+    document.querySelectorAll(`#depictions ellipse.atom-${atom}`).forEach(node => node.classList.add("lit"));
+  }
+  if (!fromScene) halo();
+}

@@ -1,0 +1,61 @@
+// Helpers and colours. All files but mesh.js share one closure, in the order that page.py names.
+const DATA = JSON.parse(document.getElementById("content").textContent);
+const $ = id => document.getElementById(id);
+const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const make = (tag, cls, text) => {
+  const node = document.createElement(tag);
+  if (cls) node.className = cls;
+  if (text !== undefined) node.textContent = text; // never innerHTML: names come from users
+  return node;
+};
+const finite = x => typeof x === "number" && Number.isFinite(x);
+const show = (x, digits = 3) => !finite(x) ? "–" : x === 0 ? "0" :
+  Math.abs(x) >= 1e4 || Math.abs(x) < 1e-3 ? x.toExponential(2).replace("-", "−") : String(+x.toPrecision(digits)).replace("-", "−");
+const escape = text => String(text).replace(/[&<>]/g, c => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]); // for Plotly's texts
+const UNITS = { angstrom: "Å", ångström: "Å", angstroms: "Å", nanometer: "nm", nanometre: "nm" };
+const unitOf = s => UNITS[s.unit.toLowerCase()] || s.unit;
+
+const MAP = DATA.colours.map.map(h => [1, 3, 5].map(at => parseInt(h.slice(at, at + 2), 16)));
+const rgbAt = t => {
+  const at = Math.min(Math.max(t, 0), 1) * (MAP.length - 1), low = Math.min(Math.floor(at), MAP.length - 2);
+  return [0, 1, 2].map(c => Math.round(MAP[low][c] + (MAP[low + 1][c] - MAP[low][c]) * (at - low)));
+};
+const colourAt = t => finite(t) ? "rgb(" + rgbAt(t).join(",") + ")" : DATA.colours.none;
+const darkAt = t => { const [r, g, b] = rgbAt(t); return 0.299 * r + 0.587 * g + 0.114 * b < 127.5; };
+
+function ranks(values) { // average ranks, 0 = least important; missing values have none
+  const order = values.map((v, i) => i).filter(i => finite(values[i])).sort((a, b) => values[a] - values[b]);
+  const out = values.map(() => null);
+  for (let start = 0; start < order.length;) {
+    let end = start;
+    while (end + 1 < order.length && values[order[end + 1]] === values[order[start]]) end++;
+    for (let at = start; at <= end; at++) out[order[at]] = (start + end) / 2;
+    start = end + 1;
+  }
+  return out;
+}
+
+function scaled(sample, mode) { // where each atom is on the colour map, and what its two ends mean
+  const values = sample.importance;
+  if (mode === "rank") {
+    const rank = ranks(values), last = Math.max(...rank.filter(finite), 0) || 1, lowest = Math.min(...rank.filter(finite), last);
+    return { t: rank.map(r => finite(r) ? (last > lowest ? (r - lowest) / (last - lowest) : 0.5) : null),
+      low: "least important", high: "most important",
+      note: "Colours show ranks within this molecule: how much the atoms differ is not shown." };
+  }
+  const pool = mode === "all"
+    ? DATA.samples.filter(s => s.importance_name === sample.importance_name).flatMap(s => s.importance) : values;
+  let low = Infinity, high = -Infinity;
+  for (const v of pool) if (finite(v)) { if (v < low) low = v; if (v > high) high = v; }
+  return { t: values.map(v => finite(v) ? (high > low ? (v - low) / (high - low) : 0.5) : null),
+    low: show(low), high: show(high),
+    note: mode === "all" ? "Colours span all molecules of this report: they may be compared between molecules."
+      : "Colours span this molecule's least to most important atom: do not compare them between molecules." };
+}
+
+function auc(values, truth) { // chance that an important atom is ranked above an unimportant one
+  const rank = ranks(values);
+  let sum = 0, ones = 0, zeros = 0;
+  rank.forEach((r, i) => { if (!finite(r)) return; if (truth[i]) { sum += r; ones++; } else zeros++; });
+  return ones && zeros ? (sum - ones * (ones - 1) / 2) / (ones * zeros) : null;
+}

@@ -1,0 +1,159 @@
+"""Writes the report: one HTML file that needs nothing but a browser, online or not."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import re
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pellucid.errors import PellucidError
+from pellucid.files import write_text
+from pellucid.report.colours import COLOUR_MAP, FALSE_COLOUR, NO_VALUE, TRUE_COLOUR
+from pellucid.report.content import ReportContent, Sample
+from pellucid.report.tables import key_numbers, metrics_table, notes_list, provenance_table, rows
+
+_CODE = ("mesh.js", "common.js", "curves.js", "samples.js", "scene.js", "atoms.js", "page.js")
+
+
+def write_report(path: Path, content: ReportContent) -> Path:
+    """Writes a self-contained HTML report, whole or not at all.
+
+    The page carries its data, its style, its code and plotly.js, and forbids itself every connection.
+
+    Args:
+        path: Where to write, ending in ``.html``.
+        content: What to show.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        PellucidError: if the path does not end in ``.html``, or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> sample = Sample("methanol", "angstrom", [[0, 0, 0], [1.4, 0, 0]], ["C", "O"], [0.1, 0.9], 0.8)
+        >>> target = Path(tempfile.mkdtemp()) / "report.html"
+        >>> write_report(target, ReportContent("Alcohols", samples=[sample])).stat().st_size > 1_000_000
+        True
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise PellucidError(f"expected a path that ends in .html, got {path}; rename it")
+    write_text(path, render(content))
+    return path
+
+
+def render(content: ReportContent) -> str:
+    """The page as text.
+
+    Example:
+        >>> render(ReportContent("<Alcohols>")).count("<h1>&lt;Alcohols&gt;</h1>")
+        1
+    """
+    table = rows(content.metrics, content.published)
+    notes, metrics, provenance = notes_list(content.notes), metrics_table(table), provenance_table(content.provenance)
+    parts = {
+        "title": html.escape(content.title),
+        "subtitle": f'<p class="subtitle">{html.escape(content.subtitle)}</p>' if content.subtitle else "",
+        "key_numbers": key_numbers(table),
+        "notes": f'<section id="notes"><h2>Notes</h2>{notes}</section>' if notes else "",
+        "metrics": f'<section id="metrics"><h2>How good is it</h2>{_comparison(content)}{metrics}</section>'
+        if metrics else "",
+        "provenance": "<section id='provenance'><details><summary><h2>How it was made</h2><span class='quiet'>"
+        f"settings, versions, data</span></summary>{provenance}</details></section>" if provenance else "",
+        "style": _asset("page.css"),
+        "plotly": _plotly(),
+        "code": "".join(map(_asset, _CODE)),
+        "content": embed(data(content)),
+    }
+    # One pass, so that text put in is never searched for the names of other parts.
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], _asset("page.html"))
+
+
+def data(content: ReportContent) -> dict[str, Any]:
+    """What the page's code draws, as JSON-able data; NaN and infinities become ``None``."""
+    return {
+        "colours": {"map": list(COLOUR_MAP), "none": NO_VALUE, "true": TRUE_COLOUR, "false": FALSE_COLOUR},
+        "history": _clean(content.history),
+        "selected_epoch": content.selected_epoch,
+        "published": [_clean({"metric": cell.metric, "mean": cell.mean, "std": cell.std, "source": cell.source})
+                      for cell in content.published],
+        "samples": [_sample(sample) for sample in content.samples],
+    }
+
+
+def embed(value: Any) -> str:
+    r"""JSON that may stand inside a ``<script>`` element.
+
+    Example:
+        >>> embed({"name": "</script>"})
+        '{"name":"\\u003c/script\\u003e"}'
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _sample(sample: Sample) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "name": sample.name, "unit": sample.unit, "pos": _rounded(sample.pos), "labels": sample.labels,
+        "bonds": [[i, j, order] for i, j, order in sample.bonds or []], "importance": _rounded(sample.importance),
+        "importance_name": sample.importance_name,
+        "important": None if sample.important is None else [int(true) for true in sample.important],
+        "std": None, "axes": None, "prediction": _clean(sample.prediction), "target": _clean(sample.target),
+        "svg": sample.svg, "svg_truth": sample.svg_truth, "facts": sample.facts,
+    }  # fmt: skip
+    if sample.covariance is not None:
+        variances, axes = np.linalg.eigh(sample.covariance)
+        out["std"] = _rounded(np.sqrt(variances.clip(0))[:, ::-1])  # largest first
+        out["axes"] = _rounded(axes.transpose(0, 2, 1)[:, ::-1])  # axes[atom][k] belongs to std[atom][k]
+    return out
+
+
+def _rounded(values: ArrayLike) -> Any:
+    """Nested lists with six significant digits, which is more than a screen shows, and a third of the size."""
+    return _clean(np.asarray(values, dtype=float).tolist(), digits=6)
+
+
+def _clean(value: Any, digits: int = 9) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _clean(entry, digits) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(entry, digits) for entry in value]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, np.bool_ | np.integer):
+        return value.item()
+    try:
+        real = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    return float(f"{real:.{digits}g}") if math.isfinite(real) else None
+
+
+def _comparison(content: ReportContent) -> str:
+    if not content.published:
+        return ""
+    return ('<p class="lead"><b class="ours">Ours</b> is this run. <b class="published">Published</b> numbers were '
+            "copied from the source named beside them and were not measured here.</p>")
+
+
+def _asset(name: str) -> str:
+    return resources.files("pellucid.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs  # slow to import, and only reports need it
+
+    return str(get_plotlyjs()).replace("</script", "<\\/script")

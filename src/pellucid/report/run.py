@@ -1,0 +1,142 @@
+"""From a run or an explanation to the page that shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pellucid.benchmarks import published
+from pellucid.chemistry.encoding import molecule_of
+from pellucid.chemistry.molecules import ATOM_TYPES
+from pellucid.clouds import PointClouds
+from pellucid.errors import PellucidError
+from pellucid.explanation import Explanation
+from pellucid.files import read_json
+from pellucid.report.content import PublishedCell, ReportContent, Sample
+from pellucid.report.depiction import depict, depict_truth
+from pellucid.report.page import write_report
+from pellucid.training.fit import Run
+
+SAMPLES = 24
+"""Molecules that a run's report shows."""
+
+
+def samples_of(explanation: Explanation, clouds: list[int]) -> list[Sample]:
+    """What the report's browser shows of some clouds.
+
+    Args:
+        explanation: Of all clouds.
+        clouds: Places of those to show.
+    """
+    data = explanation.clouds
+    ptr = data.ptr.tolist()
+    samples = []
+    for i in clouds:
+        rows = slice(ptr[i], ptr[i + 1])
+        importance = explanation.importance[rows].double().numpy()
+        truth = data["important"][rows].numpy() if "important" in data and bool(data["important"][rows].any()) else None
+        mol = molecule_of(data, i)
+        labels = [ATOM_TYPES[c] for c in data["categories"][rows, 0].tolist()]
+        target = float(data["y"][i, 0]) if "y" in data else None
+        covariance = explanation.covariance
+        samples.append(Sample(
+            name=data.text["id"][i] if "id" in data.text else f"cloud {i}",
+            unit=data.unit("pos"),
+            pos=data.pos[rows].double().numpy(),
+            labels=labels,
+            importance=importance,
+            prediction=float(explanation.prediction[i, 0]),
+            importance_name=explanation.importance_name,
+            target=None if target is None or np.isnan(target) else target,
+            bonds=[(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), b.GetBondTypeAsDouble()) for b in mol.GetBonds()],
+            important=truth,
+            covariance=covariance[rows].double().numpy() if covariance is not None else None,
+            svg=depict(mol, importance),
+            svg_truth=depict_truth(mol, truth) if truth is not None else None,
+            facts={"SMILES": data.text["smiles"][i]},
+        ))
+    return samples
+
+
+def choose(explanation: Explanation, count: int = SAMPLES) -> list[int]:
+    """Which test clouds to show: half positive, a quarter negative, and the most confident mistakes, by a fixed rule.
+
+    Nothing is chosen by how good the explanation looks: positives and negatives are taken evenly spaced in the order
+    of the split.
+    """
+    y, p = explanation.clouds["y"][:, 0], explanation.prediction[:, 0]
+    wrong = ((p > 0.5) != (y > 0.5)).nonzero().squeeze(1)
+    wrong = wrong[torch.argsort(-(p[wrong] - 0.5).abs(), stable=True)][: count // 4].tolist()
+
+    def spaced(mask: torch.Tensor, n: int) -> list[int]:
+        places = mask.nonzero().squeeze(1)
+        if len(places) == 0 or n <= 0:
+            return []
+        return places[torch.linspace(0, len(places) - 1, min(n, len(places))).long()].tolist()
+
+    chosen = [*spaced(y > 0.5, count // 2), *spaced(y <= 0.5, count // 4), *wrong]
+    return list(dict.fromkeys(chosen))
+
+
+def report_run(run: Run) -> Path:
+    """Writes ``report.html`` into a run's folder.
+
+    Args:
+        run: A finished run.
+
+    Returns:
+        The page.
+    """
+    config = run.config
+    provenance: dict[str, Any] = read_json(run.folder / "provenance.json")
+    cells = published(config.dataset, config.method.name, config.backbone.name)
+    notes = []
+    samples: list[Sample] = []
+    if run.explanation is None:
+        notes.append("This run only predicts; train lri-gaussian or lri-bernoulli to see what decides.")
+    elif "smiles" in run.explanation.clouds.text:
+        samples = samples_of(run.explanation, choose(run.explanation))
+        notes.append("Shown are test molecules taken evenly from the positives and the negatives, and the most "
+                     "confident mistakes; none was chosen by its explanation.")
+    metrics = {k: v for k, v in run.metrics.items() if k != "selected_epoch"}
+    content = ReportContent(
+        title=f"{config.method.name} with {config.backbone.name} on {config.dataset}",
+        subtitle=f"test split, seed {config.seed}, preset {config.preset}",
+        provenance={"config": config.model_dump(mode="json"), **provenance},
+        metrics=metrics,
+        published=[PublishedCell(c.metric, c.mean, c.std, c.source) for c in cells],
+        history=read_json(run.folder / "history.json"),
+        selected_epoch=run.metrics["selected_epoch"],
+        samples=samples,
+        notes=notes,
+    )
+    return write_report(run.folder / "report.html", content)
+
+
+def report_explanation(path: Path, explanation: Explanation, notes: list[str]) -> Path:
+    """Writes the page for molecules that a user asked about.
+
+    Args:
+        path: Where to write.
+        explanation: Of all of them.
+        notes: Warnings, such as records that did not parse.
+
+    Raises:
+        PellucidError: if there is nothing to show.
+    """
+    data: PointClouds = explanation.clouds
+    if len(data) == 0:
+        raise PellucidError("expected at least one molecule to show, got none")
+    config = explanation.provenance.get("config", {})
+    content = ReportContent(
+        title="Which atoms decided",
+        subtitle=f"{config.get('method', {}).get('name', '')} with {config.get('backbone', {}).get('name', '')}, "
+                 f"trained on {config.get('dataset', '')}",
+        provenance=explanation.provenance,
+        samples=samples_of(explanation, list(range(len(data)))),
+        notes=notes,
+    )
+    return write_report(path, content)

@@ -1,0 +1,146 @@
+// The list of samples, and what is said about the chosen one.
+const samples = DATA.samples;
+const verdict = s => finite(s.target) && finite(s.prediction) ? (s.prediction >= 0.5) === (s.target >= 0.5) : null;
+const state = { at: -1, visible: [], sort: "index", down: false, camera: null, lit: -1, drawn: null };
+const view = $("view3d");
+
+function setUpSamples() {
+  if (!samples.length) return;
+  $("samples").hidden = false;
+  $("bar").style.background = "linear-gradient(90deg," + DATA.colours.map.join(",") + ")";
+  $("dot-true").style.background = DATA.colours.true;
+  $("dot-false").style.background = DATA.colours.false;
+  $("dot-false").style.boxShadow = "inset 0 0 0 1px #aab";
+  $("wrong-label").hidden = !samples.some(s => verdict(s) === false);
+  const major = samples.flatMap(s => s.std ? s.std.map(row => row[0] / lengthScale(s)) : []).sort((a, b) => a - b);
+  if (major.length) { // start where a middling ellipsoid is about as wide as a ball, and say so
+    const wish = 0.55 / Math.max(major[Math.floor(major.length / 2)], 1e-6);
+    const centre = Math.min(Math.max(Math.log10(wish), -2), 2);
+    const nice = Math.abs(centre) < 0.35 ? 0 : Math.round(centre * 10) / 10;
+    Object.assign($("k"), { min: nice - 1, max: nice + 0.7 });
+    $("k").value = nice;
+  }
+  samples.forEach((s, at) => {
+    const item = make("div", "item"), ok = verdict(s);
+    item.id = "sample-" + at;
+    item.setAttribute("role", "option");
+    item.append(make("span", ok === null ? "quiet" : ok ? "right" : "wrong", ok === null ? "·" : ok ? "✓" : "✗"),
+      make("span", "item-name", s.name), make("span", "item-p", finite(s.prediction) ? s.prediction.toFixed(3) : "–"),
+      make("span", "item-sub", `${s.labels.length} atoms` + (finite(s.target) ? `, target ${show(s.target)}` : "")
+        + (ok === false ? ", wrong" : "")));
+    item.title = s.name;
+    item.onclick = () => select(at);
+    $("list").append(item);
+  });
+  $("search").oninput = $("wrong").onchange = filter;
+  document.addEventListener("keydown", key);
+  for (const id of ["scale", "symbols", "ellipsoids"]) $(id).onchange = () => draw();
+  $("k").oninput = () => { sizeLabel(); resized(); };
+  $("reset").onclick = () => { state.camera = firstCamera(samples[state.at]); draw(); };
+  sizeLabel();
+  filter();
+}
+
+const soon = task => { // at most once a frame
+  let waiting = false;
+  return () => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; task(); }); } };
+};
+const resized = soon(() => draw(true));
+const halo = soon(() => {
+  const p = state.lit >= 0 ? state.drawn.s.pos[state.lit] : [null, null, null];
+  Plotly.restyle(view, { x: [[p[0]]], y: [[p[1]]], z: [[p[2]]] }, state.drawn.halos).catch(() => undefined);
+});
+
+function filter() {
+  const words = $("search").value.trim().toLowerCase(), wrong = $("wrong").checked;
+  state.visible = [];
+  samples.forEach((s, at) => {
+    const text = (s.name + " " + Object.values(s.facts).join(" ")).toLowerCase();
+    const keep = (!words || text.includes(words)) && (!wrong || verdict(s) === false);
+    $("sample-" + at).hidden = !keep;
+    if (keep) state.visible.push(at);
+  });
+  const judged = samples.filter(s => verdict(s) !== null), right = judged.filter(s => verdict(s));
+  $("count").textContent = `${state.visible.length} of ${samples.length} shown`
+    + (judged.length ? `; ${right.length} of ${judged.length} right at 0.5` : "") + ". Keys ↑ ↓ move.";
+  if (state.visible.length && !state.visible.includes(state.at)) select(state.visible[0]);
+}
+
+function key(event) {
+  if (event.altKey || event.ctrlKey || event.metaKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+  const inList = event.target === $("list");
+  const box = $("samples").getBoundingClientRect(); // elsewhere on the page the arrows scroll, as ever
+  if (!inList && !(view.contains(event.target) || event.target.closest?.(".detail") && box.top < 0.6 * innerHeight)) return;
+  const at = state.visible.indexOf(state.at), last = state.visible.length - 1;
+  const to = { ArrowDown: Math.min(at + 1, last), ArrowUp: Math.max(at - 1, 0), Home: 0, End: last }[event.key];
+  if (to === undefined || last < 0) return;
+  event.preventDefault();
+  select(state.visible[to]);
+}
+
+function select(at) {
+  if (state.at >= 0) $("sample-" + state.at).setAttribute("aria-selected", "false");
+  state.at = at;
+  const item = $("sample-" + at), list = $("list"), s = samples[at];
+  item.setAttribute("aria-selected", "true");
+  list.setAttribute("aria-activedescendant", item.id);
+  if (item.offsetTop - list.offsetTop < list.scrollTop) list.scrollTop = item.offsetTop - list.offsetTop; // not the page
+  const under = item.offsetTop - list.offsetTop + item.offsetHeight - list.clientHeight;
+  if (under > list.scrollTop) list.scrollTop = under;
+  state.lit = -1;
+  state.camera = firstCamera(s);
+  describe(s);
+  draw();
+}
+
+function describe(s) {
+  $("name").textContent = s.name;
+  const ok = verdict(s), badges = $("badges");
+  badges.replaceChildren(make("span", "badge", `predicted probability ${finite(s.prediction) ? s.prediction.toFixed(4) : "–"}`));
+  if (finite(s.target)) badges.append(make("span", "badge", `target ${show(s.target)}`));
+  if (ok !== null) badges.append(make("span", "badge " + (ok ? "right" : "wrong"), ok ? "✓ right" : "✗ wrong"));
+  const score = s.important ? auc(s.importance, s.important) : null;
+  if (score !== null) badges.append(make("span", "badge", `importance against truth: ROC AUC ${score.toFixed(3)}`));
+  $("importance-name").textContent = s.importance_name.charAt(0).toUpperCase() + s.importance_name.slice(1);
+  document.querySelectorAll(".needs-ellipsoids").forEach(node => { node.hidden = !s.std; });
+  $("facts").replaceChildren(...Object.entries(s.facts).flatMap(([k, v]) => [make("dt", "", k), make("dd", "", v)]));
+  const figures = [[s.svg, "Coloured by importance"], [s.svg_truth, "Ground truth"]].filter(([svg]) => svg).map(([svg, text]) => {
+    const figure = make("figure"), node = clean(svg);
+    if (!node) return null;
+    figure.append(node, make("figcaption", "", text + (node.dataset.colours === "fixed" || text === "Ground truth" ? "" : ", same colours as in 3D")));
+    return figure;
+  }).filter(Boolean);
+  $("depictions").replaceChildren(...figures);
+  document.querySelector(".below").classList.toggle("no-depictions", !figures.length);
+}
+
+// A drawing may only draw: everything else in it is dropped.
+const DRAWING = new Set(["svg", "g", "title", "desc", "path", "ellipse", "circle", "rect", "line", "polyline", "polygon", "text", "tspan"]);
+function clean(text) {
+  const root = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+  if (root.localName !== "svg") return null;
+  for (const node of [root, ...root.querySelectorAll("*")]) {
+    if (!DRAWING.has(node.localName)) { node.remove(); continue; }
+    for (const { name, value } of [...node.attributes])
+      if (/^on|href$/i.test(name) || /url\s*\(|@import|javascript:/i.test(value)) node.removeAttribute(name);
+  }
+  root.removeAttribute("width");
+  root.removeAttribute("height");
+  return document.importNode(root, true);
+}
+
+function recolour(s, t) { // the 2D drawing follows the colour scale of the 3D scene
+  const svg = $("depictions").querySelector("svg[data-colours=importance]");
+  document.querySelectorAll("#depictions ellipse[class^=atom-]").forEach(disc => {
+    const at = +disc.getAttribute("class").slice(5);
+    disc.onmouseenter = () => light(at);
+    disc.onmouseleave = () => light(-1);
+  });
+  if (!svg) return;
+  t.forEach((value, at) => svg.querySelectorAll(".atom-" + at).forEach(node => {
+    const cls = node.getAttribute("class").trim();
+    if (cls !== "atom-" + at) return; // a bond
+    if (node.localName === "ellipse") { node.style.fill = node.style.stroke = colourAt(value); }
+    else if (node.getAttribute("fill") || node.style.fill) node.style.fill = finite(value) && darkAt(value) ? "#fff" : "#000";
+  }));
+}

@@ -1,0 +1,167 @@
+// The 3D scenes.
+const COVALENT = { H: 0.31, B: 0.84, C: 0.76, N: 0.71, O: 0.66, F: 0.57, Na: 1.2, Mg: 1.2, Si: 1.11, P: 1.07, S: 1.05, Cl: 1.02,
+  K: 1.3, Ca: 1.3, Fe: 1.2, Zn: 1.15, Se: 1.2, Br: 1.2, I: 1.39 };
+function lengthScale(s) { // the unit of drawing: 1 for bonds of 1.4 Å, so that any unit of length looks right
+  if (s.scale) return s.scale;
+  let lengths = s.bonds.map(([a, b]) => Mesh.length(Mesh.sub(s.pos[a], s.pos[b])));
+  if (!lengths.length) lengths = s.pos.slice(0, 200).map((p, a) => Math.min(...s.pos.filter((q, b) => b !== a)
+    .map(q => Mesh.length(Mesh.sub(p, q))).filter(d => d > 0)));
+  lengths = lengths.filter(d => finite(d) && d > 0).sort((a, b) => a - b);
+  return s.scale = lengths.length ? lengths[Math.floor(lengths.length / 2)] / 1.4 : 1;
+}
+
+const REACH = 4; // the axes go this much farther out than the atoms, so that no ellipsoid is cut off
+function frame(s) {
+  const { centre: mean, axes } = Mesh.principal(s.pos), scale = lengthScale(s);
+  let centre = [0, 0, 0]; // the middle of the box along the principal axes, so that the picture is centred
+  for (const axis of axes) {
+    const places = s.pos.map(p => Mesh.dot(Mesh.sub(p, mean), axis)), middle = (Math.min(...places) + Math.max(...places)) / 2;
+    centre = centre.map((c, at) => c + middle * axis[at]);
+  }
+  centre = centre.map((c, at) => c + mean[at]);
+  const radius = Math.max(...s.pos.map(p => Mesh.length(Mesh.sub(p, centre)))) + 0.7 * scale;
+  return { centre, axes, radius };
+}
+
+function firstCamera(s) {
+  const { axes, centre, radius } = frame(s);
+  const wide = Math.max(...s.pos.map(p => Math.abs(Mesh.dot(Mesh.sub(p, centre), axes[0]))));
+  const high = Math.max(...s.pos.map(p => Math.abs(Mesh.dot(Mesh.sub(p, centre), axes[1]))));
+  const box = view.getBoundingClientRect(), pair = !!s.important, stacked = pair && narrow();
+  const aspect = (box.width / (pair && !stacked ? 2 : 1)) / ((box.height || 470) / (stacked ? 2 : 1)) || 1;
+  const middling = s.std ? s.std.map(row => row[0]).sort((a, b) => a - b)[Math.floor(s.std.length / 2)] * kValue() : 0;
+  const pad = 0.9 * lengthScale(s) + Math.min(middling, 1.2 * lengthScale(s));
+  const fill = Math.max((wide + pad) / Math.max(aspect, 0.3), high + pad) / radius; // half-height wanted, in radii
+  const far = Math.max(1.02 * fill + 0.16, 0.35);
+  const narrowest = axes[2], tilt = axes[1];
+  const eye = [0, 1, 2].map(c => far * (0.96 * narrowest[c] + 0.2 * tilt[c] + 0.18 * axes[0][c]));
+  const [x, y, z] = axes[1];
+  return { eye: { x: eye[0], y: eye[1], z: eye[2] }, up: { x, y, z }, center: { x: 0, y: 0, z: 0 } };
+}
+
+const narrow = () => view.clientWidth < 560;
+const kValue = () => Math.pow(10, +$("k").value);
+function sizeLabel() {
+  const k = kValue(), z = k / Math.SQRT2, poly = 1 / (1 + 0.3275911 * z); // share of a 3D normal within k deviations
+  const erf = 1 - poly * (0.254829592 + poly * (-0.284496736 + poly * (1.421413741 + poly * (-1.453152027 + poly * 1.061405429)))) * Math.exp(-z * z);
+  const inside = Math.max(erf - Math.sqrt(2 / Math.PI) * k * Math.exp(-k * k / 2), 0);
+  $("k-out").textContent = `${show(k, 2)} std`;
+  $("k-out").title = `${(100 * inside).toFixed(0)} % of the noise lies inside an ellipsoid`;
+  return inside;
+}
+
+function draw(onlySizes = false) {
+  const s = samples[state.at], { t, low, high, note } = scaled(s, $("scale").value), n = s.pos.length;
+  const scale = lengthScale(s), { centre, radius } = frame(s), unit = unitOf(s);
+  const colours = t.map(colourAt), rank = rankLabels(s.importance);
+  const level = n > 1200 ? 0 : n > 250 ? 1 : n > 90 ? 2 : 3;
+  const chosen = chooseEllipsoids(s), shrink = chosen.length ? 0.85 : 1; // leave room for small ellipsoids
+  const ball = s.labels.map(label => shrink * scale * (0.15 + 0.23 * (COVALENT[label] || 0.76)));
+  const unitAxes = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
+  const text = s.pos.map((p, i) => `<b>${escape(s.labels[i])} ${i}</b><br>importance ${show(s.importance[i], 4)}, rank ${rank[i]} of ${n}`
+    + (s.std ? `<br>std along its axes ${s.std[i].map(x => show(x)).join(" / ")} ${escape(unit)}` : "")
+    + (s.important ? `<br>truth: ${s.important[i] ? "important" : "not important"}` : ""));
+  const eye = state.camera.eye, up = state.camera.up;
+  const eyeLength = Math.hypot(eye.x, eye.y, eye.z), lamp = c => 5e4 * (eye[c] / eyeLength + 0.8 * up[c]); // Plotly's limit is 1e5
+  const light3 = { x: lamp("x"), y: lamp("y"), z: lamp("z") };
+  const mesh = (name, m, sceneName, more) => ({ type: "mesh3d", name, scene: sceneName, x: m.x, y: m.y, z: m.z, i: m.i, j: m.j, k: m.k,
+    vertexcolor: m.colour, flatshading: false, lightposition: light3, showscale: false,
+    lighting: { ambient: 0.72, diffuse: 0.5, specular: 0.12, roughness: 0.5, fresnel: 0.05, facenormalsepsilon: 0, vertexnormalsepsilon: 0 }, ...more });
+  const atoms = (tone, sceneName) => {
+    const m = Mesh.ellipsoids(s.pos, s.pos.map(() => unitAxes), ball.map(r => [r, r, r]), tone, s.pos.map((p, i) => i), level);
+    return mesh("atoms", m, sceneName, { text: m.owner.map(i => text[i]), customdata: m.owner, hovertemplate: "%{text}<extra></extra>" });
+  };
+  const stickMesh = Mesh.bonds(s.pos, s.bonds, scale, "#9aa1ac");
+  const sticks = sceneName => mesh("bonds", stickMesh, sceneName, { hoverinfo: "skip" });
+  const ring = sceneName => ({ type: "scatter3d", mode: "markers", name: "halo", scene: sceneName, x: [null], y: [null], z: [null],
+    hoverinfo: "skip", marker: { symbol: "circle-open", size: 26, color: "#1a2230", line: { width: 3, color: "#1a2230" } } });
+  const traces = [atoms(colours, "scene"), ring("scene")];
+  if (s.bonds.length) traces.push(sticks("scene"));
+  if (chosen.length) {
+    const k = kValue(), at = chosen.map(i => s.pos[i]), axes = chosen.map(i => s.axes[i]);
+    const radii = chosen.map(i => s.std[i].map(x => Math.max(k * x, 0.004 * scale)));
+    const tone = chosen.map(i => colours[i]);
+    const m = Mesh.ellipsoids(at, axes, radii, tone, chosen, n > 250 ? 1 : 3);
+    traces.push(mesh("ellipsoids", m, "scene", { opacity: 0.2, text: m.owner.map(i => text[i]), customdata: m.owner,
+      hovertemplate: "%{text}<extra></extra>" }));
+    if (chosen.length <= 150) {
+      const r = Mesh.rings(at, axes, radii, tone);
+      traces.push({ type: "scatter3d", mode: "lines", name: "rings", scene: "scene", x: r.x, y: r.y, z: r.z,
+        line: { color: r.colour, width: 2.2 }, opacity: 0.75, hoverinfo: "skip", connectgaps: false });
+    }
+  }
+  const pair = !!s.important;
+  if (pair) {
+    traces.push(atoms(s.important.map(x => x ? DATA.colours.true : DATA.colours.false), "scene2"), ring("scene2"));
+    if (s.bonds.length) traces.push(sticks("scene2"));
+  }
+  const wanted = $("symbols").value;
+  const symbols = (darkOf, toneOf) => s.labels.map((label, i) => ({ label, i })).filter(({ label }) => n <= 150
+    && (wanted === "all" || wanted === "hetero" && !["C", "H", ""].includes(label))).map(({ label, i }) => ({
+    x: s.pos[i][0], y: s.pos[i][1], z: s.pos[i][2], showarrow: false, captureevents: false, bgcolor: "rgba(0,0,0,0)",
+    text: `<b>${escape(label.slice(0, 4))}</b>` + (wanted === "all" ? `<sub>${i}</sub>` : ""),
+    font: { size: wanted === "all" ? 11 : 13, color: darkOf(i) ? "#ffffff" : "#10151f",
+      shadow: ["1px 0", "-1px 0", "0 1px", "0 -1px", "0 0"].map(at => `${at} 2px ${darkOf(i) ? toneOf(i) : "#ffffff"}`).join(", ") } }));
+  const axis = c => ({ visible: false, range: [centre[c] - REACH * radius, centre[c] + REACH * radius], autorange: false, showspikes: false });
+  const layout3 = (domain, annotations) => ({ domain, camera: state.camera, aspectmode: "manual", aspectratio: { x: REACH, y: REACH, z: REACH },
+    xaxis: axis(0), yaxis: axis(1), zaxis: axis(2), annotations, dragmode: "orbit" });
+  const stacked = narrow();
+  view.classList.toggle("pair", pair);
+  const layout = { margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)", showlegend: false,
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: "#9aa1ac", activecolor: "#1a2230" },
+    hoverlabel: { bgcolor: "#ffffff", bordercolor: "#9aa1ac", font: { color: "#1a2230", size: 12.5 }, align: "left" },
+    scene: layout3(!pair ? { x: [0, 1], y: [0, 1] } : stacked ? { x: [0, 1], y: [0.5, 1] } : { x: [0, 0.5], y: [0, 1] },
+      symbols(i => finite(t[i]) && darkAt(t[i]), i => colours[i])) };
+  if (pair) layout.scene2 = layout3(stacked ? { x: [0, 1], y: [0, 0.5] } : { x: [0.5, 1], y: [0, 1] },
+    symbols(i => s.important[i], () => DATA.colours.true));
+  state.drawn = { s, pair, halos: traces.map((trace, at) => trace.name === "halo" ? at : -1).filter(at => at >= 0) };
+  Plotly.react(view, traces, layout, { ...CONFIG, displayModeBar: "hover", modeBarButtonsToRemove: ["tableRotation", "resetCameraLastSave3d", "resetCameraDefault3d", "hoverClosest3d"] })
+    .then(listen).catch(noWebgl);
+  $("truth-caption").hidden = !pair;
+  document.querySelector(".captions").classList.toggle("single", !pair);
+  $("bar-low").textContent = low;
+  $("bar-high").textContent = high;
+  const inside = sizeLabel();
+  $("stage-note").textContent = note + (!chosen.length ? "" : ` Ellipsoids are drawn at ${show(kValue(), 2)} × the standard deviation`
+    + ` (${inside < 0.005 ? "under 1" : (100 * inside).toFixed(0)}\u00a0% of the noise lies inside): by what the model learned, an atom with a large one may move far and the prediction stays;`
+    + " a small one marks an atom, a short axis a direction, that matters.");
+  if (onlySizes) return;
+  table(s, t, rank);
+  recolour(s, t);
+}
+
+function chooseEllipsoids(s) {
+  const wanted = $("ellipsoids").value, all = s.pos.map((p, i) => i);
+  if (!s.std || wanted === "none") return [];
+  if (wanted === "all") return all;
+  const known = all.filter(i => finite(s.importance[i])).sort((a, b) => s.importance[b] - s.importance[a]);
+  return known.slice(0, Math.max(1, Math.round(known.length / 4)));
+}
+
+function noWebgl() {
+  view.replaceChildren(make("div", "no-webgl quiet", "The 3D view needs WebGL, which this browser does not offer; the drawings and the table below do not."));
+}
+
+let listening = false;
+function listen() {
+  if (listening) return;
+  listening = true;
+  // The two cameras move as one. While one is dragged the other is set directly: a relayout would put the dragged one
+  // back to where it was when the drag began. When the drag ends both are set, properly.
+  const moved = (event, ended) => {
+    const which = ["scene", "scene2"].filter(name => event[name + ".camera"]);
+    if (which.length !== 1) return; // both: the echo of our own doing
+    state.camera = event[which[0] + ".camera"];
+    if (!state.drawn.pair) return;
+    if (ended) { Plotly.relayout(view, { "scene.camera": state.camera, "scene2.camera": state.camera }); return; }
+    const other = view._fullLayout[which[0] === "scene" ? "scene2" : "scene"];
+    other._scene?.setViewport?.({ camera: state.camera, aspectratio: other.aspectratio });
+  };
+  view.on("plotly_relayouting", event => moved(event, false));
+  view.on("plotly_relayout", event => moved(event, true));
+  view.on("plotly_hover", event => {
+    const point = event.points[0], owner = point.data.customdata ? point.data.customdata[point.pointNumber] : -1;
+    light(finite(owner) ? owner : -1, true);
+  });
+  view.on("plotly_unhover", () => light(-1, true));
+}

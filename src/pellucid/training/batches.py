@@ -1,0 +1,62 @@
+"""Batches: a vectorised gather from clouds and neighbourhoods that are already there, without worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from pellucid.clouds import PointClouds
+from pellucid.neighbors import Neighbors
+
+Batch = tuple[PointClouds, Neighbors]
+
+
+class Batches:
+    """Batches of clouds with the neighbourhoods of the unperturbed points, which are made only once.
+
+    Args:
+        clouds: All clouds.
+        neighbors: Their neighbourhoods.
+        size: Clouds a batch. A last batch of one cloud joins the one before it: batch norm needs two.
+        seed: Shuffles by (seed, epoch); None keeps the order.
+    """
+
+    def __init__(self, clouds: PointClouds, neighbors: Neighbors, size: int, seed: int | None = None) -> None:
+        self.clouds, self.neighbors, self.size, self.seed = clouds.without_text(), neighbors, size, seed
+        self.epoch = 0
+
+    def _cuts(self) -> list[int]:
+        cuts = [*range(0, len(self.clouds), self.size), len(self.clouds)]
+        if len(cuts) > 2 and cuts[-1] - cuts[-2] == 1:
+            del cuts[-2]
+        return cuts
+
+    def __len__(self) -> int:
+        return len(self._cuts()) - 1
+
+    def order(self) -> torch.Tensor:
+        """(clouds,) places in the order of this epoch."""
+        if self.seed is None:
+            return torch.arange(len(self.clouds))
+        return torch.randperm(len(self.clouds), generator=torch.Generator().manual_seed(mix(self.seed, self.epoch)))
+
+    def __iter__(self) -> Iterator[Batch]:
+        order, cuts = self.order(), self._cuts()
+        ptr = self.clouds.ptr
+        for a, b in zip(cuts, cuts[1:], strict=False):
+            chosen = order[a:b].to(ptr.device)
+            yield self.clouds.select(chosen), self.neighbors.select(ptr, chosen)
+
+
+def mix(seed: int, epoch: int) -> int:
+    """One 63-bit seed out of two, so that each epoch has its own stream and a resumed run the same one.
+
+    Example:
+        >>> mix(0, 1) != mix(1, 0)
+        True
+    """
+    x = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) & (2**64 - 1)
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+    return (x ^ (x >> 31)) >> 1

@@ -1,0 +1,128 @@
+"""The configuration of a run: everything that decides its result, validated before any work starts."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pellucid.errors import PellucidError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RuleConfig(_Strict):
+    """How neighbourhoods are made; see :class:`pellucid.methods.NeighborRule`."""
+
+    kind: Literal["knn", "radius"] = "knn"
+    value: float = Field(5, gt=0)
+    loop: bool = True
+
+
+class BackboneConfig(_Strict):
+    """The encoder."""
+
+    name: str = "egnn"
+    hidden: int = Field(64, ge=1)
+    layers: int = Field(4, ge=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    length_scale: float | Literal["neighbors"] = 1.0
+    """Scaled lengths are divided by it; ``"neighbors"`` = the mean distance between neighbours of the training set."""
+
+
+class MethodConfig(_Strict):
+    """The method and its own options (alpha, beta, graph_reconstruction, ...)."""
+
+    name: str = "lri-gaussian"
+    scale: float = Field(1.0, gt=0)
+    """The constant c that multiplies coordinates."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+    rule: RuleConfig = RuleConfig()
+    reconstruct: RuleConfig | None = None
+    """Neighbourhoods of perturbed points, where the method rebuilds them; None = the same rule."""
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+
+
+class TrainingConfig(_Strict):
+    """The schedule."""
+
+    warmup: int = Field(0, ge=0)
+    """Epochs that train the classifier alone."""
+    epochs: int = Field(20, ge=1)
+    """Epochs after warm-up; all of them for a method without interpreter."""
+    batch_size: int = Field(128, ge=2)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-5, ge=0)
+    schedule: Literal["constant", "one-cycle"] = "constant"
+    """``one-cycle`` rises to ``learning_rate`` and falls to almost zero over all epochs."""
+    reestimate: int = Field(20, ge=0)
+    """Batches over which batch-norm statistics are re-estimated before each evaluation; 0 = running statistics."""
+    precision: Literal["auto", "32", "bf16", "16", "64"] = "auto"
+    """``auto``: bfloat16 autocast on CUDA devices that have it, else float32."""
+
+
+class RunConfig(_Strict):
+    """All that decides a run's result.
+
+    Example:
+        >>> RunConfig.parse({"seed": 1, "backbone": {"name": "dgcnn"}}).backbone.hidden
+        64
+    """
+
+    dataset: str = "synmol"
+    dataset_options: dict[str, Any] = Field(default_factory=dict)
+    backbone: BackboneConfig = BackboneConfig()
+    method: MethodConfig = MethodConfig()
+    training: TrainingConfig = TrainingConfig()
+    seed: int = Field(0, ge=0)
+    preset: str = "custom"
+
+    @classmethod
+    def parse(cls, content: Any) -> Self:
+        """Validates a plain dictionary.
+
+        Raises:
+            PellucidError: one sentence that names the first wrong entry.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(p) for p in first["loc"])
+            hint = ""
+            if first["type"] == "extra_forbidden":
+                near = difflib.get_close_matches(str(first["loc"][-1]), _all_names(cls), n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise PellucidError(f"expected a valid run configuration, got {first.get('input')!r} in {place!r} "
+                                f"({first['msg']}){hint}") from None
+
+    @property
+    def total_epochs(self) -> int:
+        """Warm-up and joint epochs."""
+        return self.training.warmup + self.training.epochs
+
+
+def _all_names(model: type[BaseModel]) -> list[str]:
+    names: list[str] = []
+    for name, info in model.model_fields.items():
+        names.append(name)
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            names += _all_names(info.annotation)
+    return names
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``over`` laid on ``base``, dictionary by dictionary.
+
+    Example:
+        >>> merge({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
+        {'a': {'b': 1, 'c': 3}}
+    """
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = merge(old, value) if isinstance(value, dict) and isinstance(old, dict) else value
+    return result

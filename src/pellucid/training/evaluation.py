@@ -1,0 +1,160 @@
+"""What a trained model is worth: prediction and interpretation metrics of one split."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.clouds import PointClouds
+from pellucid.errors import PellucidError
+from pellucid.explanation import Explanation
+from pellucid.methods import Method, Task
+from pellucid.metrics.classification import accuracy, average_precision, roc_auc
+from pellucid.metrics.faithfulness import fidelity
+from pellucid.metrics.interpretation import per_cloud_roc_auc, pooled_roc_auc, precision_at
+from pellucid.metrics.regression import mae, r2, rmse, spearman
+from pellucid.metrics.sparsity import gini
+from pellucid.metrics.stability import jaccard, rank_correlation
+from pellucid.training.batches import Batches
+from pellucid.training.model import mean_neighbor_distance
+from pellucid.training.predict import batches_of, probability_of, run_over
+
+DRAWS = 5
+"""Draws over which stability is measured."""
+JITTER = 0.05
+"""Standard deviation by which stability moves each coordinate, in mean distances between neighbours."""
+
+
+def prediction_metrics(task: Task, logits: Tensor, y: Tensor) -> dict[str, float]:
+    """Metrics of the prediction, averaged over the targets; NaN where a split has one class only.
+
+    Args:
+        task: What is predicted.
+        logits: (clouds, outputs).
+        y: (clouds, targets), NaN where missing.
+    """
+    prediction, y = task.predict(logits).detach().cpu().double(), y.detach().cpu().double()
+    if task.kind == "multiclass":
+        known = ~y[:, 0].isnan()
+        truth = y[known, 0].long()
+        return {"roc_auc": roc_auc(truth, prediction[known]), "accuracy": accuracy(truth, prediction[known])}
+    functions: dict[str, Any] = {"roc_auc": roc_auc, "accuracy": accuracy, "average_precision": average_precision}
+    if task.kind == "regression":
+        functions = {"rmse": rmse, "mae": mae, "r2": r2, "spearman": spearman}
+    return {name: _mean([float(f(y[:, t], prediction[:, t])) for t in range(y.shape[1])])
+            for name, f in functions.items()}
+
+
+def _mean(values: list[float]) -> float:
+    known = [v for v in values if not math.isnan(v)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def selection_score(task: Task, metrics: dict[str, float]) -> float:
+    """The number that the epoch is chosen by: ROC AUC, or negative RMSE; the worst possible if it is undefined."""
+    score = -metrics["rmse"] if task.kind == "regression" else metrics["roc_auc"]
+    return score if math.isfinite(score) else -math.inf
+
+
+def explain_clouds(model: Method, clouds: PointClouds, *, seed: int = 0, provenance: dict[str, Any] | None = None,
+                   batches: Batches | None = None) -> Explanation:
+    """Explains clouds with a model that learned importance.
+
+    Args:
+        model: In eval mode.
+        clouds: What to explain.
+        seed: Of the injected noise that the prediction sees.
+        provenance: Goes into the explanation.
+        batches: The clouds in batches, where they are there already.
+
+    Raises:
+        PellucidError: if the model's method has no interpretation.
+    """
+    if not model.supports.importance:
+        raise PellucidError("expected a method that explains, got one that only predicts (erm); train lri-gaussian or "
+                            "lri-bernoulli")
+    model.refuse(clouds)
+    output = run_over(model, batches or batches_of(model, clouds), seed=seed)
+    assert output.importance is not None
+    covariance = output.covariance.cpu() if output.covariance is not None else None
+    return Explanation(clouds.to("cpu"), model.task.predict(output.logits).cpu(), output.importance.cpu(),
+                       model.importance_name, covariance, provenance or {})
+
+
+def evaluate_model(model: Method, clouds: PointClouds, *, precision_at_m: tuple[int, ...] = (5, 8), seed: int = 0,
+                   quick: bool = False) -> tuple[dict[str, Any], Explanation | None]:
+    """All metrics of one split.
+
+    Args:
+        model: In eval mode.
+        clouds: The split.
+        precision_at_m: The m of the dataset's precision@m.
+        seed: Of noise and random baselines.
+        quick: Leaves out fidelity and stability, which need many passes.
+
+    Returns:
+        Nested metrics as in ``metrics.json``, and the explanation (None for a method without one).
+    """
+    batches = batches_of(model, clouds)
+    output = run_over(model, batches, seed=seed)
+    metrics: dict[str, Any] = {_family(model.task): prediction_metrics(model.task, output.logits, clouds["y"])}
+    if not model.supports.importance:
+        return metrics, None
+    explanation = explain_clouds(model, clouds, seed=seed, batches=batches)
+    clouds, importance = explanation.clouds, explanation.importance
+    if "important" in clouds:
+        positive = clouds["y"][:, 0] == 1 if model.task.kind == "binary" else None
+        truth = clouds["important"]
+        interpretation: dict[str, Any] = {
+            "roc_auc": pooled_roc_auc(importance, truth, clouds.ptr, clouds=positive),
+            "roc_auc_per_cloud": per_cloud_roc_auc(importance, truth, clouds.ptr, clouds=positive),
+        }
+        random = torch.rand(importance.shape, generator=torch.Generator().manual_seed(seed))
+        interpretation |= {f"precision@{m}": precision_at(importance, truth, clouds.ptr, m, clouds=positive)
+                           for m in precision_at_m}
+        interpretation["random"] = {
+            "roc_auc": pooled_roc_auc(random, truth, clouds.ptr, clouds=positive),
+            "roc_auc_per_cloud": per_cloud_roc_auc(random, truth, clouds.ptr, clouds=positive),
+            **{f"precision@{m}": precision_at(random, truth, clouds.ptr, m, clouds=positive) for m in precision_at_m},
+        }
+        metrics["interpretation"] = interpretation
+    metrics["sparsity"] = {"gini": gini(importance, clouds.ptr)}
+    if not quick:
+        metrics["fidelity"] = _fidelity(model, clouds, importance, seed)
+        metrics["stability"] = _stability(model, clouds, explanation, precision_at_m[0], seed)
+    return metrics, explanation
+
+
+def _family(task: Task) -> str:
+    return "regression" if task.kind == "regression" else "classification"
+
+
+def _fidelity(model: Method, clouds: PointClouds, importance: Tensor, seed: int) -> dict[str, Any]:
+    some = clouds
+    if model.task.kind == "binary":  # as for the ground truth, only positive clouds have a reason to be found
+        chosen = clouds["y"][:, 0] == 1
+        some = clouds.select(chosen)
+        importance = importance[chosen[clouds.batch]]
+    return fidelity(probability_of(model), some.without_text(), importance, seed=seed).as_dict()
+
+
+def _stability(model: Method, clouds: PointClouds, explanation: Explanation, m: int, seed: int) -> dict[str, Any]:
+    """Agreement of the importance of slightly moved clouds, and spread of the prediction over draws of the noise."""
+    jitter = JITTER * mean_neighbor_distance(clouds, model.rule)
+    importances, predictions = [explanation.importance], [explanation.prediction]
+    for draw in range(1, DRAWS):
+        noise = torch.randn(clouds.pos.shape, generator=torch.Generator().manual_seed(seed + draw))
+        moved = explain_clouds(model, clouds.replace(pos=clouds.pos + jitter * noise), seed=seed + draw)
+        importances.append(moved.importance)
+        predictions.append(moved.prediction)
+    stacked = torch.stack(importances)
+    return {
+        "rank_correlation": rank_correlation(stacked, clouds.ptr),
+        f"jaccard@{m}": jaccard(stacked, clouds.ptr, m),
+        "prediction_std": float(torch.stack(predictions).std(0).mean()),
+        "draws": DRAWS,
+        "jitter": jitter,
+    }

@@ -1,0 +1,238 @@
+"""A run: from clouds to a folder that holds the model, its metrics and its explanations."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import platform
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from pellucid.clouds import PointClouds
+from pellucid.errors import DamagedFileError, PellucidError
+from pellucid.explanation import Explanation
+from pellucid.files import digest, read_json, write_json, write_tensors
+from pellucid.methods import Method
+from pellucid.training.batches import Batches
+from pellucid.training.config import RunConfig
+from pellucid.training.evaluation import evaluate_model
+from pellucid.training.model import build, load_model, signature_of
+from pellucid.training.module import Fit
+from pellucid.training.progress import EpochCheckpoint, Progress
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training.
+
+    Attributes:
+        folder: Where it lies: ``config.json``, ``provenance.json``, ``model.safetensors``, ``metrics.json``,
+            ``history.json``, ``explanations.parquet``.
+        model: The trained method in eval mode, with the weights of the best epoch.
+        config: Its configuration.
+        metrics: As in ``metrics.json``.
+        explanation: Of the test split; None for a method without interpretation.
+    """
+
+    folder: Path
+    model: Method
+    config: RunConfig
+    metrics: dict[str, Any]
+    explanation: Explanation | None = field(repr=False, default=None)
+
+
+def data_digest(clouds: PointClouds) -> str:
+    """Short hash of the data that a run sees."""
+    parts = {name: [list(clouds[name].shape), float(clouds[name].double().nan_to_num().sum()),
+                    float((clouds[name].double().nan_to_num().flatten() * torch.arange(clouds[name].numel()).add(1).sqrt()
+                           ).sum())] for name in clouds.names}
+    return digest(parts)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a result."""
+    return {name: version(name) for name in ("pellucid", "torch", "lightning", "rdkit", "numpy")} | {
+        "python": platform.python_version()}
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of a name: ``auto`` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        PellucidError: if the device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name not in there:
+        raise PellucidError(f"expected a device out of auto, {', '.join(there)}, got {name!r}")
+    if not there[name]:
+        raise PellucidError(f"expected a machine with {name}, got none; use --device cpu")
+    return torch.device(name)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's advice is about data loaders and loggers that are not used here."""
+    loggers = [logging.getLogger(f"lightning.{n}") for n in ("pytorch", "pytorch.utilities.rank_zero", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning.*")
+            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, outputs: int = 1,
+          category_sizes: tuple[int, ...] = (), precision_at: tuple[int, ...] = (5, 8), device: str = "auto",
+          data_provenance: dict[str, Any] | None = None, progress: bool = True, overwrite: bool = False) -> Run:
+    """Trains, evaluates on the test split and writes the run folder; goes on where an interrupted run stopped.
+
+    Args:
+        config: The configuration.
+        clouds: All splits, with ``y`` and ``split``.
+        folder: The run folder: new, or that of an interrupted run with the same configuration.
+        task: ``"binary"``, ``"multiclass"`` or ``"regression"``.
+        outputs: Targets, or classes.
+        category_sizes: Cardinality of each categorical feature.
+        precision_at: The m of precision@m.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        data_provenance: Kept in ``provenance.json``.
+        progress: Whether to show a bar (on stderr).
+        overwrite: Whether a finished or different run in the folder may be replaced.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        PellucidError: for a folder in use, an empty split, unfit data, a damaged checkpoint, or a diverged training.
+    """
+    target = pick_device(device)
+    clouds.check_finite()
+    splits = {name: clouds.split(name) for name in ("train", "val", "test")}
+    for name, part in splits.items():
+        if len(part) < 2:
+            raise PellucidError(f"expected at least 2 clouds in the {name} split, got {len(part)}; prepare a larger "
+                                "dataset")
+    torch.manual_seed(config.seed)
+    signature = signature_of(splits["train"], task, outputs, category_sizes, config.method.rule)
+    model = build(config, signature).to(target)
+    model.refuse(clouds)
+    checkpoint = _claim(folder, config, data_digest(clouds), overwrite)
+    provenance = {
+        "signature": signature, "data": data_provenance or {}, "data_digest": data_digest(clouds),
+        "versions": versions(), "device": str(target), "machine": f"{platform.machine()} {platform.system()}",
+        "threads": torch.get_num_threads(), "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+    write_json(folder / "provenance.json", provenance)
+    fit = _run_lightning(config, model, splits, folder, target, checkpoint, progress)
+    model.load_state_dict(fit.best["weights"])
+    model.to(target).eval()
+    write_tensors(folder / "model.safetensors", fit.best["weights"])
+    started = time.perf_counter()
+    metrics, explanation = evaluate_model(model, splits["test"].to(target), precision_at_m=precision_at,
+                                          seed=config.seed)
+    metrics = json_ready(metrics)
+    if explanation is not None:
+        explanation = Explanation(splits["test"], explanation.prediction, explanation.importance,
+                                  explanation.importance_name, explanation.covariance,
+                                  {"config": config.model_dump(mode="json"), **provenance})
+        explanation.save(folder / "explanations.parquet")
+    seconds = sum(entry["seconds"] for entry in fit.history)
+    metrics["selected_epoch"] = fit.best["epoch"]
+    metrics["seconds"] = {"training": round(seconds, 1), "evaluation": round(time.perf_counter() - started, 1)}
+    write_json(folder / "history.json", json_ready(fit.history))
+    write_json(folder / "metrics.json", metrics)
+    (folder / "last.ckpt").unlink(missing_ok=True)
+    return Run(folder, model, config, metrics, explanation)
+
+
+def _claim(folder: Path, config: RunConfig, data: str, overwrite: bool) -> Path | None:
+    """Makes the run folder, or finds the checkpoint to go on from."""
+    content = config.model_dump(mode="json")
+    known = folder / "config.json"
+    if overwrite and known.is_file():
+        for name in ("last.ckpt", "model.safetensors", "metrics.json", "history.json", "explanations.parquet",
+                     "report.html", "config.json", "provenance.json"):
+            (folder / name).unlink(missing_ok=True)
+    if not known.is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise PellucidError(f"expected a new or empty folder, got {folder} with other things in it; choose another")
+        write_json(known, content)
+        return None
+    if (folder / "metrics.json").is_file():
+        raise PellucidError(f"expected a new folder, got a finished run in {folder}; choose another or pass "
+                            "--overwrite")
+    if read_json(known) != content:
+        raise PellucidError(f"expected the configuration that {folder} was begun with, got another; choose another "
+                            "folder or pass --overwrite")
+    if (folder / "provenance.json").is_file() and read_json(folder / "provenance.json")["data_digest"] != data:
+        raise PellucidError(f"expected the data that {folder} was begun with, got others; choose another folder or "
+                            "pass --overwrite")
+    checkpoint = folder / "last.ckpt"
+    return checkpoint if checkpoint.is_file() else None
+
+
+def _run_lightning(config: RunConfig, model: Method, splits: dict[str, PointClouds], folder: Path,
+                   target: torch.device, checkpoint: Path | None, progress: bool) -> Fit:
+    train, val = splits["train"].to(target), splits["val"].to(target)
+    size = config.training.batch_size
+    fit = Fit(model, config, Batches(train, model.neighbors(train), size, config.seed),
+              Batches(val, model.neighbors(val), 2 * size))
+    callbacks: list[L.Callback] = [EpochCheckpoint(folder / "last.ckpt")]
+    if progress:
+        callbacks.append(Progress())
+    precision = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "16": "16-mixed"}.get(
+        config.training.precision, "32-true")
+    if config.training.precision == "auto" and target.type == "cuda" and torch.cuda.is_bf16_supported():
+        precision = "bf16-mixed"
+    with _quiet():
+        trainer = L.Trainer(
+            accelerator={"cuda": "gpu"}.get(target.type, target.type), devices=1, precision=precision,  # type: ignore[arg-type]
+            max_epochs=config.total_epochs, callbacks=callbacks, logger=False,
+            enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
+            reload_dataloaders_every_n_epochs=1, deterministic="warn" if target.type == "cuda" else None)
+        try:
+            trainer.fit(fit, ckpt_path=checkpoint, weights_only=False)
+        except FloatingPointError as error:
+            raise PellucidError(f"expected a finite training loss, but {error}; lower the learning rate") from error
+        except (RuntimeError, EOFError, KeyError, OSError, ValueError) as error:
+            if checkpoint is not None and fit.trainer.current_epoch == 0 and not fit.history:
+                raise DamagedFileError(f"expected a checkpoint in {checkpoint}, got a damaged one "
+                                       f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); delete "
+                                       "it to start again") from error
+            raise
+    if fit.trainer.interrupted or not fit.best:
+        raise KeyboardInterrupt
+    return fit
+
+
+def json_ready(value: Any) -> Any:
+    """NaN and infinity become None, since JSON has neither."""
+    if isinstance(value, dict):
+        return {k: json_ready(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_ready(v) for v in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+
+
+__all__ = ["Run", "load_model", "train"]

@@ -1,0 +1,111 @@
+"""From a configuration to a model, and back from a run folder."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pellucid.backbones.base import Backbone, backbones, geometry
+from pellucid.clouds import PointClouds
+from pellucid.errors import DamagedFileError, PellucidError, UnknownNameError
+from pellucid.files import read_json, read_tensors
+from pellucid.methods import Method, NeighborRule, Task, methods
+from pellucid.training.config import RuleConfig, RunConfig
+
+
+def _rule(config: RuleConfig) -> NeighborRule:
+    return NeighborRule(config.kind, config.value, config.loop)
+
+
+def mean_neighbor_distance(clouds: PointClouds, rule: NeighborRule) -> float:
+    """Mean distance between different neighbours, in the unit of ``pos``; 1 if there are none."""
+    distance = geometry(clouds.pos, rule(clouds.pos, clouds.ptr)).distance
+    apart = distance[distance > 0]
+    return float(apart.mean()) if len(apart) else 1.0
+
+
+def build(config: RunConfig, signature: dict[str, Any]) -> Method:
+    """A fresh model.
+
+    Args:
+        config: The run's configuration.
+        signature: What the data look like; see :func:`signature_of`.
+
+    Raises:
+        UnknownNameError: for an unknown backbone, method or option of the method.
+    """
+    backbone_class, method_class = backbones[config.backbone.name], methods[config.method.name]
+    rule = _rule(config.method.rule)
+    known = set(inspect.signature(method_class.__init__).parameters) - {"self", "make_backbone", "task", "rule"}
+    options: dict[str, Any] = dict(config.method.options)
+    for name in options:
+        if name not in known:
+            raise UnknownNameError(f"option of {config.method.name}", name, known)
+    if "neighbor_distance" in known:
+        options.setdefault("neighbor_distance", signature["neighbor_distance"])
+    if "reconstruct" in known and config.method.reconstruct is not None:
+        options["reconstruct"] = _rule(config.method.reconstruct)
+    length = config.backbone.length_scale
+    if length == "neighbors":
+        length = signature["neighbor_distance"] * config.method.scale
+
+    def make() -> Backbone:
+        return backbone_class(
+            signature["dim"], tuple(signature["category_sizes"]), signature["feature_size"],
+            hidden=config.backbone.hidden, layers=config.backbone.layers, dropout=config.backbone.dropout,
+            length_scale=float(length),
+        )
+
+    task = Task(signature["task"], signature["outputs"])
+    try:
+        return method_class(make, task, scale=config.method.scale, dropout=config.method.dropout, rule=rule, **options)
+    except TypeError as error:
+        raise PellucidError(f"expected fitting options for {config.method.name}, got {options} ({error})") from error
+
+
+def signature_of(clouds: PointClouds, task: str, outputs: int, category_sizes: tuple[int, ...], rule: RuleConfig
+                 ) -> dict[str, Any]:
+    """What a model must know of its data: kept in the run folder, so that the model can be built again without it."""
+    return {
+        "task": task,
+        "outputs": outputs,
+        "dim": int(clouds.pos.shape[1]),
+        "unit": clouds.unit("pos"),
+        "category_sizes": list(category_sizes),
+        "feature_size": int(clouds["features"].shape[1]) if "features" in clouds else 0,
+        "neighbor_distance": mean_neighbor_distance(clouds, _rule(rule)),
+    }
+
+
+def load_model(run: Path, device: torch.device | str = "cpu") -> tuple[Method, RunConfig, dict[str, Any]]:
+    """The trained model of a run folder, in eval mode.
+
+    Args:
+        run: Folder that :func:`pellucid.fit` wrote.
+        device: Where to put it.
+
+    Returns:
+        The model, its configuration, and the signature of its data.
+
+    Raises:
+        PellucidError: if the folder is not a finished run.
+        DamagedFileError: if a file of it is damaged.
+    """
+    if not (run / "config.json").is_file():
+        raise PellucidError(f"expected a run folder with config.json, got {run}; give the --out folder of a training")
+    if not (run / "model.safetensors").is_file():
+        raise PellucidError(f"expected a finished run, got one without model.safetensors in {run}; run the same "
+                            "training again and it goes on where it stopped")
+    config = RunConfig.parse(read_json(run / "config.json"))
+    tensors, _ = read_tensors(run / "model.safetensors")
+    provenance = read_json(run / "provenance.json")
+    try:
+        model = build(config, provenance["signature"])
+        model.load_state_dict(tensors)
+    except (RuntimeError, KeyError) as error:
+        raise DamagedFileError(f"expected weights of {config.method.name} with {config.backbone.name} in {run}, got "
+                               f"others ({str(error).splitlines()[0]}); train again") from error
+    return model.to(device).eval(), config, provenance["signature"]

@@ -1,0 +1,134 @@
+"""The Lightning module: one epoch after another, the best one kept, every random number owned by (seed, epoch)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from pellucid.methods import Method
+from pellucid.methods.base import Output
+from pellucid.metrics.interpretation import pooled_roc_auc
+from pellucid.training.batches import Batch, Batches, mix
+from pellucid.training.config import RunConfig
+from pellucid.training.evaluation import prediction_metrics, selection_score
+from pellucid.training.predict import run_over
+from pellucid.training.statistics import reestimate
+
+
+class Fit(L.LightningModule):
+    """Trains a method and remembers the epoch with the best validation prediction.
+
+    Selection: the highest validation ROC AUC of the perturbed prediction (negative RMSE for regression), ties by the
+    lower validation loss; only epochs in which the interpreter trains count. Interpretation labels never select.
+
+    Args:
+        model: What to train.
+        config: The run's configuration.
+        train: Training batches.
+        val: Validation batches.
+    """
+
+    def __init__(self, model: Method, config: RunConfig, train: Batches, val: Batches) -> None:
+        super().__init__()
+        self.model, self.config, self.train_batches, self.val_batches = model, config, train, val
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Any] = {}
+        self._sums: dict[str, float | Tensor] = {}
+
+    def configure_optimizers(self) -> Any:
+        """Adam as in the paper; a one-cycle schedule where the configuration asks for it."""
+        c = self.config.training
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=c.learning_rate, weight_decay=c.weight_decay,
+                                     fused=True if self.device.type in ("cpu", "cuda") else None)
+        if c.schedule == "constant":
+            return optimizer
+        steps = self.config.total_epochs * len(self.train_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, c.learning_rate, total_steps=steps,
+                                                       cycle_momentum=False)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def train_dataloader(self) -> Batches:
+        """The training batches, in the order of this epoch."""
+        self.train_batches.epoch = self.current_epoch
+        return self.train_batches
+
+    @property
+    def joint(self) -> bool:
+        """Whether the interpreter trains in this epoch."""
+        return self.current_epoch >= self.config.training.warmup
+
+    @property
+    def joint_epoch(self) -> int:
+        """Epochs since the interpreter joined."""
+        return max(0, self.current_epoch - self.config.training.warmup)
+
+    def on_train_epoch_start(self) -> None:
+        """Gives the epoch its own random stream, so that a resumed run draws what an uninterrupted one draws."""
+        torch.manual_seed(mix(self.config.seed, self.current_epoch))
+        self._sums = {}
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Loss of one batch: task loss and, after warm-up, the weighted penalty."""
+        clouds, neighbors = batch
+        output: Output = (self.model(clouds, neighbors, epoch=self.joint_epoch) if self.joint
+                          else self.model.plain(clouds, neighbors))
+        loss = self.model.task.loss(output.logits, clouds["y"])
+        if output.penalty is not None:
+            loss = loss + output.penalty
+        for name, value in {"loss": loss.detach(), **output.parts}.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Evaluates on the validation split and keeps the weights if they are the best so far."""
+        count = len(self.train_batches)
+        entry: dict[str, Any] = {"epoch": self.current_epoch, "phase": "joint" if self.joint else "warm-up"}
+        entry |= {f"train_{name}": float(total) / count for name, total in self._sums.items()}
+        if not math.isfinite(entry["train_loss"]):
+            raise FloatingPointError(f"the training loss is {entry['train_loss']} in epoch {self.current_epoch}")
+        entry |= self.validate_now()
+        self.history.append(entry)
+        score = (entry["val_score"], -entry["val_loss"])
+        if self.joint and (not self.best or score > tuple(self.best["score"])):
+            weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+            self.best = {"score": score, "epoch": self.current_epoch, "weights": weights}
+
+    def validate_now(self) -> dict[str, float]:
+        """Loss, prediction and (for the eye only) interpretation on the validation split."""
+        model, joint = self.model, self.joint
+        if self.config.training.reestimate:
+            generator = torch.Generator(self.device).manual_seed(mix(self.config.seed, self.current_epoch))
+
+            def evaluate(batch: Batch) -> None:
+                clouds, neighbors = batch
+                if joint:
+                    model(clouds, neighbors, epoch=self.joint_epoch, generator=generator)
+                else:
+                    model.plain(clouds, neighbors)
+
+            reestimate(model, self.train_batches, evaluate, self.config.training.reestimate)
+        model.eval()
+        clouds = self.val_batches.clouds
+        output = run_over(model, self.val_batches, joint=joint, epoch=self.joint_epoch)
+        model.train()
+        prediction = prediction_metrics(model.task, output.logits, clouds["y"])
+        entry = {"val_loss": float(model.task.loss(output.logits, clouds["y"])),
+                 "val_score": selection_score(model.task, prediction)}
+        entry |= {f"val_{name}": value for name, value in prediction.items()}
+        if output.importance is not None and "important" in clouds:
+            entry["val_interpretation_roc_auc"] = pooled_roc_auc(
+                output.importance.cpu(), clouds["important"].cpu(), clouds.ptr.cpu(),
+                clouds=(clouds["y"][:, 0] == 1).cpu() if model.task.kind == "binary" else None)
+        return entry
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what the choice of the epoch needs."""
+        checkpoint["pellucid"] = {"history": self.history, "best": self.best}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes it back."""
+        self.history, self.best = checkpoint["pellucid"]["history"], checkpoint["pellucid"]["best"]

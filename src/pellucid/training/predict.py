@@ -1,0 +1,68 @@
+"""Passes over whole sets: predictions, importances, and the predictor that removal of points is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from pellucid.clouds import PointClouds
+from pellucid.methods import Method, Output
+from pellucid.training.batches import Batch, Batches
+
+
+@torch.no_grad()
+def run_over(model: Method, batches: Iterable[Batch], *, seed: int | None = 0, joint: bool = True, epoch: int = 10**6,
+             advance: Callable[[], None] | None = None) -> Output:
+    """One evaluation pass over all batches.
+
+    Args:
+        model: In eval mode.
+        batches: What to pass over, in order.
+        seed: Of the injected noise; the same seed gives the same result.
+        joint: Whether the interpreter runs; otherwise the plain classifier.
+        epoch: For schedules of the prior.
+        advance: Called after each batch, for a progress bar.
+
+    Returns:
+        Output over all clouds; ``penalty`` is the mean over batches.
+    """
+    device = next(model.parameters()).device
+    generator = None if seed is None else torch.Generator(device).manual_seed(seed)
+    outputs: list[Output] = []
+    for clouds, neighbors in batches:
+        if joint:
+            outputs.append(model(clouds, neighbors, epoch=epoch, generator=generator))
+        else:
+            outputs.append(model.plain(clouds, neighbors))
+        if advance is not None:
+            advance()
+
+    def join(values: list[Tensor | None]) -> Tensor | None:
+        present = [v for v in values if v is not None]
+        return torch.cat(present) if present else None
+
+    penalties = [o.penalty for o in outputs if o.penalty is not None]
+    return Output(
+        torch.cat([o.logits for o in outputs]),
+        torch.stack(penalties).mean() if penalties else None,
+        join([o.importance for o in outputs]),
+        join([o.covariance for o in outputs]),
+    )
+
+
+def batches_of(model: Method, clouds: PointClouds, size: int = 256) -> Batches:
+    """Batches of clouds with fresh neighbourhoods, on the model's device."""
+    clouds = clouds.without_text().to(next(model.parameters()).device)
+    return Batches(clouds, model.neighbors(clouds), size)
+
+
+def probability_of(model: Method) -> Callable[[PointClouds], Tensor]:
+    """A function from clouds to the plain classifier's prediction (first output), neighbourhoods rebuilt each time."""
+
+    def predict(clouds: PointClouds) -> Tensor:
+        logits = run_over(model, batches_of(model, clouds), joint=False).logits
+        return model.task.predict(logits)[:, 0].cpu()
+
+    return predict

@@ -1,0 +1,330 @@
+"""What every registered backbone must do; a new one is covered by being registered."""
+
+import pytest
+import torch
+
+from pellucid.backbones import backbones, geometry
+from pellucid.errors import PellucidError
+from pellucid.neighbors import Neighbors, knn, radius
+
+NAMES = list(backbones)
+DTYPES = [torch.float32, torch.float64]
+RULES = {
+    "knn": lambda pos, ptr: knn(pos, ptr, 3),
+    "knn, some too small": lambda pos, ptr: knn(pos, ptr, 6, loop=False),
+    "radius": lambda pos, ptr: radius(pos, ptr, 1.3),
+}
+NORMALISED = {"point_transformer"}
+"""Backbones whose messages share a normaliser: a point of weight 0 sends nothing, but its logit still counts."""
+
+pytestmark = pytest.mark.parametrize("name", NAMES)
+
+
+def close(a, b, tolerance=1e-10):
+    torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
+
+
+def weights(table, seed=3, dtype=torch.float64):
+    random = torch.Generator().manual_seed(seed)
+    edge = torch.rand(table.index.shape, generator=random, dtype=torch.float64)
+    return edge.to(dtype), torch.rand(len(table.index), generator=random, dtype=torch.float64).to(dtype)
+
+
+def orthogonal(dim, reflect, seed=5):
+    random = torch.Generator().manual_seed(seed)
+    matrix = torch.linalg.qr(torch.randn(dim, dim, generator=random, dtype=torch.float64))[0]
+    if bool(torch.det(matrix) < 0) != reflect:
+        matrix[:, 0] = -matrix[:, 0]
+    return matrix
+
+
+# -- symmetries ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("rule", RULES)
+def test_permuted_points_give_permuted_embeddings(name, rule, encoder, random_clouds):
+    clouds = random_clouds((7, 4, 1, 9), categories=(5,), features=2)
+    random = torch.Generator().manual_seed(1)
+    order = torch.cat([torch.randperm(n, generator=random) + start
+                       for start, n in zip(clouds.ptr.tolist(), clouds.sizes.tolist(), strict=False)])
+    shuffled = clouds.replace(**{key: clouds[key][order] for key in clouds.names})
+    net = encoder(name, 3, (5,), 2)
+    expected = net(clouds, RULES[rule](clouds.pos, clouds.ptr))[order]
+    close(net(shuffled, RULES[rule](shuffled.pos, shuffled.ptr)), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", RULES)
+def test_a_cloud_does_not_see_its_batch_mates(name, rule, dtype, encoder, random_clouds):
+    clouds = random_clouds((7, 4, 1, 9), features=2, dtype=dtype)
+    net = encoder(name, 3, (), 2, dtype=dtype)
+    together = net(clouds, RULES[rule](clouds.pos, clouds.ptr))
+    for i in range(len(clouds)):
+        one = clouds.select(torch.tensor([i]))
+        alone = net(one, RULES[rule](one.pos, one.ptr))
+        close(alone, together[clouds.ptr[i] : clouds.ptr[i + 1]], 1e-5 if dtype == torch.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 4])
+def test_embeddings_move_as_the_class_states(name, dim, encoder, random_clouds):
+    clouds = random_clouds((7, 4, 9), dim, features=2)
+    net = encoder(name, dim, (), 2)
+
+    def embed(pos):
+        return net(clouds, knn(pos, clouds.ptr, 4), pos=pos)
+
+    expected = embed(clouds.pos)
+    shift = torch.arange(1, dim + 1, dtype=torch.float64)
+    close(embed(clouds.pos + shift), expected)
+    for reflect in (False, True):
+        moved = embed(clouds.pos @ orthogonal(dim, reflect) + shift)
+        if net.symmetry == "E(n) invariant":
+            close(moved, expected)
+        else:
+            assert net.symmetry == "translation invariant"
+            assert float((moved - expected).abs().max()) > 1e-3
+    assert float((embed(clouds.pos * 1.5) - expected).abs().max()) > 1e-3, "it must look at the coordinates at all"
+
+
+def test_the_unit_of_length_does_not_matter_with_a_length_scale(name, encoder, random_clouds):
+    clouds = random_clouds()
+    table = knn(clouds.pos, clouds.ptr, 3)
+    in_millimetres = clouds.replace(pos=clouds.pos * 1000)
+    close(encoder(name, length_scale=2000.0)(in_millimetres, table), encoder(name, length_scale=2.0)(clouds, table))
+
+
+# -- degenerate clouds --------------------------------------------------------------------------------------------
+DEGENERATE = {
+    "one point": ((1,), 1.0, lambda pos, ptr: knn(pos, ptr, 3)),
+    "one point, no loop": ((1,), 1.0, lambda pos, ptr: knn(pos, ptr, 3, loop=False)),
+    "one point, one edge": ((1,), 1.0, lambda pos, ptr: knn(pos, ptr, 1)),
+    "all in one place": ((6, 3), 0.0, lambda pos, ptr: knn(pos, ptr, 3)),
+    "all in one place, no loop": ((6, 3), 0.0, lambda pos, ptr: knn(pos, ptr, 3, loop=False)),
+    "too few points": ((3, 2), 1.0, lambda pos, ptr: knn(pos, ptr, 5)),
+    "too few points, no loop": ((3, 1), 1.0, lambda pos, ptr: knn(pos, ptr, 5, loop=False)),
+    "nobody near": ((6, 3), 1.0, lambda pos, ptr: radius(pos, ptr, 1e-6)),
+    "somebody near": ((9, 3), 0.6, lambda pos, ptr: radius(pos, ptr, 0.5)),
+    "empty clouds": ((0, 4, 0, 1, 0), 1.0, lambda pos, ptr: knn(pos, ptr, 3)),
+    "no points": ((0, 0), 1.0, lambda pos, ptr: knn(pos, ptr, 3)),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("case", DEGENERATE)
+def test_values_and_gradients_stay_finite_on_degenerate_clouds(name, case, training, dtype, encoder, random_clouds):
+    sizes, spread, rule = DEGENERATE[case]
+    clouds = random_clouds(sizes, categories=(4,), dtype=dtype)
+    clouds = clouds.replace(pos=clouds.pos * spread)
+    table = rule(clouds.pos, clouds.ptr)
+    net = encoder(name, 3, (4,), dtype=dtype).train(training)
+    inputs = [clouds.pos.clone(), *weights(table, dtype=dtype)]
+    for value in inputs:
+        value.requires_grad_()
+    out = net(clouds, table, pos=inputs[0], edge_weight=inputs[1], point_weight=inputs[2])
+    assert out.shape == (clouds.points, net.hidden)
+    assert bool(out.isfinite().all())
+    (out * torch.arange(1, net.hidden + 1)).sum().backward()
+    for value in (*inputs, *net.parameters()):
+        assert value.grad is not None
+        assert bool(value.grad.isfinite().all())
+    assert all(bool(b.isfinite().all()) for b in net.buffers())
+
+
+def test_a_training_step_on_a_batch_without_an_edge_leaves_the_next_evaluation_finite(name, encoder, random_clouds):
+    clouds = random_clouds((1, 1))
+    net = encoder(name)
+    for _ in range(200):
+        net.train()(clouds, knn(clouds.pos, clouds.ptr, 2, loop=False))
+    other = random_clouds((5, 6))
+    assert float(net.eval()(other, knn(other.pos, other.ptr, 3)).abs().max()) < 1e3
+
+
+# -- arguments ----------------------------------------------------------------------------------------------------
+def test_float32_and_float64_agree(name, encoder, random_clouds):
+    clouds = random_clouds((7, 2, 9), categories=(4,), features=2)
+    table = knn(clouds.pos, clouds.ptr, 4)
+    edge, point = weights(table)
+    exact = encoder(name, 3, (4,), 2)
+    short = encoder(name, 3, (4,), 2, dtype=torch.float32)
+    for training in (False, True):
+        expected = exact.train(training)(clouds, table, edge_weight=edge, point_weight=point)
+        got = short.train(training)(clouds.to(dtype=torch.float32), table, edge_weight=edge.float(),
+                                    point_weight=point.float())
+        assert got.dtype == torch.float32
+        close(got.double(), expected, 1e-4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("k", [3, 6])
+def test_weights_of_one_are_no_weights(name, k, training, encoder, random_clouds):
+    clouds = random_clouds((7, 4, 9))
+    table = knn(clouds.pos, clouds.ptr, k)
+    net = encoder(name).train(training)
+    expected = net(clouds, table)
+    close(net(clouds, table, edge_weight=torch.ones(table.index.shape, dtype=torch.float64)), expected)
+    close(net(clouds, table, point_weight=torch.ones(clouds.points, dtype=torch.float64)), expected)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_point_weight_multiplies_both_ends_of_a_message(name, rule, encoder, random_clouds):
+    clouds = random_clouds()
+    table = RULES[rule](clouds.pos, clouds.ptr)
+    net = encoder(name)
+    edge, point = weights(table)
+    pair = point[:, None] * point[table.index]
+    close(net(clouds, table, point_weight=point), net(clouds, table, edge_weight=pair))
+    both = net(clouds, table, point_weight=point, edge_weight=edge)
+    close(both, net(clouds, table, edge_weight=pair * edge))
+    assert float((both - net(clouds, table)).abs().max()) > 1e-3
+
+
+def test_a_point_of_weight_zero_hears_and_tells_nothing(name, encoder, random_clouds):
+    clouds = random_clouds((8, 5), features=2)
+    table = knn(clouds.pos, clouds.ptr, 4)
+    net = encoder(name, 3, (), 2)
+    gone = 2
+    point = torch.ones(clouds.points, dtype=torch.float64)
+    point[gone] = 0
+    here = torch.arange(clouds.points) != gone
+    before = net(clouds, table, point_weight=point)
+    assert float((before - net(clouds, table))[gone].abs().max()) > 1e-3
+
+    others = clouds.replace(features=torch.where(here[:, None], clouds["features"] + 1, clouds["features"]),
+                            pos=torch.where(here[:, None], clouds.pos * 1.1, clouds.pos))
+    close(net(others, table, point_weight=point)[gone], before[gone])
+    changed = clouds.replace(features=torch.where(here[:, None], clouds["features"], 3.0),
+                             pos=torch.where(here[:, None], clouds.pos, 3.0))
+    after = net(changed, table, point_weight=point)
+    if name not in NORMALISED:
+        close(after[here], before[here])
+    assert float((net(changed, table) - net(clouds, table))[here].abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_masked_places_do_not_count(name, training, encoder, random_clouds):
+    clouds = random_clouds((6, 8))
+    table = knn(clouds.pos, clouds.ptr, 3)
+    own = torch.arange(clouds.points)[:, None].expand(-1, 2)
+    padded = Neighbors(torch.cat([table.index, own], 1),
+                       torch.tensor([True, True, True, False, False]).expand(clouds.points, 5))
+    net = encoder(name).train(training)
+    close(net(clouds, padded), net(clouds, table))
+    edge = weights(padded)[0]
+    close(net(clouds, padded, edge_weight=edge), net(clouds, table, edge_weight=edge[:, :3].contiguous()))
+
+
+def test_given_coordinates_replace_those_of_the_clouds(name, encoder, random_clouds):
+    clouds = random_clouds()
+    table = knn(clouds.pos, clouds.ptr, 3)
+    net = encoder(name)
+    assert torch.equal(net(clouds, table, pos=clouds.pos.clone()), net(clouds, table))
+    moved = clouds.pos + random_clouds(seed=9).pos
+    assert torch.equal(net(clouds, table, pos=moved), net(clouds.replace(pos=moved), table))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_nothing_is_injected(name, training, encoder, random_clouds):
+    clouds = random_clouds((7, 4), categories=(4,), features=2)
+    table = knn(clouds.pos, clouds.ptr, 5)
+    net = encoder(name, 3, (4,), 2, dropout=0.2).train(training)
+    edge, point = weights(table)
+    inputs = {"ptr": clouds.ptr, "edge": edge, "point": point, "index": table.index, "mask": table.mask,
+              **{key: clouds[key] for key in clouds.names}}
+    copies = {key: value.clone() for key, value in inputs.items()}
+    state = {key: value.clone() for key, value in net.state_dict().items()}
+    frozen = next(net.parameters())
+    frozen.requires_grad_(False)
+    wanted = {key: value.requires_grad for key, value in net.named_parameters()}
+
+    net(clouds, table, edge_weight=edge, point_weight=point).sum().backward()
+
+    assert all(torch.equal(value, copies[key]) for key, value in inputs.items())
+    assert not any(value.requires_grad for value in inputs.values())
+    assert {key: value.requires_grad for key, value in net.named_parameters()} == wanted
+    assert frozen.grad is None
+    assert net.training == training
+    after = net.state_dict()
+    assert list(after) == list(state)
+    if not training:  # in training the norms count
+        assert all(torch.equal(value, state[key]) for key, value in after.items())
+    for module in net.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+        assert not module._backward_hooks
+    assert not any(p._backward_hooks for p in net.parameters())
+
+
+@pytest.mark.parametrize("dim", [1, 2, 4])
+@pytest.mark.parametrize(("categories", "features"), [((), 0), ((4,), 0), ((4, 3, 2), 0), ((), 3), ((4, 3), 3)])
+def test_any_dimension_and_any_features(name, dim, categories, features, encoder, random_clouds):
+    clouds = random_clouds((6, 3), dim, categories=categories, features=features)
+    net = encoder(name, dim, categories, features)
+    table = knn(clouds.pos, clouds.ptr, 3)
+    out = net(clouds, table)
+    assert out.shape == (9, 8)
+    out.square().sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    for column in range(len(categories)):
+        turned = clouds["categories"].clone()
+        turned[:, column] = (turned[:, column] + 1) % categories[column]
+        assert float((net(clouds.replace(categories=turned), table) - out).abs().max()) > 1e-3
+    if features:
+        assert float((net(clouds.replace(features=clouds["features"] + 1), table) - out).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_categories_of_any_width(name, dtype, encoder, random_clouds):
+    clouds = random_clouds(categories=(4,))
+    table = knn(clouds.pos, clouds.ptr, 3)
+    net = encoder(name, 3, (4,))
+    assert torch.equal(net(clouds.replace(categories=clouds["categories"].to(dtype)), table), net(clouds, table))
+
+
+def test_missing_fields_and_bad_sizes_are_told(name, encoder, random_clouds):
+    clouds = random_clouds()
+    table = knn(clouds.pos, clouds.ptr, 3)
+    with pytest.raises(PellucidError, match="categories"):
+        encoder(name, 3, (4,))(clouds, table)
+    with pytest.raises(PellucidError, match="features"):
+        encoder(name, 3, (), 2)(clouds, table)
+    for options in ({"hidden": 0}, {"layers": 0}):
+        with pytest.raises(PellucidError, match="at least one layer"):
+            backbones[name](**options)
+
+
+@pytest.mark.parametrize("options", [{"dropout": 1.0}, {"dropout": -0.1}, {"dropout": 0.999}, {"length_scale": 0.0},
+                                     {"length_scale": -1.0}, {"length_scale": float("nan")}])
+def test_options_that_give_no_numbers_are_refused(name, options):
+    with pytest.raises(PellucidError, match=next(iter(options))):
+        backbones[name](**options)
+
+
+def test_dropout_acts_in_training_only_and_follows_the_seed(name, encoder, random_clouds):
+    clouds = random_clouds()
+    table = knn(clouds.pos, clouds.ptr, 3)
+    net = encoder(name, dropout=0.5)
+    assert torch.equal(net(clouds, table), net(clouds, table))
+    net.train()
+    outs = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        outs.append(net(clouds, table))
+    assert torch.equal(outs[0], outs[1])
+    assert not torch.allclose(outs[0], outs[2])
+
+
+def test_trains_on_a_task_that_needs_the_geometry(name, encoder, random_clouds):
+    """A few steps must fit the mean distance to the neighbours."""
+    clouds = random_clouds((12, 12, 12))
+    table = knn(clouds.pos, clouds.ptr, 4, loop=False)
+    target = geometry(clouds.pos, table).distance.mean(1)
+    net = encoder(name).train()
+    head = torch.nn.Linear(8, 1, dtype=torch.float64)
+    optimizer = torch.optim.Adam([*net.parameters(), *head.parameters()], lr=0.02)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = (head(net(clouds, table)) - target).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < 0.1 * float(target.var())

@@ -1,0 +1,272 @@
+"""The fast operations against their plain equivalents."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd import gradcheck
+
+from pellucid.backbones.base import Dropout, PointNorm, geometry, mlp
+from pellucid.backbones.kernels import (
+    EdgeNorm,
+    dropout,
+    edge_linear,
+    keep_mask,
+    relu_dropout_sum,
+    segment_sum,
+    sum_to_sources,
+)
+from pellucid.neighbors import knn, radius
+
+RULES = {"knn": lambda pos, ptr: knn(pos, ptr, 3), "radius": lambda pos, ptr: radius(pos, ptr, 1.0)}
+
+
+def normal(*shape, seed=0, grad=True):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).requires_grad_(grad)
+
+
+def close(a, b, tolerance=1e-12):
+    torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
+
+
+def same_gradients(a, b, inputs, seed=7):
+    """The gradients of two equal outputs along a random direction."""
+    close(a, b)
+    direction = normal(*a.shape, seed=seed, grad=False)
+    for mine, plain in zip(torch.autograd.grad(a, inputs, direction), torch.autograd.grad(b, inputs, direction),
+                           strict=True):
+        close(mine, plain, 1e-10)
+
+
+@pytest.fixture(params=RULES)
+def table(request, random_clouds):
+    clouds = random_clouds((5, 1, 0, 4))
+    return RULES[request.param](clouds.pos, clouds.ptr)
+
+
+# -- edge_linear --------------------------------------------------------------------------------------------------
+def test_edge_linear_is_a_linear_layer_on_the_concatenation(table):
+    points, k = table.index.shape
+    h, edge, weight, bias = normal(points, 3), normal(points, k, 2, seed=1), normal(4, 8, seed=2), normal(4, seed=3)
+    own, other, rest = weight.split([3, 3, 2], 1)
+    got = edge_linear(h @ other.t(), h @ (own - other).t() + bias, edge, rest, table)
+    rows = torch.cat([h[:, None].expand(-1, k, -1), h[table.index] - h[:, None], edge], -1)
+    same_gradients(got, rows @ weight.t() + bias, [h, edge, weight, bias])
+
+
+def test_edge_linear_gradcheck(table):
+    points, k = table.index.shape
+    inputs = (normal(points, 2), normal(points, 2, seed=1), normal(points, k, 3, seed=2), normal(2, 3, seed=3))
+    assert gradcheck(lambda *x: edge_linear(*x, table), inputs)
+
+
+@pytest.mark.parametrize("wanted", range(4))
+def test_edge_linear_with_one_gradient_wanted(table, wanted):
+    points, k = table.index.shape
+    shapes = [(points, 2), (points, 2), (points, k, 3), (2, 3)]
+    inputs = [normal(*shape, seed=i, grad=i == wanted) for i, shape in enumerate(shapes)]
+    edge_linear(*inputs, table).sum().backward()
+    assert [x.grad is not None for x in inputs] == [i == wanted for i in range(4)]
+
+
+def test_sum_to_sources_is_an_index_add(table):
+    values = normal(table.index.numel(), 3, grad=False)
+    expected = torch.zeros(len(table.index), 3, dtype=torch.float64).index_add(0, table.index.flatten(), values)
+    close(sum_to_sources(values, table), expected)
+
+
+def test_kernels_take_no_points():
+    table = knn(torch.zeros(0, 3), torch.tensor([0, 0]), 2)
+    h = normal(0, 4)
+    out = edge_linear(h, h, normal(0, 2, 3), normal(4, 3, seed=1), table)
+    total = relu_dropout_sum(out, None, 0.5, True) + relu_dropout_sum(out, normal(0, 2), 0.5, True)
+    assert total.shape == (0, 4)
+    total.sum().backward()
+    assert h.grad.shape == (0, 4)
+    assert sum_to_sources(torch.zeros(0, 4), table).shape == (0, 4)
+    pooled = segment_sum(normal(0, 4), torch.tensor([0, 0, 0]))
+    close(pooled.detach(), torch.zeros(2, 4, dtype=torch.float64))
+    pooled.sum().backward()
+
+
+# -- relu_dropout_sum and dropout ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("p", "training"), [(0.0, True), (0.7, False)])
+def test_relu_dropout_sum_without_dropout(weighted, p, training):
+    values = normal(6, 4, 3)
+    weight = normal(6, 4, seed=1) if weighted else None
+    got = relu_dropout_sum(values, weight, p, training, 0.3)
+    plain = 0.3 * (values.relu() * (1 if weight is None else weight[..., None])).sum(1)
+    same_gradients(got, plain, [values] if weight is None else [values, weight])
+    assert gradcheck(lambda v, w: relu_dropout_sum(v, w, p, training, 0.3), (values, weight))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.2, 0.5, 0.9])
+def test_relu_dropout_sum_keeps_the_right_share_and_the_mean(p):
+    torch.manual_seed(0)
+    values = torch.rand(20_000, 1, 8, dtype=torch.float64).add_(0.1).requires_grad_()
+    weight = torch.rand(20_000, 1, dtype=torch.float64).add_(0.5).requires_grad_()
+    out = relu_dropout_sum(values, weight, p, True)
+    kept = out != 0
+    rate = 1 - round(256 * p) / 256
+    n = kept.numel()
+    assert abs(float(kept.double().mean()) - rate) < 4 * math.sqrt(rate * (1 - rate) / n)
+    close(out[kept], (values * weight[..., None] / rate)[:, 0][kept], 1e-12)
+    plain = (values * weight[..., None])[:, 0]
+    spread = float(plain.square().mean().sqrt()) * math.sqrt((1 - rate) / rate / n)
+    assert abs(float((out - plain).mean())) < 4 * spread
+    out.sum().backward()  # what was dropped forward is dropped backward
+    close(values.grad[:, 0], torch.where(kept, weight / rate, 0.0).detach())
+    close(weight.grad[:, 0], torch.where(kept, values[:, 0] / rate, 0.0).sum(1).detach())
+
+
+@pytest.mark.parametrize("p", [0.1, 0.2, 0.5, 0.9])
+def test_dropout_keeps_the_right_share_and_the_mean(p):
+    torch.manual_seed(1)
+    values = torch.ones(1003, 101, dtype=torch.float64)
+    out = dropout(values, p, True)
+    rate = 1 - round(256 * p) / 256
+    assert set(out.unique().tolist()) == {0.0, 1 / rate}
+    sigma = math.sqrt(rate * (1 - rate) / values.numel())
+    assert abs(float((out != 0).double().mean()) - rate) < 4 * sigma
+    assert abs(float(out.mean()) - 1) < 4 * sigma / rate
+    assert abs(rate - (1 - p)) <= 1 / 512
+    assert bool((values == 1).all()), "the input stays as it was"
+
+
+def test_the_eight_entries_of_one_draw_are_independent():
+    torch.manual_seed(2)
+    kept = keep_mask(torch.Size([40_000, 8]), 0.2, torch.zeros(0, dtype=torch.float64))
+    rate = 1 - round(256 * 0.2) / 256
+    assert float((kept.mean(0) - rate).abs().max()) < 4 * math.sqrt(rate * (1 - rate) / 40_000)
+    correlation = torch.corrcoef(kept.t()) - torch.eye(8)
+    assert float(correlation.abs().max()) < 4.5 / math.sqrt(40_000)
+    assert keep_mask(torch.Size([]), 0.2, torch.zeros(0)).shape == ()
+    assert keep_mask(torch.Size([3, 0, 2]), 0.2, torch.zeros(0)).shape == (3, 0, 2)
+    assert keep_mask(torch.Size([13]), 0.2, torch.zeros(0)).dtype == torch.float32
+
+
+def test_dropout_that_does_nothing_returns_its_input():
+    values = normal(4, 3)
+    assert dropout(values, 0.5, False) is values
+    assert dropout(values, 0.0, True) is values
+    module = Dropout(0.5)
+    assert bool((module(values) == 0).any())
+    assert module.eval()(values) is values
+
+
+# -- norms --------------------------------------------------------------------------------------------------------
+def norms(momentum=0.1):
+    ours, plain = EdgeNorm(3, momentum=momentum).double(), nn.BatchNorm1d(3, momentum=momentum).double()
+    with torch.no_grad():
+        ours.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
+        ours.bias.copy_(torch.tensor([0.1, 0.0, -1.0]))
+    plain.load_state_dict(ours.state_dict())
+    return ours, plain
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("masked", [False, True])
+def test_edge_norm_is_batch_norm_on_the_real_edges(masked, momentum):
+    ours, plain = norms(momentum)
+    for seed in range(3):
+        values = normal(7, 4, 3, seed=seed)
+        mask = torch.rand(7, 4, generator=torch.Generator().manual_seed(seed)) < 0.6
+        mask[2] = False
+        mask = mask if masked else torch.ones_like(mask)
+        got = ours(values, mask if masked else None)[mask]
+        expected = plain(values[mask])
+        close(got, expected)
+        direction = normal(*got.shape, seed=9, grad=False)
+        mine = torch.autograd.grad(got, [values, *ours.parameters()], direction)
+        theirs = torch.autograd.grad(expected, [values, *plain.parameters()], direction)
+        for a, b in zip(mine, theirs, strict=True):
+            close(a, b, 1e-10)
+        for name, value in ours.state_dict().items():
+            close(value, plain.state_dict()[name])
+    ours.eval()
+    plain.eval()
+    values = normal(7, 4, 3, seed=5)
+    close(ours(values, mask if masked else None), plain(values.reshape(-1, 3)).view(7, 4, 3))
+
+
+def test_edge_norm_gradcheck():
+    values = normal(4, 3, 2)
+    mask = torch.tensor([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 1, 1]], dtype=torch.bool)
+    norm = EdgeNorm(2).double()
+    assert gradcheck(lambda v, w, b: torch.func.functional_call(norm, {"weight": w, "bias": b}, (v, mask))[mask],
+                     (values, normal(2, seed=1), normal(2, seed=2)))
+
+
+@pytest.mark.parametrize("mask", [None, torch.tensor([[True]]), torch.tensor([[False]])],
+                         ids=["one edge", "one real edge", "no real edge"])
+def test_edge_norm_learns_no_statistics_where_there_is_no_spread(mask):
+    norm, _ = norms()
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    out = norm(normal(1, 1, 3), mask)
+    assert bool(out.isfinite().all())
+    assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
+
+
+def test_point_norm_is_batch_norm_but_for_single_rows():
+    ours, plain = PointNorm(3).double(), nn.BatchNorm1d(3).double()
+    values = normal(5, 3)
+    same_gradients(ours(values), plain(values), [values])
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    close(ours(values[:1]), values[:1])
+    assert ours(values[:0]).shape == (0, 3)
+    assert all(torch.equal(value, before[name]) for name, value in ours.state_dict().items())
+    close(ours.eval()(values), plain.eval()(values))
+    assert ours(values[:0]).shape == (0, 3)
+
+
+def test_mlp_layers():
+    def kinds(net):
+        return [type(layer).__name__ for layer in net]
+
+    block = ["Linear", "PointNorm", "ReLU", "Dropout"]
+    assert kinds(mlp([4, 8, 2], 0.2)) == [*block, "Linear"]
+    assert kinds(mlp([4, 8, 2], 0.2, plain_last=False)) == [*block, *block]
+    assert mlp([4, 8, 2], 0.2)[3].p == 0.2
+
+
+# -- pooling and geometry -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("sizes", [[3, 2], [0, 3, 0, 2, 0], [5], [1, 1, 1]])
+def test_segment_sum(sizes):
+    ptr = torch.tensor([0, *sizes]).cumsum(0)
+    values = normal(sum(sizes), 3)
+    plain = torch.stack([values[a:b].sum(0) for a, b in zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True)])
+    same_gradients(segment_sum(values, ptr), plain, [values])
+    assert gradcheck(lambda v: segment_sum(v, ptr), (values,))
+
+
+def test_geometry_lengths_and_unit_directions(random_clouds):
+    clouds = random_clouds((6, 1, 4))
+    pos = clouds.pos.clone()
+    pos[1] = pos[0]
+    table = knn(pos, clouds.ptr, 3)
+    where = geometry(pos, table)
+    offset = pos[table.index] - pos[:, None]
+    close(where.offset, offset)
+    close(where.distance[..., 0], offset.norm(dim=-1))
+    apart = where.distance[..., 0] > 0
+    close(where.direction[apart].norm(dim=-1), torch.ones(int(apart.sum()), dtype=torch.float64))
+    assert not where.direction[~apart].any()
+    assert not apart[:, 0].any(), "a point is its own first neighbour"
+    assert not apart[0, 1], "and a duplicate is as near"
+    assert where.features.shape == (11, 3, 4)
+    assert torch.equal(where.features, torch.cat([where.distance, where.direction], -1))
+
+
+def test_geometry_gradcheck_and_finite_gradients_in_one_place(random_clouds):
+    clouds = random_clouds((4, 3))
+    table = knn(clouds.pos, clouds.ptr, 2)
+    pos = clouds.pos.clone().requires_grad_()
+    assert gradcheck(lambda p: (geometry(p, table).features, geometry(p, table).offset), (pos,))
+    for tiny in (0.0, 1e-30, 1e-20):
+        points = (tiny * clouds.pos.float()).requires_grad_()
+        where = geometry(points, table)
+        (where.distance.sum() + (where.direction * torch.arange(3)).sum()).backward()
+        assert bool(where.features.isfinite().all())
+        assert bool(points.grad.isfinite().all())

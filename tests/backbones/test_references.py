@@ -1,0 +1,162 @@
+"""Each backbone against a plain version: one edge at a time, whole concatenations, no kernels of ours."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pellucid.backbones import backbones
+from pellucid.neighbors import knn, radius
+
+RULES = {
+    "all neighbours there": lambda pos, ptr: knn(pos, ptr, 3),
+    "some missing": lambda pos, ptr: knn(pos, ptr, 6, loop=False),
+    "some have none": lambda pos, ptr: radius(pos, ptr, 0.9),
+}
+
+
+def plain_norm(norm, values, training):
+    """Batch norm by PyTorch on a list of rows, without touching the module's statistics."""
+    return F.batch_norm(values, norm.running_mean.clone(), norm.running_var.clone(), norm.weight, norm.bias, training,
+                        norm.momentum, norm.eps)
+
+
+def plain_mlp(layers, values, training):
+    for layer in layers:
+        if isinstance(layer, nn.Linear):
+            values = F.linear(values, layer.weight, layer.bias)
+        elif isinstance(layer, nn.BatchNorm1d):
+            values = plain_norm(layer, values, training)
+        elif isinstance(layer, nn.ReLU):
+            values = values.relu()
+    return values
+
+
+class Edges:
+    """The real edges one by one: target i, source j, weight, offset r_j - r_i, distance, direction."""
+
+    def __init__(self, pos, table, edge_weight, point_weight):
+        self.i, self.j, self.weight, self.offset, self.distance, self.direction = [], [], [], [], [], []
+        for i in range(len(pos)):
+            for place in range(table.k):
+                if table.mask is not None and not table.mask[i, place]:
+                    continue
+                j = int(table.index[i, place])
+                weight = torch.ones((), dtype=pos.dtype)
+                if edge_weight is not None:
+                    weight = weight * edge_weight[i, place]
+                if point_weight is not None:
+                    weight = weight * point_weight[i] * point_weight[j]
+                offset = pos[j] - pos[i]
+                distance = torch.zeros(1, dtype=pos.dtype) if i == j else offset.norm(keepdim=True)
+                self.i.append(i)
+                self.j.append(j)
+                self.weight.append(weight)
+                self.offset.append(offset)
+                self.distance.append(distance)
+                self.direction.append(torch.zeros_like(offset) if i == j else offset / distance)
+
+    def rows(self, make):
+        """make(number of the edge, i, j) for each edge, stacked."""
+        return torch.stack([make(e, i, j) for e, (i, j) in enumerate(zip(self.i, self.j, strict=True))])
+
+    def of(self, i):
+        return [e for e, target in enumerate(self.i) if target == i]
+
+
+def dgcnn(layer, h, edges, training):
+    rows = edges.rows(lambda e, i, j: torch.cat([h[i], h[j] - h[i], edges.distance[e], edges.direction[e]]))
+    message = plain_norm(layer.norm, layer.message(rows), training).relu()
+    means = []
+    for i in range(len(h)):
+        mine = edges.of(i)
+        total = sum((message[e] * edges.weight[e] for e in mine), torch.zeros_like(h[i]))
+        means.append(total / max(len(mine), 1))
+    return h + plain_mlp(layer.update, torch.stack(means), training)
+
+
+def egnn(layer, h, edges, training):
+    rows = edges.rows(lambda e, i, j: torch.cat([h[i], h[j], edges.offset[e].square().sum()[None]]))
+    message = layer.out(plain_norm(layer.norm, layer.message(rows), training).relu())
+    total = torch.stack([sum((message[e] * edges.weight[e] for e in edges.of(i)), torch.zeros_like(h[i]))
+                         for i in range(len(h))])
+    return h + plain_mlp(layer.update, torch.cat([h, total], 1), training)
+
+
+def point_transformer(layer, h, edges, training):
+    logit = edges.rows(lambda e, i, j: layer.query(h[i]) - layer.key(h[j]) + layer.position_logit(-edges.offset[e]))
+    logit = plain_norm(layer.norm, logit, training).relu()
+    value = edges.rows(lambda e, i, j: layer.value(h[j]) + layer.position_value(-edges.offset[e])
+                       + layer.edge_value(torch.cat([edges.distance[e], edges.direction[e]])))
+    sums = []
+    for i in range(len(h)):
+        mine = edges.of(i)
+        total = torch.zeros_like(h[i])
+        if mine:
+            attention = torch.softmax(logit[mine], 0)
+            for row, e in enumerate(mine):
+                total = total + attention[row] * value[e] * edges.weight[e]
+        sums.append(total)
+    return h + plain_mlp(layer.update, torch.stack(sums), training)
+
+
+REFERENCES = {"dgcnn": dgcnn, "egnn": egnn, "point_transformer": point_transformer}
+
+
+def reference(name, net, clouds, table, pos, edge_weight, point_weight):
+    parts = [F.embedding(clouds["categories"][:, c], e.weight) for c, e in enumerate(net.embeddings)]
+    if net.features is not None:
+        parts.append(F.linear(clouds["features"], net.features.weight, net.features.bias))
+    h = torch.stack(parts).sum(0) if parts else net.constant.repeat(len(pos), 1)
+    edges = Edges(pos / net.length_scale, table, edge_weight, point_weight)
+    for layer in net.layers:
+        h = REFERENCES[name](layer, h, edges, net.training)
+    return h
+
+
+@pytest.mark.parametrize("weighted", ["nothing weighted", "edges", "points", "both"])
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", list(backbones))
+def test_outputs_and_gradients_equal_the_plain_version(name, rule, training, weighted, encoder, random_clouds):
+    assert name in REFERENCES, f"write a plain version of {name} above"
+    clouds = random_clouds((6, 3, 5), categories=(4, 2), features=2)
+    table = RULES[rule](clouds.pos, clouds.ptr)
+    net = encoder(name, 3, (4, 2), 2, length_scale=1.7).train(training)
+    pos = clouds.pos.clone().requires_grad_()
+    random = torch.Generator().manual_seed(3)
+    edge_weight = torch.rand(table.index.shape, generator=random, dtype=torch.float64).requires_grad_()
+    point_weight = torch.rand(clouds.points, generator=random, dtype=torch.float64).requires_grad_()
+    edge_weight = edge_weight if weighted in ("edges", "both") else None
+    point_weight = point_weight if weighted in ("points", "both") else None
+
+    wanted = reference(name, net, clouds, table, pos, edge_weight, point_weight)  # first: forward moves statistics
+    got = net(clouds, table, pos=pos, edge_weight=edge_weight, point_weight=point_weight)
+    torch.testing.assert_close(got, wanted, atol=1e-10, rtol=1e-10)
+
+    inputs = [v for v in (pos, edge_weight, point_weight) if v is not None] + list(net.parameters())
+    direction = torch.randn(got.shape, generator=random, dtype=torch.float64)
+    gradients = torch.autograd.grad((got * direction).sum(), inputs)
+    for mine, plain in zip(gradients, torch.autograd.grad((wanted * direction).sum(), inputs), strict=True):
+        torch.testing.assert_close(mine, plain, atol=1e-8, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", list(backbones))
+def test_duplicates_and_the_constant_feature_equal_the_plain_version(name, encoder, random_clouds):
+    """Without features every point starts the same; offsets of zero have distance and direction zero."""
+    clouds = random_clouds((4, 3))
+    clouds = clouds.replace(pos=clouds.pos[[0, 1, 0, 2, 3, 3, 3]])
+    table = knn(clouds.pos, clouds.ptr, 3)
+    net = encoder(name)
+
+    def directionless(edges):
+        for e, offset in enumerate(edges.offset):
+            if not offset.any():
+                edges.direction[e] = torch.zeros_like(offset)
+        return edges
+
+    h = net.constant.repeat(clouds.points, 1)
+    edges = directionless(Edges(clouds.pos, table, None, None))
+    for layer in net.layers:
+        h = REFERENCES[name](layer, h, edges, False)
+    torch.testing.assert_close(net(clouds, table), h, atol=1e-10, rtol=1e-10)

@@ -1,0 +1,143 @@
+"""Opens the page in a real browser, without a network, and looks at the pixels."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pellucid.report import ReportContent, Sample, write_report
+
+pytestmark = pytest.mark.browser
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+FLAGS = ["--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+# Chromium's sandbox refuses root, which is who runs tests in containers.
+if hasattr(os, "geteuid") and os.geteuid() == 0:
+    FLAGS.append("--no-sandbox")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with api.sync_playwright() as playwright:
+        yield playwright.chromium
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Any) -> Iterator[Any]:
+    browser = chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    yield browser
+    browser.close()
+
+
+def opened(browser: Any, path: Path) -> tuple[Any, list[str]]:
+    """The page, and a list that fills with errors and with requests for anything but the page."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    troubles: list[str] = []
+    page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("request", lambda request: troubles.append(request.url)
+            if not request.url.startswith(("data:", "blob:", path.as_uri())) else None)
+    page.goto(path.as_uri())
+    return page, troubles
+
+
+def picture(page: Any, selector: str = "#view3d") -> np.ndarray:
+    from PIL import Image
+
+    page.wait_for_timeout(700)  # WebGL draws in its own time
+    with Image.open(io.BytesIO(page.locator(selector).screenshot())) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def distinct(image: np.ndarray) -> int:
+    return len(np.unique(image.reshape(-1, 3), axis=0))
+
+
+def test_the_page_draws_and_browses(browser: Any, tmp_path: Path, content: ReportContent) -> None:
+    page, troubles = opened(browser, write_report(tmp_path / "report.html", content))
+    page.wait_for_selector("#view3d canvas")
+    first = picture(page)
+    half = first.shape[1] // 2
+    assert distinct(first[:, :half]) > 500
+    assert distinct(first[:, half:]) > 200  # the ground truth beside it
+    assert page.locator("#view3d canvas").count() == 2
+    assert page.locator("#charts .main-svg").count() > 0
+    assert page.locator("#name").text_content() == "aspirin"
+    page.locator("#list").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.locator("#name").text_content() == "caffeine"
+    second = picture(page)
+    assert (first != second).any(axis=2).mean() > 0.02
+    assert page.locator("#view3d canvas").count() == 2  # contexts do not pile up
+    assert page.locator("#atoms tbody tr").count() == content.samples[1].pos.shape[0]
+
+    box = page.locator("#view3d").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 160, box["y"] + 120, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(500)
+    left, right = page.evaluate("(() => { const l = document.getElementById('view3d')._fullLayout;"
+                                "return [l.scene._scene.getCamera(), l.scene2._scene.getCamera()]; })()")
+    assert left == right
+    assert (picture(page) != second).any(axis=2).mean() > 0.02
+
+    before = page.locator("#depictions ellipse").first.evaluate("node => node.style.fill")
+    page.select_option("#scale", "rank")
+    assert page.locator("#depictions ellipse").first.evaluate("node => node.style.fill") != before
+    page.select_option("#ellipsoids", "none")
+    page.locator("#atoms th button", has_text="Importance").click()
+    first_row = page.locator("#atoms tbody tr").first
+    assert int(first_row.get_attribute("data-atom")) == int(np.argmax(content.samples[1].importance))
+    page.locator("#wrong").check()
+    assert page.locator("#name").text_content() == "ibuprofen"
+    page.locator("#search").fill("nothing like this")
+    assert page.locator(".item:visible").count() == 0
+    assert troubles == []
+    page.close()
+
+
+def test_a_bare_and_evil_page_works(browser: Any, tmp_path: Path) -> None:
+    evil = "<img src=x onerror=document.title='pwned'><script>document.title='pwned'</script>"
+    svg = ("<svg xmlns='http://www.w3.org/2000/svg' onload=\"document.title='pwned'\"><script>document.title='pwned'"
+           "</script><image href='http://x.invalid/a.png'/><path d='M0 0L5 5'/></svg>")
+    ring = [[np.cos(t), np.sin(t), 0] for t in range(6)]
+    samples = [Sample(evil, evil, ring, [evil] * 6, [np.nan, 1, 2, 3, 4, 4], np.nan, importance_name=evil, svg=svg,
+                      facts={evil: evil}),
+               Sample("one atom", "nm", [[0, 0, 0]], ["C"], [1.0], 0.7, target=1, important=[True],
+                      covariance=[np.diag([1.0, 0.1, 0.0])])]  # fmt: skip
+    page, troubles = opened(browser, write_report(tmp_path / "report.html", ReportContent(evil, samples=samples)))
+    page.wait_for_selector("#view3d canvas")
+    assert distinct(picture(page)) > 100
+    assert page.locator("#name").text_content() == evil
+    assert page.title() == evil
+    assert page.locator("#depictions script, #depictions image").count() == 0
+    assert page.locator("#curves").is_hidden()
+    page.locator("#sample-1").click()
+    assert distinct(picture(page)) > 100
+    assert page.title() == evil
+    assert troubles == []
+    page.close()
+
+
+def test_without_webgl_the_rest_still_works(chromium: Any, tmp_path: Path, content: ReportContent) -> None:
+    browser = chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, "--disable-3d-apis"])
+    page, _ = opened(browser, write_report(tmp_path / "report.html", content))
+    page.wait_for_selector("#atoms tbody tr")
+    page.locator("#sample-3").click()
+    assert page.locator("#name").text_content() == "paracetamol"
+    assert page.locator("#depictions svg").count() == 2
+    assert "WebGL" in page.locator("#view3d").inner_text()
+    browser.close()

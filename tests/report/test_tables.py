@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import math
+
+from pellucid.report import PublishedCell
+from pellucid.report.tables import key_numbers, metrics_table, number, provenance_table, readable, rows
+
+
+def test_baselines_are_found() -> None:
+    table = rows({"classification": {"roc_auc": 0.9, "accuracy": 0.8},
+                  "interpretation": {"precision@5": 0.7, "precision@5_random": 0.3},
+                  "fidelity": {"deletion": {"auc": 0.2, "random": 0.5, "steps": 10}}}, [])
+    assert {row.path: row.baseline for row in table} == {
+        "classification.roc_auc": 0.5, "classification.accuracy": None, "interpretation.precision@5": 0.3,
+        "fidelity.deletion.auc": 0.5, "fidelity.deletion.steps": None}
+
+
+def test_means_over_seeds_are_one_row() -> None:
+    (row,) = rows({"interpretation": {"roc_auc": {"mean": 0.9, "std": 0.02, "seeds": 5}}}, [])
+    assert (row.path, row.ours, row.spread) == ("interpretation.roc_auc", 0.9, 0.02)
+
+
+def test_published_numbers_stand_beside_ours_even_without_ours() -> None:
+    cells = [PublishedCell("a.roc_auc", 0.8, 0.05, "Table 2"), PublishedCell("b.other", 0.7, math.nan, "Table 3")]
+    table = rows({"a": {"roc_auc": 0.9}}, cells)
+    assert [(row.path, row.ours, len(row.published)) for row in table] == [("a.roc_auc", 0.9, 1), ("b.other", None, 1)]
+    page = metrics_table(table)
+    assert "ours is +0.1000 (2.0 × its std)" in page
+    assert "nan" not in page
+
+
+def test_bars_start_at_zero_and_are_to_scale() -> None:
+    page = metrics_table(rows({"x": {"roc_auc": 0.5}}, []))
+    assert 'x="6.0" y="3" width="134.0"' in page  # half of the 268 units between the margins
+
+
+def test_numbers_that_are_no_shares_have_no_misleading_bar() -> None:
+    assert "<rect" not in metrics_table(rows({"molecules": 1234, "loss": 2.5}, []))
+    assert "<rect" in metrics_table(rows({"loss": 2.5}, [PublishedCell("loss", 3.0, 0.1, "Table 1")]))
+
+
+def test_nothing_gives_nothing() -> None:
+    assert metrics_table(rows({}, [])) == key_numbers(rows({}, [])) == provenance_table({}) == ""
+    assert "–" in metrics_table(rows({"a": math.nan, "b": None}, []))
+
+
+def test_names() -> None:
+    assert readable("test.interpretation.roc_auc")[0] == "Interpretation ROC AUC"
+    assert readable("fidelity.deletion.auc")[0] == "Deletion"
+    assert readable("precision_at_10")[0] == "Precision @ 10"
+    assert readable("odd.thing.auc") == ("Thing, AUC", "")
+    assert number(1e-7) == "1e-07"
+    assert number(1.0) == "1.0000"
+
+
+def test_provenance_is_nested_and_escaped() -> None:
+    page = provenance_table({"config": {"lr": 0.1, "layers": [64, 32]}, "<b>": "<i>"})
+    assert "64, 32" in page
+    assert "&lt;b&gt;" in page
+    assert "<i>" not in page

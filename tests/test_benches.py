@@ -1,0 +1,137 @@
+"""The peer of the speed benchmarks computes the same functions: otherwise its times would mean nothing."""
+
+import importlib.util
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from pellucid.backbones import backbones
+from pellucid.clouds import PointClouds
+from pellucid.methods import NeighborRule, Task, methods
+
+with warnings.catch_warnings(action="ignore"):  # PyG scripts a class when it is imported, which torch deprecates
+    import torch_geometric.nn  # noqa: F401
+    from torch_geometric.data import Batch
+
+BENCHES = Path(__file__).parents[1] / "benches"
+METHODS = {
+    "erm": ("erm", {}),
+    "bernoulli": ("lri-bernoulli", {"alpha": 0.7, "beta": 0.5}),
+    "gaussian": ("lri-gaussian", {"beta": 0.1, "graph_reconstruction": False}),
+    "gaussian-phi": ("lri-gaussian", {"beta": 0.1, "graph_reconstruction": True}),
+}
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"benches_{name}", BENCHES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def peer():
+    return load("peer")
+
+
+def clouds_of(sizes, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    ptr = torch.tensor([0, *sizes]).cumsum(0)
+    points = int(ptr[-1])
+    return PointClouds(ptr, {
+        "pos": torch.randn(points, 3, generator=random, dtype=torch.float64),
+        "categories": torch.randint(0, 6, (points, 2), generator=random),
+        "y": torch.tensor([0.0, 1.0] * len(sizes), dtype=torch.float64)[: len(sizes), None],
+    })
+
+
+def model_of(backbone, method, options):
+    torch.manual_seed(1)
+    if method == "lri-gaussian":
+        options = {"reconstruct": NeighborRule(value=4), "neighbor_distance": 0.7, **options}
+
+    def make():
+        return backbones[backbone](3, (6, 6), hidden=8, layers=2, dropout=0.0, length_scale=1.3)
+
+    model = methods[method](make, Task("binary"), scale=4.0, dropout=0.0, **options).double()
+    with torch.no_grad():  # away from the special values that batch norm starts with
+        for name, parameter in model.named_parameters():
+            if "norm" in name or ".1." in name or "phi" in name:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def both(model, peer_model, clouds, data, *, epoch=0):
+    """Logits, loss, importance and covariance of both, under the same noise; gradients are left in the models."""
+    results = []
+    neighbors = model.neighbors(clouds)
+    torch.manual_seed(7)
+    ours = model(clouds, neighbors, epoch=epoch)
+    loss = model.task.loss(ours.logits, clouds["y"])
+    results.append((ours, loss if ours.penalty is None else loss + ours.penalty))
+    torch.manual_seed(7)
+    theirs = peer_model(data, epoch)
+    results.append((theirs, peer_model.loss(theirs, data.y)))
+    return results
+
+
+def close(a, b):
+    torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("clean_pass", [True, False])
+@pytest.mark.parametrize("sizes", [(9, 5, 14, 7), (1, 3, 8, 12)], ids=["full", "masked"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("backbone", ["dgcnn", "egnn", "point_transformer"])
+def test_peer_computes_the_same_in_training(peer, backbone, method, sizes, clean_pass):
+    clouds, model = clouds_of(sizes), model_of(backbone, *METHODS[method])
+    theirs = peer.from_ours(model, clean_pass=clean_pass)
+    data = Batch.from_data_list(peer.to_data(clouds, model.neighbors(clouds)))
+    (a, loss_a), (b, loss_b) = both(model, theirs, clouds, data, epoch=12)
+    close(a.logits, b.logits)
+    close(loss_a, loss_b)
+    loss_a.backward()
+    loss_b.backward()
+    expected = peer.translate({name: parameter.grad for name, parameter in model.named_parameters()})
+    got = {name: parameter.grad for name, parameter in theirs.named_parameters()}
+    assert set(got) == set(expected)
+    for name, grad in expected.items():
+        close(grad, got[name])
+        assert grad.abs().max() > 0 or "bias" in name, name  # a bias before batch norm has none
+    if method == "erm" or not clean_pass:  # the third pass moves the running statistics
+        assert getattr(b, "clean_logits", None) is None
+        buffers = dict(theirs.named_buffers())
+        for name, buffer in peer.translate(dict(model.named_buffers())).items():
+            close(buffer, buffers[name])
+    else:
+        assert b.clean_logits.shape == (len(sizes), 1)
+        assert not b.clean_logits.requires_grad
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("backbone", ["dgcnn", "egnn", "point_transformer"])
+def test_peer_computes_the_same_in_evaluation(peer, backbone, method):
+    clouds, model = clouds_of((9, 5, 14, 7)), model_of(backbone, *METHODS[method])
+    model(clouds, model.neighbors(clouds))  # running statistics that are not those of a new model
+    model.eval()
+    theirs = peer.from_ours(model)
+    assert not theirs.training
+    data = Batch.from_data_list(peer.to_data(clouds, model.neighbors(clouds)))
+    with torch.no_grad():
+        (a, loss_a), (b, loss_b) = both(model, theirs, clouds, data)
+    close(a.logits, b.logits)
+    close(loss_a, loss_b)
+    assert b.clean_logits is None
+    for name in ("importance", "covariance"):
+        if getattr(a, name) is not None:
+            close(getattr(a, name), getattr(b, name))
+
+
+def test_peer_refuses_what_it_has_no_counterpart_for(peer):
+    model = model_of("egnn", "lri-bernoulli", {"shared": False})
+    with pytest.raises(ValueError, match="shared encoder"):
+        peer.from_ours(model)
