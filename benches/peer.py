@@ -46,8 +46,9 @@ def to_data(clouds: PointClouds, neighbors: Neighbors) -> list[Data]:
     data = []
     for i, edge_index in enumerate(edges.split(counts.tolist(), 1)):
         a, b = int(clouds.ptr[i]), int(clouds.ptr[i + 1])
-        # copies: views would keep the flat tensors alive and be pickled whole
-        data.append(Data(x=clouds["categories"][a:b].clone(), pos=clouds.pos[a:b].clone(), y=clouds["y"][i : i + 1],
+        # copies: views would keep the flat tensors alive
+        fields = {"x": clouds["categories"][a:b], "pos": clouds.pos[a:b], "y": clouds["y"][i : i + 1]}
+        data.append(Data(**{name: value.clone() for name, value in fields.items()},
                          edge_index=(edge_index - a).contiguous()))
     return data
 
@@ -58,8 +59,8 @@ def plain(ours: nn.Sequential) -> nn.Sequential:
     for module in ours:
         if isinstance(module, nn.Linear):
             layers.append(nn.Linear(module.in_features, module.out_features))
-        elif isinstance(module, nn.BatchNorm1d):
-            layers.append(nn.BatchNorm1d(module.num_features))
+        elif hasattr(module, "running_mean"):
+            layers.append(nn.BatchNorm1d(len(module.weight)))
         else:
             layers.append(nn.Dropout(module.p) if hasattr(module, "p") else nn.ReLU())
     return nn.Sequential(*layers)
@@ -294,7 +295,8 @@ def translate(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our weights (or their gradients) under the peer's names.
 
     Ours keeps the columns for the edge features apart from the others; here they are one matrix for the concatenation.
-    ``message`` and ``update`` are methods of MessagePassing, so the peer calls them ``edge_nn`` and ``node_nn``.
+    ``message`` and ``update`` are methods of MessagePassing, so the peer calls them ``edge_nn`` and ``node_nn``; what
+    its batch norm calls ``num_batches_tracked`` is ``batches`` in ours.
     """
     theirs = {}
     for name, value in ours.items():
@@ -302,5 +304,7 @@ def translate(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         edge = ours.get(name.replace(".message.weight", ".edge.weight")) if ".message.weight" in name else None
         name = name.replace(".message.", ".edge_nn.").replace(".update.", ".node_nn.")
+        if name.endswith(".batches"):
+            name = name.removesuffix("batches") + "num_batches_tracked"
         theirs[name] = value if edge is None else torch.cat([value, edge], 1)
     return theirs

@@ -12,8 +12,6 @@ from pathlib import Path
 
 
 def main() -> None:
-    if sys.version_info < (3, 11):
-        sys.exit(f"expected Python 3.11 or newer, got {sys.version.split()[0]}; run: make PYTHON=python3.11 ...")
     folder = Path(sys.argv[1])
     venv.create(folder, with_pip=True, clear=True)
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from pellucid.backbones import backbones
-from pellucid.clouds import PointClouds
 from pellucid.methods import NeighborRule, Task, methods
 
 with warnings.catch_warnings(action="ignore"):  # PyG scripts a class when it is imported, which torch deprecates
@@ -38,15 +37,13 @@ def peer():
     return load("peer")
 
 
-def clouds_of(sizes, seed=0):
-    random = torch.Generator().manual_seed(seed)
-    ptr = torch.tensor([0, *sizes]).cumsum(0)
-    points = int(ptr[-1])
-    return PointClouds(ptr, {
-        "pos": torch.randn(points, 3, generator=random, dtype=torch.float64),
-        "categories": torch.randint(0, 6, (points, 2), generator=random),
-        "y": torch.tensor([0.0, 1.0] * len(sizes), dtype=torch.float64)[: len(sizes), None],
-    })
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads that spin on a busy machine make these tiny models thirty times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def model_of(backbone, method, options):
@@ -87,8 +84,8 @@ def close(a, b):
 @pytest.mark.parametrize("sizes", [(9, 5, 14, 7), (1, 3, 8, 12)], ids=["full", "masked"])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("backbone", ["dgcnn", "egnn", "point_transformer"])
-def test_peer_computes_the_same_in_training(peer, backbone, method, sizes, clean_pass):
-    clouds, model = clouds_of(sizes), model_of(backbone, *METHODS[method])
+def test_peer_computes_the_same_in_training(peer, random_clouds, backbone, method, sizes, clean_pass):
+    clouds, model = random_clouds(sizes, categories=(6, 6), outputs=1), model_of(backbone, *METHODS[method])
     theirs = peer.from_ours(model, clean_pass=clean_pass)
     data = Batch.from_data_list(peer.to_data(clouds, model.neighbors(clouds)))
     (a, loss_a), (b, loss_b) = both(model, theirs, clouds, data, epoch=12)
@@ -114,8 +111,8 @@ def test_peer_computes_the_same_in_training(peer, backbone, method, sizes, clean
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("backbone", ["dgcnn", "egnn", "point_transformer"])
-def test_peer_computes_the_same_in_evaluation(peer, backbone, method):
-    clouds, model = clouds_of((9, 5, 14, 7)), model_of(backbone, *METHODS[method])
+def test_peer_computes_the_same_in_evaluation(peer, random_clouds, backbone, method):
+    clouds, model = random_clouds((9, 5, 14, 7), categories=(6, 6), outputs=1), model_of(backbone, *METHODS[method])
     model(clouds, model.neighbors(clouds))  # running statistics that are not those of a new model
     model.eval()
     theirs = peer.from_ours(model)

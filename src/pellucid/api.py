@@ -72,7 +72,8 @@ def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone:
     config = config.model_copy(update={"dataset_options": prepared.provenance.get("key", {})})
     run = train(config, prepared.clouds, Path(out), task=recipe.task, outputs=recipe.targets,
                 category_sizes=recipe.category_sizes, precision_at=recipe.precision_at, device=device,
-                data_provenance={**prepared.provenance, "path": str(prepared.path)}, progress=progress, overwrite=overwrite)
+                data_provenance={**prepared.provenance, "path": str(prepared.path)}, progress=progress,
+                overwrite=overwrite)
     if report:
         report_run(run)
     return run

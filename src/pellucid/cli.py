@@ -149,8 +149,8 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
         _print(explanation.table(), True, "")
     else:
         names = explanation.clouds.text.get("id", [str(i) for i in range(len(explanation.clouds))])
-        _print({name: f"prediction {float(p):.3f}" for name, p in zip(names, explanation.prediction[:, 0], strict=True)},
-               False, "predictions")
+        predictions = explanation.prediction[:, 0].tolist()
+        _print({name: f"{p:.3f}" for name, p in zip(names, predictions, strict=True)}, False, "predictions")
     log.print(f"report: {out_ / 'report.html'}")
 
 

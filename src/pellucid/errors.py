@@ -23,7 +23,7 @@ class UnknownNameError(PellucidError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
         super().__init__(f"expected a known {kind}, got {name!r}; {hint}Known: {', '.join(names) or 'none'}")
 

@@ -2,16 +2,16 @@
 
 import pytest
 import torch
-from torch import nn
 
 from pellucid.backbones import backbones
+from pellucid.backbones.kernels import Norm
 
 
 def unsettle(module, seed=1):
     """Gives all norms statistics and weights that are not 0 and 1, so that a mistake in them is seen."""
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm1d)):
+        for norm in (m for m in module.modules() if isinstance(m, Norm)):
             for values, low, high in ((norm.running_mean, -0.5, 0.5), (norm.running_var, 0.5, 1.5),
                                       (norm.weight, 0.5, 1.5), (norm.bias, -0.5, 0.5)):
                 values.copy_(low + (high - low) * torch.rand(values.shape, generator=random))

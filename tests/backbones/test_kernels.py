@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.autograd import gradcheck
 
-from pellucid.backbones.base import Dropout, PointNorm, geometry, mlp
+from pellucid.backbones.base import Dropout, geometry, mlp
 from pellucid.backbones.kernels import (
-    EdgeNorm,
+    Norm,
     dropout,
     edge_linear,
     keep_mask,
@@ -113,9 +113,9 @@ def test_relu_dropout_sum_keeps_the_right_share_and_the_mean(p):
     n = kept.numel()
     assert abs(float(kept.double().mean()) - rate) < 4 * math.sqrt(rate * (1 - rate) / n)
     close(out[kept], (values * weight[..., None] / rate)[:, 0][kept], 1e-12)
-    plain = (values * weight[..., None])[:, 0]
+    plain = (values * weight[..., None])[:, 0].detach()
     spread = float(plain.square().mean().sqrt()) * math.sqrt((1 - rate) / rate / n)
-    assert abs(float((out - plain).mean())) < 4 * spread
+    assert abs(float((out.detach() - plain).mean())) < 4 * spread
     out.sum().backward()  # what was dropped forward is dropped backward
     close(values.grad[:, 0], torch.where(kept, weight / rate, 0.0).detach())
     close(weight.grad[:, 0], torch.where(kept, values[:, 0] / rate, 0.0).sum(1).detach())
@@ -158,74 +158,100 @@ def test_dropout_that_does_nothing_returns_its_input():
 
 # -- norms --------------------------------------------------------------------------------------------------------
 def norms(momentum=0.1):
-    ours, plain = EdgeNorm(3, momentum=momentum).double(), nn.BatchNorm1d(3, momentum=momentum).double()
+    ours, plain = Norm(3, momentum=momentum).double(), nn.BatchNorm1d(3, momentum=momentum).double()
     with torch.no_grad():
-        ours.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
-        ours.bias.copy_(torch.tensor([0.1, 0.0, -1.0]))
-    plain.load_state_dict(ours.state_dict())
+        for norm in (ours, plain):
+            norm.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
+            norm.bias.copy_(torch.tensor([0.1, 0.0, -1.0]))
     return ours, plain
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("masked", [False, True])
-def test_edge_norm_is_batch_norm_on_the_real_edges(masked, momentum):
+def test_norm_is_batch_norm_on_the_real_rows(masked, momentum):
     ours, plain = norms(momentum)
     for seed in range(3):
         values = normal(7, 4, 3, seed=seed)
         mask = torch.rand(7, 4, generator=torch.Generator().manual_seed(seed)) < 0.6
         mask[2] = False
         mask = mask if masked else torch.ones_like(mask)
-        got = ours(values, mask if masked else None)[mask]
-        expected = plain(values[mask])
+        got = ours(values, mask if masked else None)
+        assert got.shape == values.shape
+        got, expected = got[mask], plain(values[mask])
         close(got, expected)
         direction = normal(*got.shape, seed=9, grad=False)
         mine = torch.autograd.grad(got, [values, *ours.parameters()], direction)
-        theirs = torch.autograd.grad(expected, [values, *plain.parameters()], direction)
-        for a, b in zip(mine, theirs, strict=True):
+        for a, b in zip(mine, torch.autograd.grad(expected, [values, *plain.parameters()], direction), strict=True):
             close(a, b, 1e-10)
-        for name, value in ours.state_dict().items():
-            close(value, plain.state_dict()[name])
-    ours.eval()
-    plain.eval()
+        close(ours.running_mean, plain.running_mean)
+        close(ours.running_var, plain.running_var)
+    state = {name: value.clone() for name, value in ours.eval().state_dict().items()}
     values = normal(7, 4, 3, seed=5)
-    close(ours(values, mask if masked else None), plain(values.reshape(-1, 3)).view(7, 4, 3))
+    expected = plain.eval()(values.reshape(-1, 3)).view(7, 4, 3)
+    same_gradients(ours(values, mask if masked else None), expected, [values])
+    assert all(torch.equal(value, state[name]) for name, value in ours.state_dict().items())
+    ours.reset()
+    assert not ours.running_mean.any()
+    assert bool((ours.running_var == 1).all())
 
 
-def test_edge_norm_gradcheck():
+def test_two_passes_go_through_one_backward():
+    """As in LRI, where f and g share an encoder."""
+    ours, plain = norms()
+    first, second = normal(6, 3), normal(5, 3, seed=1)
+    mask = torch.tensor([True, False, True, True, True])
+    got = ours(first).square().sum() + ours(second, mask)[mask].square().sum()
+    expected = plain(first).square().sum() + plain(second[mask]).square().sum()
+    for a, b in zip(torch.autograd.grad(got, [first, second]), torch.autograd.grad(expected, [first, second]),
+                    strict=True):
+        close(a, b, 1e-10)
+    close(ours.running_var, plain.running_var)
+
+
+def test_norm_gradcheck():
     values = normal(4, 3, 2)
     mask = torch.tensor([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 1, 1]], dtype=torch.bool)
-    norm = EdgeNorm(2).double()
-    assert gradcheck(lambda v, w, b: torch.func.functional_call(norm, {"weight": w, "bias": b}, (v, mask))[mask],
-                     (values, normal(2, seed=1), normal(2, seed=2)))
+    norm = Norm(2).double()
+    for some in (mask, None):
+        rows = mask if some is not None else torch.ones_like(mask)
+        assert gradcheck(
+            lambda v, w, b, some=some, rows=rows:
+            torch.func.functional_call(norm, {"weight": w, "bias": b}, (v, some))[rows],
+            (values, normal(2, seed=1), normal(2, seed=2)))
 
 
-@pytest.mark.parametrize("mask", [None, torch.tensor([[True]]), torch.tensor([[False]])],
-                         ids=["one edge", "one real edge", "no real edge"])
-def test_edge_norm_learns_no_statistics_where_there_is_no_spread(mask):
-    norm, _ = norms()
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("shape", [(1, 3), (0, 3), (1, 1, 3), (0, 4, 3)], ids=str)
+def test_norm_lets_a_single_row_pass_and_learns_nothing_from_it(shape, momentum):
+    norm, _ = norms(momentum)
+    norm(normal(8, 3, seed=4))
     before = {name: value.clone() for name, value in norm.state_dict().items()}
-    out = norm(normal(1, 1, 3), mask)
-    assert bool(out.isfinite().all())
+    values = normal(*shape)
+    close(norm(values), values * norm.weight + norm.bias)
     assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
+    assert norm.eval()(values).shape == shape
 
 
-def test_point_norm_is_batch_norm_but_for_single_rows():
-    ours, plain = PointNorm(3).double(), nn.BatchNorm1d(3).double()
-    values = normal(5, 3)
-    same_gradients(ours(values), plain(values), [values])
-    before = {name: value.clone() for name, value in ours.state_dict().items()}
-    close(ours(values[:1]), values[:1])
-    assert ours(values[:0]).shape == (0, 3)
-    assert all(torch.equal(value, before[name]) for name, value in ours.state_dict().items())
-    close(ours.eval()(values), plain.eval()(values))
-    assert ours(values[:0]).shape == (0, 3)
+@pytest.mark.parametrize("real", [0, 1])
+def test_norm_learns_nothing_from_a_single_real_row(real):
+    """A batch of lone points must not pull the running variance to zero."""
+    norm, _ = norms()
+    norm(normal(8, 3, seed=4))
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    values = normal(2, 2, 3)
+    mask = torch.zeros(2, 2, dtype=torch.bool)
+    mask[0, :real] = True
+    out = norm(values, mask)
+    assert bool(out.isfinite().all())
+    close(out[mask], (values * norm.weight + norm.bias)[mask])
+    assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
 
 
 def test_mlp_layers():
     def kinds(net):
         return [type(layer).__name__ for layer in net]
 
-    block = ["Linear", "PointNorm", "ReLU", "Dropout"]
+    block = ["Linear", "Norm", "ReLU", "Dropout"]
     assert kinds(mlp([4, 8, 2], 0.2)) == [*block, "Linear"]
     assert kinds(mlp([4, 8, 2], 0.2, plain_last=False)) == [*block, *block]
     assert mlp([4, 8, 2], 0.2)[3].p == 0.2
@@ -264,7 +290,7 @@ def test_geometry_gradcheck_and_finite_gradients_in_one_place(random_clouds):
     table = knn(clouds.pos, clouds.ptr, 2)
     pos = clouds.pos.clone().requires_grad_()
     assert gradcheck(lambda p: (geometry(p, table).features, geometry(p, table).offset), (pos,))
-    for tiny in (0.0, 1e-30, 1e-20):
+    for tiny in (0.0, 1e-30, 1e-18):
         points = (tiny * clouds.pos.float()).requires_grad_()
         where = geometry(points, table)
         (where.distance.sum() + (where.direction * torch.arange(3)).sum()).backward()

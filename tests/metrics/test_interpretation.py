@@ -1,6 +1,5 @@
 import itertools
 import math
-import time
 
 import numpy as np
 import pytest
@@ -46,7 +45,7 @@ def test_precision_is_the_expectation_over_random_tie_breaking(batch):
     if int(ptr.diff().max() if len(ptr) > 1 else 0) > 6:  # 6! orders at most
         values, truth, ptr, clouds = values[:6], truth[:6], offsets([min(6, len(values))]), None
     for m in (1, 2, 5):
-        shares = [expected_precision(v, t, m) for v, t in by_cloud(ptr, clouds, values, truth) if t.any() and not t.all()]
+        shares = [expected_precision(v, t, m) for v, t in by_cloud(ptr, clouds, values, truth) if 0 < t.sum() < len(t)]
         assert precision_at(values, truth, ptr, m, clouds=clouds) == pytest.approx(mean(shares), nan_ok=True)
 
 
@@ -128,12 +127,3 @@ def test_mistakes_are_told(metric, importance, important, clouds, message):
 def test_m_of_nothing_is_told():
     with pytest.raises(PellucidError, match="m of at least 1, got 0"):
         precision_at(torch.zeros(2), torch.tensor([True, False]), offsets([2]), 0)
-
-
-def test_a_hundred_thousand_points_take_no_loop():
-    ptr = offsets([20] * 5000)
-    values = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
-    started = time.perf_counter()
-    for metric in ALL:
-        assert 0.3 < metric(values, values > 0.7 - torch.rand(100_000) * 0.0, ptr) <= 1.0
-    assert time.perf_counter() - started < 20  # a loop over clouds in Python would be far slower than this bound

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pellucid.backbones.kernels import EdgeNorm, dropout
+from pellucid.backbones.kernels import Norm, dropout
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.neighbors import Neighbors
@@ -90,16 +91,6 @@ class Dropout(nn.Module):
         return dropout(values, self.p, self.training)
 
 
-class PointNorm(nn.BatchNorm1d):
-    """Batch normalisation of rows that lets a single row pass in training, where it has no spread."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        """(rows, F) -> (rows, F)."""
-        if self.training and len(values) < 2:
-            return values * self.weight + self.bias
-        return super().forward(values)
-
-
 def mlp(widths: Sequence[int], p: float, *, plain_last: bool = True) -> nn.Sequential:
     """Linear, batch norm, ReLU, dropout for each width; the last layer is only linear when ``plain_last``.
 
@@ -109,10 +100,10 @@ def mlp(widths: Sequence[int], p: float, *, plain_last: bool = True) -> nn.Seque
         plain_last: Whether the last layer is linear alone.
     """
     layers: list[nn.Module] = []
-    for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (a, b) in enumerate(itertools.pairwise(widths)):
         layers.append(nn.Linear(a, b))
         if i < len(widths) - 2 or not plain_last:
-            layers += [PointNorm(b), nn.ReLU(), Dropout(p)]
+            layers += [Norm(b), nn.ReLU(), Dropout(p)]
     return nn.Sequential(*layers)
 
 
@@ -146,6 +137,7 @@ class Backbone(nn.Module, ABC):
         if not category_sizes and not feature_size:
             self.constant = nn.Parameter(torch.randn(hidden))  # a dummy feature of ones, as on ActsTrack
         self.edges = EdgeEmbedding(dim) if self.embeds_edges else None
+        self.edge_width = 0 if self.edges is None else self.edges.width
         self.layers = nn.ModuleList(self.layer() for _ in range(layers))
 
     @abstractmethod
@@ -156,7 +148,7 @@ class Backbone(nn.Module, ABC):
         """(points, hidden) embedding of the categories and features alone."""
         h: Tensor | None = None
         if len(self.embeddings):
-            categories = clouds["categories"]
+            categories = clouds["categories"].long()  # any width of integer is taken
             for column, table in enumerate(self.embeddings):
                 part = table(categories[:, column])
                 h = part if h is None else h + part
@@ -206,4 +198,4 @@ class Backbone(nn.Module, ABC):
 backbones: Registry[type[Backbone]] = Registry("backbone", "pellucid.backbones")
 """All backbones by name."""
 
-__all__ = ["Backbone", "Dropout", "EdgeNorm", "Geometry", "PointNorm", "backbones", "geometry", "mlp"]
+__all__ = ["Backbone", "Dropout", "Geometry", "backbones", "geometry", "mlp"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from pellucid.backbones.base import Backbone, Geometry, backbones, mlp
-from pellucid.backbones.kernels import EdgeNorm, edge_linear, relu_dropout_sum
+from pellucid.backbones.kernels import Norm, edge_linear, relu_dropout_sum
 from pellucid.neighbors import Neighbors
 
 
@@ -25,11 +25,12 @@ class EdgeConv(nn.Module):
         self.p = p
         self.message = nn.Linear(2 * hidden, hidden)
         self.edge = nn.Linear(edge, hidden, bias=False)  # its own fan-in, so that geometry is not drowned at the start
-        self.norm = EdgeNorm(hidden)
+        self.norm = Norm(hidden)
         self.update = mlp([hidden, hidden, hidden], p)
 
     def forward(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
         """(points, hidden) -> (points, hidden)."""
+        assert where.embedding is not None
         own, other = self.message.weight.chunk(2, 1)
         # W [h_i, h_j - h_i, e] = (W_own - W_other) h_i + W_other h_j + W_edge e
         target = nn.functional.linear(h, own - other, self.message.bias)
@@ -52,4 +53,4 @@ class DGCNN(Backbone):
 
     def layer(self) -> nn.Module:
         """One edge convolution."""
-        return EdgeConv(self.hidden, self.edges.width, self.dropout)
+        return EdgeConv(self.hidden, self.edge_width, self.dropout)

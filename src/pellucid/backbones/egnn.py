@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.backbones.base import Backbone, Geometry, backbones, mlp
-from pellucid.backbones.kernels import EdgeNorm, edge_linear, relu_dropout_sum
+from pellucid.backbones.kernels import Norm, edge_linear, relu_dropout_sum
 from pellucid.neighbors import Neighbors
 
 
@@ -26,7 +26,7 @@ class EquivariantConv(nn.Module):
         self.p = p
         self.message = nn.Linear(2 * hidden, hidden)
         self.edge = nn.Linear(1, hidden, bias=False)  # its own fan-in, so that geometry is not drowned at the start
-        self.norm = EdgeNorm(hidden)
+        self.norm = Norm(hidden)
         self.out = nn.Linear(hidden, hidden)
         self.update = mlp([2 * hidden, hidden, hidden], p)
 

@@ -22,18 +22,18 @@ class _EdgeLinear(torch.autograd.Function):
         ctx.neighbors = neighbors
         ctx.save_for_backward(edge, weight)
         out = source.index_select(0, neighbors.index.flatten())
-        out.addmm_(edge.reshape(points * k, -1), weight.t())
-        return out.view(points, k, -1).add_(target[:, None])
+        out.addmm_(edge.reshape(points * k, edge.shape[-1]), weight.t())
+        return out.view(points, k, out.shape[-1]).add_(target[:, None])
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         edge, weight = ctx.saved_tensors
         flat = grad.reshape(-1, grad.shape[-1])
         source = sum_to_sources(flat, ctx.neighbors) if ctx.needs_input_grad[0] else None
         target = grad.sum(1) if ctx.needs_input_grad[1] else None
         d_edge = (flat @ weight).view_as(edge) if ctx.needs_input_grad[2] else None
-        d_weight = flat.t() @ edge.reshape(len(flat), -1) if ctx.needs_input_grad[3] else None
+        d_weight = flat.t() @ edge.reshape(len(flat), edge.shape[-1]) if ctx.needs_input_grad[3] else None
         return source, target, d_edge, d_weight, None
 
 
@@ -118,7 +118,7 @@ class _ReluDropoutSum(torch.autograd.Function):
         return F.embedding_bag(rows, flat, starts, mode="sum", per_sample_weights=weight.flatten()).mul_(scale)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         active, weight = ctx.saved_tensors
         grad = grad * ctx.scale
@@ -144,34 +144,63 @@ def relu_dropout_sum(values: Tensor, weight: Tensor | None, p: float, training: 
     return _ReluDropoutSum.apply(values, weight, p if training else 0.0, scale)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class EdgeNorm(nn.BatchNorm1d):
-    """Batch normalisation over all real edges; masked places do not count.
+class Norm(nn.Module):
+    """Batch normalisation over any leading dimensions that can leave out masked rows, and lets a single row pass.
 
     Args:
         width: Number of features F.
-
-    Input: values (points, k, F), mask (points, k) bool or None. Output: the same shape.
+        momentum: Weight of the newest batch in the running statistics; None = plain average.
+        eps: Added to the variance.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+    batches: Tensor
+
+    def __init__(self, width: int, momentum: float | None = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def reset(self) -> None:
+        """Forgets the running statistics."""
+        self.running_mean.zero_()
+        self.running_var.fill_(1)
+        self.batches.zero_()
+
     def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Normalises; statistics of the batch in training, running ones otherwise."""
-        if mask is None or not self.training:
-            flat = values.reshape(-1, values.shape[-1])
-            if self.training and len(flat) < 2:
-                return values * self.weight + self.bias  # one edge has no spread to normalise by
-            return super().forward(flat).view_as(values)
-        real = mask[..., None].to(values.dtype)
-        count = real.sum().clamp(min=1)
-        mean = (values * real).sum((0, 1)) / count
-        variance = ((values - mean).square() * real).sum((0, 1)) / count
-        if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
-            with torch.no_grad():
-                assert self.num_batches_tracked is not None
-                self.num_batches_tracked += 1
-                rate = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
-                self.running_mean.lerp_(mean, rate)
-                self.running_var.lerp_(variance * count / (count - 1).clamp(min=1), rate)
-        return (values - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+        """Normalises over all rows but the masked ones; a single row, which has no spread, is left as it is.
+
+        Args:
+            values: (..., F).
+            mask: (...) bool, True for rows that are there; None if all are.
+
+        Returns:
+            The same shape; statistics of the batch in training, running ones otherwise.
+        """
+        mean, variance = self.running_mean, self.running_var
+        flat = values.reshape(-1, values.shape[-1])
+        if not self.training:
+            return F.batch_norm(flat, mean, variance, self.weight, self.bias, False, 0.0, self.eps).view_as(values)
+        self.batches += 1
+        rate = self.momentum if self.momentum is not None else 1 / float(self.batches)
+        if mask is None:
+            if len(flat) < 2:
+                return values * self.weight + self.bias
+            return F.batch_norm(flat, mean, variance, self.weight, self.bias, True, rate, self.eps).view_as(values)
+        real = mask.reshape(-1, 1).to(values.dtype)
+        count = real.sum()
+        batch_mean = (flat * real).sum(0) / count.clamp(min=1)
+        batch_variance = ((flat - batch_mean).square() * real).sum(0) / count.clamp(min=1)
+        with torch.no_grad():  # .data: an unmasked pass before this one has saved them for its backward, unused
+            mean.data.lerp_(batch_mean, rate)
+            variance.data.lerp_(batch_variance * count / (count - 1).clamp(min=1), rate)
+        scaled = (flat - batch_mean) * torch.rsqrt(batch_variance + self.eps) * self.weight + self.bias
+        return scaled.view_as(values)
 
 
 def segment_sum(values: Tensor, ptr: Tensor) -> Tensor:
@@ -197,7 +226,7 @@ class _SegmentSum(torch.autograd.Function):
         return F.embedding_bag(rows, values, ptr[:-1], mode="sum")
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (ptr,) = ctx.saved_tensors
         return torch.repeat_interleave(grad, ptr.diff(), dim=0), None

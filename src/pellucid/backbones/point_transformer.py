@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pellucid.backbones.base import Backbone, Dropout, Geometry, PointNorm, backbones
-from pellucid.backbones.kernels import EdgeNorm, edge_linear
+from pellucid.backbones.base import Backbone, Dropout, Geometry, backbones
+from pellucid.backbones.kernels import Norm, edge_linear
 from pellucid.neighbors import Neighbors
 
 
@@ -31,11 +31,12 @@ class VectorAttention(nn.Module):
         self.position_logit = nn.Linear(dim, hidden, bias=False)
         self.position_value = nn.Linear(dim, hidden)
         self.edge_value = nn.Linear(edge, hidden, bias=False)
-        self.norm = EdgeNorm(hidden)
-        self.update = nn.Sequential(nn.Linear(hidden, hidden), PointNorm(hidden), nn.ReLU(), Dropout(p))
+        self.norm = Norm(hidden)
+        self.update = nn.Sequential(nn.Linear(hidden, hidden), Norm(hidden), nn.ReLU(), Dropout(p))
 
     def forward(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
         """(points, hidden) -> (points, hidden)."""
+        assert where.embedding is not None
         logit = edge_linear(-self.key(h), self.query(h), -where.offset, self.position_logit.weight, neighbors)
         logit = torch.relu(self.norm(logit, neighbors.mask))
         if neighbors.mask is not None:
@@ -60,4 +61,4 @@ class PointTransformer(Backbone):
 
     def layer(self) -> nn.Module:
         """One vector attention layer."""
-        return VectorAttention(self.hidden, self.dim, self.edges.width, self.dropout)
+        return VectorAttention(self.hidden, self.dim, self.edge_width, self.dropout)

@@ -17,23 +17,23 @@ def covariance(u: Tensor, a1: Tensor, a2: Tensor) -> Tensor:
     Returns:
         (points, D, D), symmetric positive definite.
     """
-    eye = torch.eye(u.shape[-1], device=u.device, dtype=u.dtype)
-    return a1[:, None, None] * (u @ u.transpose(1, 2)) + a2[:, None, None] * eye
+    isotropic = a2[:, None, None] * torch.eye(u.shape[-1], device=u.device, dtype=u.dtype)
+    return torch.addcmul(isotropic, a1[:, None, None], u @ u.transpose(1, 2))
 
 
 def sample(u: Tensor, a1: Tensor, a2: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """eps = sqrt(a1) U s1 + sqrt(a2) s2 with s1, s2 ~ N(0, I), so that E[eps eps^T] = Sigma; no factorisation.
+    """Draws eps = sqrt(a1) U s1 + sqrt(a2) s2 with s1, s2 ~ N(0, I), so that E[eps eps^T] = Sigma; no factorisation.
 
     Returns:
         (points, D).
     """
     shape = (2, *u.shape[:2])
-    s1, s2 = torch.randn(shape, generator=generator, device=u.device, dtype=u.dtype)
+    s1, s2 = torch.randn(shape, generator=generator, device=u.device, dtype=u.dtype).unbind(0)
     return a1.sqrt()[:, None] * (u * s1[:, None]).sum(-1) + a2.sqrt()[:, None] * s2
 
 
 def log_det(u: Tensor, a1: Tensor, a2: Tensor) -> Tensor:
-    """log det Sigma without forming Sigma.
+    """Log det Sigma without forming Sigma.
 
     Sigma = B^T B with B = [sqrt(a1) U^T; sqrt(a2) I], so det Sigma is the product of the squared diagonal of the R of
     B = QR. Gram-Schmidt on B keeps the small factors that a determinant of Sigma loses to rounding when a1 >> a2.

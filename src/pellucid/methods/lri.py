@@ -80,7 +80,8 @@ def bernoulli_kl(logit: Tensor, prior: float) -> Tensor:
     """
     p = logit.sigmoid()
     log_prior = torch.log(torch.tensor([prior, 1 - prior], dtype=torch.float64)).tolist()
-    return p * (F.logsigmoid(logit) - log_prior[0]) + (1 - p) * (F.logsigmoid(-logit) - log_prior[1])
+    kl: Tensor = p * (F.logsigmoid(logit) - log_prior[0]) + (1 - p) * (F.logsigmoid(-logit) - log_prior[1])
+    return kl
 
 
 @methods.register("lri-bernoulli")
@@ -123,7 +124,7 @@ class LRIBernoulli(LRI):
         return 1
 
     def prior(self, epoch: int) -> float:
-        """r = max(alpha, 0.9 - 0.1 * floor(epoch / decay))."""
+        """R = max(alpha, 0.9 - 0.1 * floor(epoch / decay))."""
         return max(self.alpha, 0.9 - 0.1 * (epoch // self.decay))
 
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
@@ -216,7 +217,7 @@ class LRIGaussian(LRI):
         return self._dim**2 + 2
 
     def edge_weight(self, pos: Tensor, neighbors: Neighbors) -> Tensor | None:
-        """phi of the distances, (points, k); None with graph reconstruction off."""
+        """Phi of the distances, (points, k); None with graph reconstruction off."""
         if self.phi is None:
             return None
         return self.phi(geometry(pos, neighbors).distance.squeeze(-1))  # type: ignore[no-any-return]

@@ -69,15 +69,16 @@ def choose(explanation: Explanation, count: int = SAMPLES) -> list[int]:
     """
     y, p = explanation.clouds["y"][:, 0], explanation.prediction[:, 0]
     wrong = ((p > 0.5) != (y > 0.5)).nonzero().squeeze(1)
-    wrong = wrong[torch.argsort(-(p[wrong] - 0.5).abs(), stable=True)][: count // 4].tolist()
+    mistakes = wrong[torch.argsort(-(p[wrong] - 0.5).abs(), stable=True)][: count // 4].tolist()
 
     def spaced(mask: torch.Tensor, n: int) -> list[int]:
         places = mask.nonzero().squeeze(1)
         if len(places) == 0 or n <= 0:
             return []
-        return places[torch.linspace(0, len(places) - 1, min(n, len(places))).long()].tolist()
+        chosen: list[int] = places[torch.linspace(0, len(places) - 1, min(n, len(places))).long()].tolist()
+        return chosen
 
-    chosen = [*spaced(y > 0.5, count // 2), *spaced(y <= 0.5, count // 4), *wrong]
+    chosen = [*spaced(y > 0.5, count // 2), *spaced(y <= 0.5, count // 4), *mistakes]
     return list(dict.fromkeys(chosen))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -44,7 +45,7 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         order, cuts = self.order(), self._cuts()
         ptr = self.clouds.ptr
-        for a, b in zip(cuts, cuts[1:], strict=False):
+        for a, b in itertools.pairwise(cuts):
             chosen = order[a:b].to(ptr.device)
             yield self.clouds.select(chosen), self.neighbors.select(ptr, chosen)
 

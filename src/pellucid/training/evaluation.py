@@ -138,7 +138,8 @@ def _fidelity(model: Method, clouds: PointClouds, importance: Tensor, seed: int)
         chosen = clouds["y"][:, 0] == 1
         some = clouds.select(chosen)
         importance = importance[chosen[clouds.batch]]
-    return fidelity(probability_of(model), some.without_text(), importance, seed=seed).as_dict()
+    return fidelity(probability_of(model), some.without_text(), importance, seed=seed,
+                    probability=model.task.kind != "regression").as_dict()
 
 
 def _stability(model: Method, clouds: PointClouds, explanation: Explanation, m: int, seed: int) -> dict[str, Any]:

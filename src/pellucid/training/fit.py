@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import platform
 import time
@@ -19,7 +20,7 @@ import torch
 from pellucid.clouds import PointClouds
 from pellucid.errors import DamagedFileError, PellucidError
 from pellucid.explanation import Explanation
-from pellucid.files import digest, read_json, write_json, write_tensors
+from pellucid.files import read_json, write_json, write_tensors
 from pellucid.methods import Method
 from pellucid.training.batches import Batches
 from pellucid.training.config import RunConfig
@@ -51,10 +52,10 @@ class Run:
 
 def data_digest(clouds: PointClouds) -> str:
     """Short hash of the data that a run sees."""
-    parts = {name: [list(clouds[name].shape), float(clouds[name].double().nan_to_num().sum()),
-                    float((clouds[name].double().nan_to_num().flatten() * torch.arange(clouds[name].numel()).add(1).sqrt()
-                           ).sum())] for name in clouds.names}
-    return digest(parts)
+    content = hashlib.sha256()
+    for name in sorted(clouds.names):
+        content.update(name.encode() + clouds[name].cpu().contiguous().view(-1).numpy().tobytes())
+    return content.hexdigest()[:16]
 
 
 def versions() -> dict[str, str]:
@@ -185,7 +186,14 @@ def _claim(folder: Path, config: RunConfig, data: str, overwrite: bool) -> Path 
         raise PellucidError(f"expected the data that {folder} was begun with, got others; choose another folder or "
                             "pass --overwrite")
     checkpoint = folder / "last.ckpt"
-    return checkpoint if checkpoint.is_file() else None
+    if not checkpoint.is_file():
+        return None
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=False)
+    except Exception as error:  # whatever a damaged pickle raises
+        raise DamagedFileError(f"expected a checkpoint in {checkpoint}, got a damaged file ({type(error).__name__}); "
+                               "delete it to start again") from error
+    return checkpoint
 
 
 def _run_lightning(config: RunConfig, model: Method, splits: dict[str, PointClouds], folder: Path,
@@ -211,12 +219,6 @@ def _run_lightning(config: RunConfig, model: Method, splits: dict[str, PointClou
             trainer.fit(fit, ckpt_path=checkpoint, weights_only=False)
         except FloatingPointError as error:
             raise PellucidError(f"expected a finite training loss, but {error}; lower the learning rate") from error
-        except (RuntimeError, EOFError, KeyError, OSError, ValueError) as error:
-            if checkpoint is not None and fit.trainer.current_epoch == 0 and not fit.history:
-                raise DamagedFileError(f"expected a checkpoint in {checkpoint}, got a damaged one "
-                                       f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); delete "
-                                       "it to start again") from error
-            raise
     if fit.trainer.interrupted or not fit.best:
         raise KeyboardInterrupt
     return fit

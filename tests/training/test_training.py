@@ -1,0 +1,251 @@
+"""Training: runs, folders, exact resume after a kill, reproducibility, selection, bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from pellucid.errors import DamagedFileError, PellucidError
+from pellucid.methods import methods
+from pellucid.neighbors import knn
+from pellucid.training import RunConfig, load_model, train
+from pellucid.training.batches import Batches, mix
+from pellucid.training.evaluation import explain_clouds
+
+sys.path.insert(0, str(Path(__file__).parent))
+from toy import toy_clouds, toy_config
+
+OPTIONS = {"task": "binary", "category_sizes": (2,), "precision_at": (1, 2), "progress": False, "device": "cpu"}
+
+
+@pytest.mark.parametrize("method", sorted(methods))
+def test_run_folder_is_complete(method: str, tmp_path: Path) -> None:
+    clouds = toy_clouds()
+    run = train(toy_config(method), clouds, tmp_path / "run", **OPTIONS)
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    assert 0 <= metrics["classification"]["roc_auc"] <= 1
+    assert not (run.folder / "last.ckpt").exists()
+    assert not [p for p in run.folder.iterdir() if p.name.startswith(".")]
+    history = json.loads((run.folder / "history.json").read_text())
+    assert [e["epoch"] for e in history] == [0, 1, 2]
+    if methods[method].supports.importance:
+        table = pq.read_table(run.folder / "explanations.parquet")
+        assert table.num_rows == clouds.split("test").points
+        for name in ("roc_auc", "roc_auc_per_cloud", "precision@1", "precision@2"):
+            assert 0 <= metrics["interpretation"][name] <= 1
+        assert set(metrics["fidelity"]) == {"deletion", "insertion"}
+    model, config, _ = load_model(run.folder)
+    assert config == run.config
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, run.model.state_dict()[name])
+
+
+def test_selected_epoch_has_the_best_validation_score(tmp_path: Path) -> None:
+    run = train(toy_config(epochs=4), toy_clouds(), tmp_path / "run", **OPTIONS)
+    history = json.loads((run.folder / "history.json").read_text())
+    joint = [e for e in history if e["phase"] == "joint"]
+    best = max(joint, key=lambda e: (e["val_score"], -e["val_loss"]))
+    assert run.metrics["selected_epoch"] == best["epoch"]
+
+
+def test_metrics_agree_with_scikit_learn(tmp_path: Path) -> None:
+    run = train(toy_config(epochs=3), toy_clouds(), tmp_path / "run", **OPTIONS)
+    e = run.explanation
+    assert e is not None
+    y = e.clouds["y"][:, 0]
+    assert run.metrics["classification"]["roc_auc"] == pytest.approx(roc_auc_score(y, e.prediction[:, 0]))
+    positive = y[e.clouds.batch] == 1
+    expected = roc_auc_score(e.clouds["important"][positive], e.importance[positive])
+    assert run.metrics["interpretation"]["roc_auc"] == pytest.approx(expected)
+
+
+def test_the_same_seed_gives_the_same_run_bit_for_bit(tmp_path: Path) -> None:
+    runs = [train(toy_config(), toy_clouds(), tmp_path / name, **OPTIONS) for name in ("a", "b")]
+    first, second = (r.model.state_dict() for r in runs)
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert _figures(runs[0].metrics) == _figures(runs[1].metrics)
+
+
+def _figures(metrics: dict) -> dict:
+    return {k: v for k, v in metrics.items() if k != "seconds"}
+
+
+def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    config = toy_config(epochs=5, schedule="one-cycle")
+    whole = train(config, toy_clouds(), tmp_path / "whole", **OPTIONS)
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import torch
+torch.set_num_threads(1)
+from toy import toy_clouds, toy_config
+from pellucid.training import train
+from pellucid.training.progress import EpochCheckpoint
+save = EpochCheckpoint.on_train_epoch_end
+def slowly(self, trainer, module):
+    save(self, trainer, module)
+    if trainer.current_epoch == 2:
+        print("now", flush=True)
+        time.sleep(60)
+EpochCheckpoint.on_train_epoch_end = slowly
+train(toy_config(epochs=5, schedule="one-cycle"), toy_clouds(), Path({str(tmp_path / "killed")!r}), task="binary",
+      category_sizes=(2,), precision_at=(1, 2), progress=False, device="cpu")
+""")
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "now"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert (tmp_path / "killed" / "last.ckpt").exists()
+    with pytest.raises(PellucidError, match="finished run"):
+        load_model(tmp_path / "killed")
+    threads = torch.get_num_threads()
+    resumed = train(config, toy_clouds(), tmp_path / "killed", **OPTIONS)
+    assert torch.get_num_threads() == threads
+    assert _figures(resumed.metrics) == _figures(whole.metrics)
+    strip = [[{k: v for k, v in e.items() if k != "seconds"} for e in json.loads((p / "history.json").read_text())]
+             for p in (whole.folder, resumed.folder)]
+    assert strip[0] == strip[1]
+
+
+@pytest.mark.parametrize(("task", "outputs"), [("multiclass", 3), ("regression", 2)])
+def test_other_tasks_go_through_the_same_code(task: str, outputs: int, tmp_path: Path) -> None:
+    clouds = toy_clouds()
+    random = torch.Generator().manual_seed(1)
+    if task == "multiclass":
+        y = torch.randint(0, 3, (len(clouds), 1), generator=random).float()
+    else:
+        y = torch.randn(len(clouds), 2, generator=random)
+        y[::7, 0] = float("nan")
+    run = train(toy_config(), clouds.replace(y=y), tmp_path / "run", **{**OPTIONS, "task": task, "outputs": outputs})
+    assert ("regression" if task == "regression" else "classification") in run.metrics
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    train(toy_config("erm"), toy_clouds(), tmp_path / "run", **OPTIONS)
+    with pytest.raises(PellucidError, match="finished run"):
+        train(toy_config("erm"), toy_clouds(), tmp_path / "run", **OPTIONS)
+    train(toy_config("erm"), toy_clouds(), tmp_path / "run", **OPTIONS, overwrite=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("keep")
+    with pytest.raises(PellucidError, match="empty folder"):
+        train(toy_config("erm"), toy_clouds(), tmp_path / "other", **OPTIONS)
+
+
+def test_a_begun_folder_takes_only_its_own_configuration_and_data(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(toy_config("erm"), toy_clouds(), folder, **OPTIONS)
+    (folder / "metrics.json").unlink()  # as if it had been killed before the end
+    with pytest.raises(PellucidError, match="configuration"):
+        train(toy_config("lri-bernoulli"), toy_clouds(), folder, **OPTIONS)
+    with pytest.raises(PellucidError, match="data"):
+        train(toy_config("erm"), toy_clouds(seed=1), folder, **OPTIONS)
+
+
+def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(toy_config("erm"), toy_clouds(), folder, **OPTIONS)
+    (folder / "metrics.json").unlink()
+    (folder / "last.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(DamagedFileError, match="checkpoint"):
+        train(toy_config("erm"), toy_clouds(), folder, **OPTIONS)
+
+
+def test_damaged_weights_are_told(tmp_path: Path) -> None:
+    run = train(toy_config("erm"), toy_clouds(), tmp_path / "run", **OPTIONS)
+    weights = run.folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(DamagedFileError, match=r"model\.safetensors"):
+        load_model(run.folder)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    config = toy_config("erm")
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(PellucidError, match="No space left"):
+        train(config, toy_clouds(), tmp_path / "run", **OPTIONS)
+    monkeypatch.undo()
+    assert not list((tmp_path / "run").glob(".*"))
+    train(config, toy_clouds(), tmp_path / "run", **OPTIONS)
+
+
+def test_bad_input_is_refused_before_work(tmp_path: Path) -> None:
+    clouds = toy_clouds()
+    pos = clouds.pos.clone()
+    pos[3, 1] = float("nan")
+    with pytest.raises(PellucidError, match="NaN"):
+        train(toy_config(), clouds.replace(pos=pos), tmp_path / "run", **OPTIONS)
+    with pytest.raises(PellucidError, match="val split"):
+        train(toy_config(), clouds.replace(split=torch.zeros_like(clouds["split"])), tmp_path / "run", **OPTIONS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_diverged_training_is_told(tmp_path: Path) -> None:
+    clouds = toy_clouds()
+    huge = clouds.replace(y=torch.full_like(clouds["y"], 1e30))
+    with pytest.raises(PellucidError, match="finite training loss"):
+        train(toy_config("erm"), huge, tmp_path / "run", **{**OPTIONS, "task": "regression"})
+
+
+def test_wrong_settings_name_the_near_miss() -> None:
+    with pytest.raises(PellucidError, match="did you mean 'epochs'"):
+        RunConfig.parse({"training": {"epoch": 3}})
+
+
+def test_unknown_method_option_names_the_near_miss(tmp_path: Path) -> None:
+    config = RunConfig.parse({"method": {"name": "lri-bernoulli", "options": {"alfa": 0.7}}})
+    with pytest.raises(PellucidError, match="did you mean 'alpha'"):
+        train(config, toy_clouds(), tmp_path / "run", **OPTIONS)
+
+
+def test_erm_does_not_explain(tmp_path: Path) -> None:
+    run = train(toy_config("erm"), toy_clouds(), tmp_path / "run", **OPTIONS)
+    with pytest.raises(PellucidError, match="only predicts"):
+        explain_clouds(run.model, toy_clouds())
+
+
+def test_explaining_changes_nothing_in_the_model(tmp_path: Path) -> None:
+    run = train(toy_config(), toy_clouds(), tmp_path / "run", **OPTIONS)
+    before = {k: v.clone() for k, v in run.model.state_dict().items()}
+    explain_clouds(run.model, toy_clouds().split("test"))
+    after = run.model.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    for module in run.model.modules():
+        assert not module._forward_hooks
+        assert not module._backward_hooks
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in run.model.parameters())
+
+
+def test_batches_cover_every_cloud_once_and_none_is_alone() -> None:
+    clouds = toy_clouds(33)
+    batches = Batches(clouds, knn(clouds.pos, clouds.ptr, 3), 16, seed=0)
+    sizes = [len(c) for c, _ in batches]
+    assert sizes == [16, 17]
+    assert sorted(batches.order().tolist()) == list(range(33))
+    first = batches.order()
+    batches.epoch = 1
+    assert not torch.equal(first, batches.order())
+    assert mix(0, 1) != mix(1, 0)
+
+
+def test_time_of_an_epoch_is_recorded(tmp_path: Path) -> None:
+    started = time.perf_counter()
+    run = train(toy_config("erm"), toy_clouds(), tmp_path / "run", **OPTIONS)
+    assert 0 < run.metrics["seconds"]["training"] <= time.perf_counter() - started + 0.1
