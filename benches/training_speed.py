@@ -10,6 +10,7 @@ Both sides start from the same weights and take the same batches in the same ord
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import json
 import logging
@@ -189,48 +190,64 @@ def orders(count: int, size: int) -> Iterator[torch.Tensor]:
 
 
 def measure_steps(sides: list[Any], places: Iterator[torch.Tensor], steps: int, burst: int = 5) -> dict[str, Any]:
-    """Times and losses of training steps; both sides take the same batches, a few at a time, in turn.
+    """Times of training steps; both sides take the same batches, a few at a time, in turn.
 
     Args:
         sides: Ours and the peer.
         places: The batches.
-        steps: Steps to count; as many as ``burst`` come before.
+        steps: Steps to count at least; ``burst`` come before.
         burst: Steps of one side before it is the other's turn.
     """
     times: dict[str, list[float]] = {side.name: [] for side in sides}
-    losses: dict[str, list[float]] = {side.name: [] for side in sides}
     for r in range(1 + math.ceil(steps / burst)):
         chosen = list(itertools.islice(places, burst))
         for side in sides if r % 2 == 0 else sides[::-1]:
             for place in chosen:
                 batch = side.batch(place)  # batching is timed with the epoch; each batch is new, nothing is cached
-                loss: list[torch.Tensor] = []
-                took = seconds(lambda side=side, batch=batch, loss=loss: loss.append(side.step(batch)))
-                losses[side.name].append(float(loss[0]))
+                took = seconds(lambda side=side, batch=batch: side.step(batch))
                 if r > 0:
                     times[side.name].append(took)
-    last = max(2, steps // 2)
-    tails = {name: values[-last:] for name, values in losses.items()}
-    ours, theirs = (tails[side.name] for side in sides)
-    paired = [a - b for a, b in zip(ours, theirs, strict=True)]
-    return {"times": {name: summary(values) for name, values in times.items()},
-            "losses": {"steps": len(losses[sides[0].name]), "last": last,
-                       "first": {name: values[0] for name, values in losses.items()},
-                       "mean": {name: statistics.fmean(values) for name, values in tails.items()},
-                       "difference": statistics.fmean(paired),
-                       "standard_error": statistics.stdev(paired) / math.sqrt(last)}}
+    return {name: summary(values) for name, values in times.items()}
+
+
+def measure_losses(make: Callable[[], list[Any]], count: int, size: int, steps: int, restarts: int) -> dict[str, Any]:
+    """Mean loss over the second half of some steps, over restarts that differ in their random numbers alone.
+
+    Losses of one run hang together, so that only the spread over restarts says how far apart two equals may be.
+
+    Args:
+        make: Ours and the peer, from the same weights each time.
+        count: Clouds.
+        size: Clouds a batch.
+        steps: Steps of each run, on the same batches.
+        restarts: Runs of each side.
+    """
+    tails: dict[str, list[float]] = {}
+    for restart in range(restarts):
+        for i, side in enumerate(make()):
+            torch.manual_seed(2 * restart + i)
+            losses = [float(side.step(side.batch(place))) for place in itertools.islice(orders(count, size), steps)]
+            tails.setdefault(side.name, []).append(statistics.fmean(losses[steps // 2 :]))
+    ours, theirs = tails.values()
+    error = math.sqrt((statistics.variance(ours) + statistics.variance(theirs)) / restarts)
+    return {"steps": steps, "restarts": restarts, "mean": {name: statistics.fmean(v) for name, v in tails.items()},
+            "spread": {name: statistics.stdev(v) for name, v in tails.items()},
+            "difference": statistics.fmean(ours) - statistics.fmean(theirs), "standard_error": error}
 
 
 def measure(config: RunConfig, clouds: PointClouds, args: argparse.Namespace) -> dict[str, Any]:
     train, test = clouds.split("train").without_text(), clouds.split("test").without_text()
-    method = model_of(config, clouds)
-    theirs = Theirs(method, config, train, not args.without_clean_pass)
-    ours = Ours(method, config, train)
-    steps = measure_steps([ours, theirs], orders(len(train), config.training.batch_size), args.steps)
+    method, size = model_of(config, clouds), config.training.batch_size
+
+    def make() -> list[Any]:
+        return [Ours(copy.deepcopy(method), config, train), Theirs(method, config, train, not args.without_clean_pass)]
+
+    ours, theirs = make()
+    steps = measure_steps([ours, theirs], orders(len(train), size), args.steps)
     result: dict[str, Any] = {"backbone": config.backbone.name, "method": config.method.name,
-                              "batch_size": config.training.batch_size, "train_clouds": len(train),
+                              "batch_size": size, "train_clouds": len(train),
                               "test_clouds": len(test), "parameters": sum(p.numel() for p in method.parameters()),
-                              "losses": steps["losses"], "times": {"training step": steps["times"]}}
+                              "times": {"training step": steps}}
     if args.epochs:
         epochs = interleaved({"plain": lambda: seconds(ours.epoch), theirs.name: lambda: seconds(theirs.epoch),
                               "lightning": ours.lightning_epoch}, args.epochs, warmup=0, clock=lambda work: work())
@@ -241,6 +258,8 @@ def measure(config: RunConfig, clouds: PointClouds, args: argparse.Namespace) ->
                                             theirs.name: lambda: theirs.explain(data)}
     explained = interleaved(passes, args.explanations)
     result["times"]["explain test split"] = {name: summary(times) for name, times in explained.items()}
+    if args.restarts:
+        result["losses"] = measure_losses(make, len(train), size, args.loss_steps, args.restarts)
     if not args.no_memory:
         result["memory"] = {side: memory_in_child(config, args, side) for side in ("pellucid", "peer")}
     return result
@@ -287,11 +306,11 @@ def table(result: dict[str, Any]) -> str:
             a, b = (result["memory"][side][name] / 2**20 for side in (ours, theirs))
             ratio = f"{b / a:>17.2f}x" if name == "training" else ""  # of small numbers it would say nothing
             lines.append(f"  {about:22}{f'{a:.1f} MiB':>22}{f'{b:.1f} MiB':>26}{ratio}")
-    loss = result["losses"]
-    lines.append(f"  {'loss, first step':22}{loss['first'][ours]:>22.4f}{loss['first'][theirs]:>26.4f}")
-    name = f"loss, last {loss['last']} of {loss['steps']}"
-    lines.append(f"  {name:22}{loss['mean'][ours]:>22.4f}{loss['mean'][theirs]:>26.4f}   difference "
-                 f"{loss['difference']:+.4f} +- {loss['standard_error']:.4f} (standard error, same batches)")
+    if "losses" in result:
+        loss = result["losses"]
+        cells = [f"{loss['mean'][side]:.4f} (+-{loss['spread'][side]:.4f})" for side in (ours, theirs)]
+        lines.append(f"  {'loss':22}{cells[0]:>22}{cells[1]:>26}   difference {loss['difference']:+.4f} +- "
+                     f"{loss['standard_error']:.4f} ({loss['restarts']} runs of {loss['steps']} steps)")
     return "\n".join(lines)
 
 
@@ -304,14 +323,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=60, help="training steps timed on each side")
     parser.add_argument("--epochs", type=int, default=3, help="training epochs timed on each side; 0 = none")
+    parser.add_argument("--restarts", type=int, default=5, help="runs that compare the losses; 0 = none")
+    parser.add_argument("--loss-steps", type=int, default=30, help="training steps of each of them")
     parser.add_argument("--explanations", type=int, default=7, help="explanation passes timed on each side")
     parser.add_argument("--without-clean-pass", action="store_true", help="the peer leaves out the third pass")
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--memory-of", choices=["pellucid", "peer"], help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.steps < 2:
-        parser.error("expected at least 2 steps")
+    if args.steps < 2 or args.loss_steps < 2 or args.restarts == 1 or args.explanations < 1:
+        parser.error("expected at least 2 steps, 2 restarts (or 0) and 1 explanation")
     torch.set_num_threads(args.threads)
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)

@@ -102,6 +102,14 @@ def test_relu_dropout_sum_without_dropout(weighted, p, training):
     assert gradcheck(lambda v, w: relu_dropout_sum(v, w, p, training, 0.3), (values, weight))
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_relu_dropout_sum_of_a_view(weighted):
+    values = normal(4, 6, 3).transpose(0, 1)
+    weight = normal(6, 4, seed=1) if weighted else None
+    close(relu_dropout_sum(values, weight, 0.0, True),
+          relu_dropout_sum(values.contiguous(), weight, 0.0, True))
+
+
 @pytest.mark.parametrize("p", [0.1, 0.2, 0.5, 0.9])
 def test_relu_dropout_sum_keeps_the_right_share_and_the_mean(p):
     torch.manual_seed(0)

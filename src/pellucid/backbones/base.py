@@ -49,9 +49,9 @@ def geometry(pos: Tensor, neighbors: Neighbors) -> Geometry:
     """
     offset = neighbors.gather(pos) - pos[:, None]
     squared = offset.square().sum(-1, keepdim=True)
-    apart = squared > 0
+    apart = squared > torch.finfo(squared.dtype).tiny
     distance = torch.where(apart, squared, 1).sqrt()
-    direction = offset / distance
+    direction = torch.where(apart, offset, 0) / distance
     return Geometry(offset, torch.where(apart, distance, 0), direction)
 
 
@@ -84,6 +84,8 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float) -> None:
         super().__init__()
+        if not 0 <= p <= 0.99:
+            raise PellucidError(f"expected dropout from 0 to 0.99, got {p}; choose a smaller probability")
         self.p = p
 
     def forward(self, values: Tensor) -> Tensor:
@@ -131,6 +133,9 @@ class Backbone(nn.Module, ABC):
         super().__init__()
         if hidden < 1 or layers < 1:
             raise PellucidError(f"expected at least one layer of width 1, got layers={layers}, hidden={hidden}")
+        Dropout(dropout)  # refuses a probability that cannot be used
+        if not length_scale > 0:
+            raise PellucidError(f"expected a positive length_scale, got {length_scale}")
         self.dim, self.hidden, self.dropout, self.length_scale = dim, hidden, dropout, length_scale
         self.embeddings = nn.ModuleList(nn.Embedding(size, hidden) for size in category_sizes)
         self.features = nn.Linear(feature_size, hidden) if feature_size else None

@@ -114,7 +114,7 @@ class _ReluDropoutSum(torch.autograd.Function):
             return active.sum(1).mul_(scale)
         starts = torch.arange(0, points * k, k, device=values.device)
         rows = torch.arange(points * k, device=values.device)
-        flat = active.view(-1, width)
+        flat = active.reshape(-1, width)
         return F.embedding_bag(rows, flat, starts, mode="sum", per_sample_weights=weight.flatten()).mul_(scale)
 
     @staticmethod
@@ -186,21 +186,26 @@ class Norm(nn.Module):
         flat = values.reshape(-1, values.shape[-1])
         if not self.training:
             return F.batch_norm(flat, mean, variance, self.weight, self.bias, False, 0.0, self.eps).view_as(values)
-        self.batches += 1
-        rate = self.momentum if self.momentum is not None else 1 / float(self.batches)
         if mask is None:
             if len(flat) < 2:
                 return values * self.weight + self.bias
+            self.batches += 1
+            rate = self.momentum if self.momentum is not None else 1 / float(self.batches)
             return F.batch_norm(flat, mean, variance, self.weight, self.bias, True, rate, self.eps).view_as(values)
         real = mask.reshape(-1, 1).to(values.dtype)
         count = real.sum()
+        spread = count > 1  # a tensor: looking at it would make the device wait
         batch_mean = (flat * real).sum(0) / count.clamp(min=1)
         batch_variance = ((flat - batch_mean).square() * real).sum(0) / count.clamp(min=1)
         with torch.no_grad():  # .data: an unmasked pass before this one has saved them for its backward, unused
-            mean.data.lerp_(batch_mean, rate)
-            variance.data.lerp_(batch_variance * count / (count - 1).clamp(min=1), rate)
-        scaled = (flat - batch_mean) * torch.rsqrt(batch_variance + self.eps) * self.weight + self.bias
-        return scaled.view_as(values)
+            self.batches += spread
+            step = spread.to(mean.dtype)
+            step = step / self.batches.clamp(min=1) if self.momentum is None else step * self.momentum
+            mean.data.lerp_(batch_mean, step)
+            variance.data.lerp_(batch_variance * count / (count - 1).clamp(min=1), step)
+        center = torch.where(spread, batch_mean, 0)
+        scaled = (flat - center) * torch.where(spread, torch.rsqrt(batch_variance + self.eps), 1)
+        return (scaled * self.weight + self.bias).view_as(values)
 
 
 def segment_sum(values: Tensor, ptr: Tensor) -> Tensor:

@@ -37,6 +37,9 @@ class NeighborRule:
         if self.kind not in ("knn", "radius") or not self.value > 0:
             raise PellucidError(f"expected a knn or radius rule with a positive value, got {self.kind} {self.value}")
 
+        if self.kind == "knn" and not float(self.value).is_integer():
+            raise PellucidError(f"expected a whole number of neighbours, got {self.value}")
+
     def __call__(self, pos: Tensor, ptr: Tensor) -> Neighbors:
         """Neighbourhoods of points at ``pos``."""
         if self.kind == "knn":
@@ -129,7 +132,7 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
                 generator: torch.Generator | None = None) -> Output:
-        """One pass with randomness injected (sampled masks in training mode, expected ones in eval mode).
+        """One pass with randomness injected; in eval mode masks are their expectation, Gaussian noise is still drawn.
 
         Args:
             clouds: The clouds.

@@ -124,7 +124,7 @@ class LRIBernoulli(LRI):
         return 1
 
     def prior(self, epoch: int) -> float:
-        """R = max(alpha, 0.9 - 0.1 * floor(epoch / decay))."""
+        """The prior r = max(alpha, 0.9 - 0.1 * floor(epoch / decay))."""
         return max(self.alpha, 0.9 - 0.1 * (epoch // self.decay))
 
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
@@ -136,7 +136,7 @@ class LRIBernoulli(LRI):
             u = torch.rand(logit.shape, generator=generator, device=logit.device, dtype=logit.dtype)
             u = u.clamp(1e-6, 1 - 1e-6)
             mask = ((logit + u.log() - (-u).log1p()) / self.temperature).sigmoid()
-        kl = bernoulli_kl(logit, self.prior(epoch)).mean()
+        kl = bernoulli_kl(logit, self.prior(epoch)).sum() / max(clouds.points, 1)
         output = self.plain(clouds, neighbors, point_weight=mask)
         return Output(output.logits, self.beta * kl, logit.sigmoid(), parts={"kl": kl.detach()})
 
@@ -217,7 +217,7 @@ class LRIGaussian(LRI):
         return self._dim**2 + 2
 
     def edge_weight(self, pos: Tensor, neighbors: Neighbors) -> Tensor | None:
-        """Phi of the distances, (points, k); None with graph reconstruction off."""
+        """The weights phi of the distances, (points, k); None with graph reconstruction off."""
         if self.phi is None:
             return None
         return self.phi(geometry(pos, neighbors).distance.squeeze(-1))  # type: ignore[no-any-return]
@@ -236,7 +236,7 @@ class LRIGaussian(LRI):
         rebuilt = self.reconstruct(moved.detach() / self.scale, clouds.ptr)
         h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt))
         log_determinant = log_det(u, a1, a2)
-        kl = gaussian_kl(u, a1, a2, log_determinant).mean()
+        kl = gaussian_kl(u, a1, a2, log_determinant).sum() / max(clouds.points, 1)
         sigma = covariance(u, a1, a2) / self.scale**2 if not torch.is_grad_enabled() else None
         return Output(self.classify(h, clouds), self.beta * kl, -log_determinant.detach(), sigma,
                       parts={"kl": kl.detach()})

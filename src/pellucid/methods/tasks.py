@@ -46,6 +46,7 @@ class Task:
         Returns:
             Scalar: binary cross-entropy, cross-entropy or squared error; 0 if no target is there.
         """
+        self._check(logits, y)
         known = ~y.isnan()
         if self.kind == "multiclass":
             known = known[:, 0]
@@ -58,6 +59,19 @@ class Task:
             else:
                 each = (logits - target).square()
         return (each * known).sum() / known.sum().clamp(min=1)
+
+    def _check(self, logits: Tensor, y: Tensor) -> None:
+        shape = (len(logits), 1 if self.kind == "multiclass" else self.outputs)
+        if y.shape != shape:
+            raise PellucidError(f"expected targets of shape {shape} for a {self.kind} task, got {tuple(y.shape)}; "
+                                "choose the columns of y, or another number of outputs")
+        if y.device.type != "cpu" or self.kind == "regression":  # elsewhere looking would make the device wait
+            return
+        top = self.outputs - 1 if self.kind == "multiclass" else 1
+        wrong = (y < 0) | (y > top) | ((y != y.round()) & ~y.isnan() & (self.kind == "multiclass"))
+        if bool(wrong.any()):
+            raise PellucidError(f"expected targets from 0 to {top} for a {self.kind} task, got {float(y[wrong][0])}; "
+                                "number the classes from 0")
 
     def predict(self, logits: Tensor) -> Tensor:
         """Probabilities in [0, 1] for classification, values for regression; (clouds, outputs)."""
