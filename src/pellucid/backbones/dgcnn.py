@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from pellucid.backbones.base import Backbone, Geometry, backbones, mlp
-from pellucid.backbones.kernels import Norm, edge_linear, relu_dropout_sum
+from pellucid.backbones.kernels import Norm, edge_linear, norm_relu_dropout_sum
 from pellucid.neighbors import Neighbors
 
 
@@ -35,12 +35,9 @@ class EdgeConv(nn.Module):
         # W [h_i, h_j - h_i, e] = (W_own - W_other) h_i + W_other h_j + W_edge e
         target = nn.functional.linear(h, own - other, self.message.bias)
         message = edge_linear(h @ other.t(), target, where.embedding, self.edge.weight, neighbors)
-        message = self.norm(message, neighbors.mask)
-        if neighbors.mask is None:
-            mean = relu_dropout_sum(message, weight, self.p, self.training, 1 / neighbors.k)
-        else:
-            total = relu_dropout_sum(message, weight, self.p, self.training)
-            mean = total / neighbors.degree.clamp(min=1)[:, None].to(total.dtype)
+        mean = norm_relu_dropout_sum(message, self.norm, neighbors.mask, weight, self.p, 1 / neighbors.k)
+        if neighbors.mask is not None:
+            mean = mean * (neighbors.k / neighbors.degree.clamp(min=1)[:, None].to(mean.dtype))
         return h + self.update(mean)  # type: ignore[no-any-return]
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.backbones.base import Backbone, Geometry, backbones, mlp
-from pellucid.backbones.kernels import Norm, edge_linear, relu_dropout_sum
+from pellucid.backbones.kernels import Norm, edge_linear, norm_relu_dropout_sum
 from pellucid.neighbors import Neighbors
 
 
@@ -35,7 +35,7 @@ class EquivariantConv(nn.Module):
         own, other = self.message.weight.chunk(2, 1)
         target = nn.functional.linear(h, own, self.message.bias)
         message = edge_linear(h @ other.t(), target, where.distance.square(), self.edge.weight, neighbors)
-        total = relu_dropout_sum(self.norm(message, neighbors.mask), weight, self.p, self.training)
+        total = norm_relu_dropout_sum(message, self.norm, neighbors.mask, weight, self.p)
         count = neighbors.k if weight is None else weight.sum(1, keepdim=True)
         total = total @ self.out.weight.t() + count * self.out.bias
         return h + self.update(torch.cat([h, total], -1))  # type: ignore[no-any-return]

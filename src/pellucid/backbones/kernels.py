@@ -82,7 +82,8 @@ def keep_mask(shape: torch.Size, p: float, like: Tensor) -> Tensor:
         return torch.rand(shape, device=like.device).ge_(round(256 * p) / 256).to(like.dtype)
     count = shape.numel()
     draws = torch.empty((count + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
-    return draws.view(torch.uint8)[:count].view(shape).ge(round(256 * p)).to(like.dtype)
+    keep = torch.empty(shape, dtype=like.dtype)  # written directly: a bool mask would have to be converted
+    return torch.ge(draws.view(torch.uint8)[:count].view(shape), round(256 * p), out=keep)
 
 
 def dropout(values: Tensor, p: float, training: bool) -> Tensor:
@@ -103,29 +104,51 @@ class _ReluDropoutSum(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, weight: Tensor | None, p: float, scale: float) -> Tensor:
         points, k, width = values.shape
         active = torch.relu(values)
-        if p > 0:
-            active.mul_(keep_mask(values.shape, p, values))
-            scale *= 256 / (256 - round(256 * p))
+        out, ctx.scale = _drop_and_sum(active, weight, p, scale)
         ctx.save_for_backward(active, weight)
-        ctx.scale = scale
-        if points == 0:
-            return values.new_zeros(0, width)
-        if weight is None:
-            return active.sum(1).mul_(scale)
-        starts = torch.arange(0, points * k, k, device=values.device)
-        rows = torch.arange(points * k, device=values.device)
-        flat = active.reshape(-1, width)
-        return F.embedding_bag(rows, flat, starts, mode="sum", per_sample_weights=weight.flatten()).mul_(scale)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         active, weight = ctx.saved_tensors
-        grad = grad * ctx.scale
-        spread = grad[:, None].expand_as(active) if weight is None else grad[:, None] * weight[..., None]
-        d_weight = (active * grad[:, None]).sum(-1) if ctx.needs_input_grad[1] else None
-        # what ReLU or dropout set to zero is zero in `active`, so one threshold undoes both
-        return torch.ops.aten.threshold_backward(spread, active, 0.0), d_weight, None, None
+        return *_undo_drop_and_sum(grad * ctx.scale, active, weight, ctx.needs_input_grad[1]), None, None
+
+
+def _drop_and_sum(active: Tensor, weight: Tensor | None, p: float, scale: float) -> tuple[Tensor, float]:
+    """Drops entries of ``active`` in place; the weighted sum over neighbours, and the factor that it was scaled by."""
+    points, k, width = active.shape
+    if p > 0:
+        active.mul_(keep_mask(active.shape, p, active))
+        scale *= 256 / (256 - round(256 * p))
+    if points == 0:
+        return active.new_zeros(0, width), scale
+    return sum_neighbors(active, weight).mul_(scale), scale
+
+
+def _undo_drop_and_sum(grad: Tensor, active: Tensor, weight: Tensor | None, weigh: bool) -> tuple[Tensor, Tensor | None]:
+    """Gradients of ReLU, dropout and sum with respect to what went in and the weights; one block of memory for both."""
+    spread = torch.empty_like(active)
+    d_weight = None
+    if weigh:
+        d_weight = torch.mul(active, grad[:, None], out=spread).sum(-1)
+    if weight is None:
+        spread.copy_(grad[:, None].expand_as(active))
+    else:
+        torch.mul(grad[:, None], weight[..., None], out=spread)
+    # what ReLU or dropout set to zero is zero in `active`, so one threshold undoes both
+    torch.ops.aten.threshold_backward.grad_input(spread, active, 0.0, grad_input=spread)
+    return spread, d_weight
+
+
+def sum_neighbors(values: Tensor, weight: Tensor | None) -> Tensor:
+    """``sum_j weight[i, j] * values[i, j]``: (points, k, F) -> (points, F)."""
+    points, k, width = values.shape
+    if weight is None or points == 0:
+        return values.sum(1)
+    starts = torch.arange(0, points * k, k, device=values.device)
+    rows = torch.arange(points * k, device=values.device)
+    return F.embedding_bag(rows, values.reshape(-1, width), starts, mode="sum", per_sample_weights=weight.flatten())
 
 
 def relu_dropout_sum(values: Tensor, weight: Tensor | None, p: float, training: bool, scale: float = 1.0) -> Tensor:
@@ -142,6 +165,89 @@ def relu_dropout_sum(values: Tensor, weight: Tensor | None, p: float, training: 
         (points, F).
     """
     return _ReluDropoutSum.apply(values, weight, p if training else 0.0, scale)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _NormReluDropoutSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor,
+                weight: Tensor | None, p: float, scale: float, rate: float, eps: float) -> Tensor:
+        flat = values.view(-1, values.shape[-1])
+        active, batch_mean, batch_scale = torch.native_batch_norm(flat, gamma, beta, mean, variance, True, rate, eps)
+        active = active.relu_().view_as(values)
+        out, ctx.scale = _drop_and_sum(active, weight, p, scale)
+        ctx.save_for_backward(values, active, gamma, batch_mean, batch_scale, weight)
+        ctx.eps = eps
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        values, active, gamma, batch_mean, batch_scale, weight = ctx.saved_tensors
+        spread, d_weight = _undo_drop_and_sum(grad * ctx.scale, active, weight, ctx.needs_input_grad[5])
+        flat = values.view(-1, values.shape[-1])
+        d_values, d_gamma, d_beta = torch.ops.aten.native_batch_norm_backward(
+            spread.view_as(flat), flat, gamma, None, None, batch_mean, batch_scale, True, ctx.eps, [True, True, True])
+        return d_values.view_as(values), d_gamma, d_beta, None, None, d_weight, None, None, None, None
+
+
+def norm_relu_dropout_sum(values: Tensor, norm: Norm, mask: Tensor | None, weight: Tensor | None, p: float,
+                          scale: float = 1.0) -> Tensor:
+    """``relu_dropout_sum(norm(values, mask), weight, p, norm.training, scale)`` with half the blocks of memory.
+
+    Args:
+        values: (points, k, F).
+        norm: Batch normalisation over the edges; its mode decides whether dropout acts.
+        mask: (points, k) bool or None.
+        weight: (points, k) or None.
+        p: Dropout probability.
+        scale: Constant factor.
+
+    Returns:
+        (points, F).
+    """
+    if not norm.training or mask is not None or values.shape[0] * values.shape[1] < 2:
+        return relu_dropout_sum(norm(values, mask), weight, p, norm.training, scale)
+    return _NormReluDropoutSum.apply(  # type: ignore[no-any-return, no-untyped-call]
+        values, norm.weight, norm.bias, norm.running_mean, norm.running_var, weight, p, scale, norm.count(), norm.eps)
+
+
+class _Attend(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, values: Tensor, weight: Tensor | None) -> Tensor:
+        attention = torch.softmax(logits, 1)
+        message = attention * values
+        ctx.save_for_backward(attention, values, message if ctx.needs_input_grad[2] else None, weight)
+        return sum_neighbors(message, weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        attention, values, message, weight = ctx.saved_tensors
+        block = torch.empty_like(attention)
+        d_weight = None
+        if message is not None:
+            d_weight = torch.mul(message, grad[:, None], out=block).sum(-1)
+        if weight is None:
+            block.copy_(grad[:, None].expand_as(block))
+        else:
+            torch.mul(grad[:, None], weight[..., None], out=block)
+        d_values = block * attention
+        block.mul_(values)
+        return torch.ops.aten._softmax_backward_data(block, attention, 1, attention.dtype), d_values, d_weight
+
+
+def attend(logits: Tensor, values: Tensor, weight: Tensor | None) -> Tensor:
+    """``sum_j weight[i, j] * softmax_j(logits[i, j]) * values[i, j]``: vector attention, a weight for each feature.
+
+    Args:
+        logits: (points, k, F); very negative where there is no neighbour.
+        values: (points, k, F).
+        weight: (points, k) or None.
+
+    Returns:
+        (points, F).
+    """
+    return _Attend.apply(logits, values, weight)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Norm(nn.Module):
@@ -172,6 +278,11 @@ class Norm(nn.Module):
         self.running_var.fill_(1)
         self.batches.zero_()
 
+    def count(self) -> float:
+        """Counts a batch; its weight in the running statistics."""
+        self.batches += 1
+        return self.momentum if self.momentum is not None else 1 / float(self.batches)
+
     def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalises over all rows but the masked ones; a single row, which has no spread, is left as it is.
 
@@ -189,8 +300,7 @@ class Norm(nn.Module):
         if mask is None:
             if len(flat) < 2:
                 return values * self.weight + self.bias
-            self.batches += 1
-            rate = self.momentum if self.momentum is not None else 1 / float(self.batches)
+            rate = self.count()
             return F.batch_norm(flat, mean, variance, self.weight, self.bias, True, rate, self.eps).view_as(values)
         real = mask.reshape(-1, 1).to(values.dtype)
         count = real.sum()

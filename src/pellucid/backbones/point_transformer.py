@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.backbones.base import Backbone, Dropout, Geometry, backbones
-from pellucid.backbones.kernels import Norm, edge_linear
+from pellucid.backbones.kernels import Norm, attend, edge_linear
 from pellucid.neighbors import Neighbors
 
 
@@ -41,15 +41,11 @@ class VectorAttention(nn.Module):
         logit = torch.relu(self.norm(logit, neighbors.mask))
         if neighbors.mask is not None:
             logit = logit.masked_fill(~neighbors.mask[..., None], torch.finfo(logit.dtype).min)
-        attention = torch.softmax(logit, 1)
         edge = torch.cat([-where.offset, where.embedding], -1)
         by_edge = torch.cat([self.position_value.weight, self.edge_value.weight], 1)
         bias = self.position_value.bias.expand_as(h)
         value = edge_linear(self.value(h), bias, edge, by_edge, neighbors)
-        message = attention * value
-        if weight is not None:
-            message = message * weight[..., None]
-        return h + self.update(message.sum(1))  # type: ignore[no-any-return]
+        return h + self.update(attend(logit, value, weight))  # type: ignore[no-any-return]
 
 
 @backbones.register("point_transformer")
