@@ -125,6 +125,7 @@ class VectorAttention(MessagePassing):
         self.edge_value = nn.Linear(ours.edge_value.in_features, hidden, bias=False)
         self.norm = nn.BatchNorm1d(hidden)
         self.node_nn = plain(ours.update)
+        self.p = ours.drop.p
 
     def forward(self, x: Tensor, edge_index: Tensor, where: Geometry, weight: Tensor | None) -> Tensor:
         out = self.propagate(edge_index, query=self.query(x), key=self.key(x), value=self.value(x),
@@ -134,7 +135,7 @@ class VectorAttention(MessagePassing):
     def message(self, query_i: Tensor, key_j: Tensor, value_j: Tensor, offset: Tensor, edge_attr: Tensor,
                 weight: Tensor | None, index: Tensor, size_i: int | None) -> Tensor:
         logit = self.norm(query_i - key_j + self.position_logit(-offset)).relu()
-        attention = softmax(logit, index, num_nodes=size_i)
+        attention = softmax(F.dropout(logit, self.p, self.training), index, num_nodes=size_i)
         message = attention * (value_j + self.position_value(-offset) + self.edge_value(edge_attr))
         return message if weight is None else message * weight
 

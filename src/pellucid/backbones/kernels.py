@@ -102,7 +102,6 @@ def dropout(values: Tensor, p: float, training: bool) -> Tensor:
 class _ReluDropoutSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, weight: Tensor | None, p: float, scale: float) -> Tensor:
-        points, k, width = values.shape
         active = torch.relu(values)
         out, ctx.scale = _drop_and_sum(active, weight, p, scale)
         ctx.save_for_backward(active, weight)
@@ -117,16 +116,14 @@ class _ReluDropoutSum(torch.autograd.Function):
 
 def _drop_and_sum(active: Tensor, weight: Tensor | None, p: float, scale: float) -> tuple[Tensor, float]:
     """Drops entries of ``active`` in place; the weighted sum over neighbours, and the factor that it was scaled by."""
-    points, k, width = active.shape
     if p > 0:
         active.mul_(keep_mask(active.shape, p, active))
         scale *= 256 / (256 - round(256 * p))
-    if points == 0:
-        return active.new_zeros(0, width), scale
     return sum_neighbors(active, weight).mul_(scale), scale
 
 
-def _undo_drop_and_sum(grad: Tensor, active: Tensor, weight: Tensor | None, weigh: bool) -> tuple[Tensor, Tensor | None]:
+def _undo_drop_and_sum(grad: Tensor, active: Tensor, weight: Tensor | None, weigh: bool
+                       ) -> tuple[Tensor, Tensor | None]:
     """Gradients of ReLU, dropout and sum with respect to what went in and the weights; one block of memory for both."""
     spread = torch.empty_like(active)
     d_weight = None

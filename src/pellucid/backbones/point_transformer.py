@@ -11,7 +11,7 @@ from pellucid.neighbors import Neighbors
 
 
 class VectorAttention(nn.Module):
-    """h_i + MLP(sum_j softmax_j(ReLU(BN(q_i - k_j + P(r_i - r_j)))) * (v_j + P'(r_i - r_j) + E e_ij)).
+    """h_i + MLP(sum_j softmax_j(Dropout(ReLU(BN(q_i - k_j + P(r_i - r_j))))) * (v_j + P'(r_i - r_j) + E e_ij)).
 
     The attention MLP's first linear layer is merged with those of q, k and P (a product of linear maps is one), so
     that nothing wider than the edge features is multiplied once an edge.
@@ -32,13 +32,14 @@ class VectorAttention(nn.Module):
         self.position_value = nn.Linear(dim, hidden)
         self.edge_value = nn.Linear(edge, hidden, bias=False)
         self.norm = Norm(hidden)
+        self.drop = Dropout(p)
         self.update = nn.Sequential(nn.Linear(hidden, hidden), Norm(hidden), nn.ReLU(), Dropout(p))
 
     def forward(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
         """(points, hidden) -> (points, hidden)."""
         assert where.embedding is not None
         logit = edge_linear(-self.key(h), self.query(h), -where.offset, self.position_logit.weight, neighbors)
-        logit = torch.relu(self.norm(logit, neighbors.mask))
+        logit = self.drop(torch.relu(self.norm(logit, neighbors.mask)))
         if neighbors.mask is not None:
             logit = logit.masked_fill(~neighbors.mask[..., None], torch.finfo(logit.dtype).min)
         edge = torch.cat([-where.offset, where.embedding], -1)
