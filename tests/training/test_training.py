@@ -15,6 +15,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from pellucid.backbones import backbones
 from pellucid.errors import DamagedFileError, PellucidError
 from pellucid.methods import methods
 from pellucid.neighbors import knn
@@ -133,6 +134,12 @@ def test_other_tasks_go_through_the_same_code(task: str, outputs: int, tmp_path:
         y[::7, 0] = float("nan")
     run = train(toy_config(), clouds.replace(y=y), tmp_path / "run", **{**OPTIONS, "task": task, "outputs": outputs})
     assert ("regression" if task == "regression" else "classification") in run.metrics
+
+
+@pytest.mark.parametrize("backbone", sorted(backbones))
+def test_bfloat16_trains(backbone: str, tmp_path: Path) -> None:
+    run = train(toy_config(backbone=backbone, precision="bf16"), toy_clouds(), tmp_path / "run", **OPTIONS)
+    assert all(v.dtype != torch.bfloat16 for v in run.model.state_dict().values())
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:

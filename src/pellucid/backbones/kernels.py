@@ -5,6 +5,7 @@ Each has a plain PyTorch equivalent, stated in its docstring and used as referen
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -69,7 +70,14 @@ def edge_linear(source: Tensor, target: Tensor, edge: Tensor, weight: Tensor, ne
     Returns:
         (points, k, F).
     """
+    source, target, edge, weight = same_dtype(source, target, edge, weight)
     return _EdgeLinear.apply(source, target, edge, weight, neighbors)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def same_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors in the widest of their dtypes, at least float32: under autocast some are in half precision."""
+    widest = functools.reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
+    return tuple(t.to(widest) for t in tensors)
 
 
 def keep_mask(shape: torch.Size, p: float, like: Tensor) -> Tensor:
@@ -145,6 +153,7 @@ def sum_neighbors(values: Tensor, weight: Tensor | None) -> Tensor:
         return values.sum(1)
     starts = torch.arange(0, points * k, k, device=values.device)
     rows = torch.arange(points * k, device=values.device)
+    values, weight = same_dtype(values, weight)
     return F.embedding_bag(rows, values.reshape(-1, width), starts, mode="sum", per_sample_weights=weight.flatten())
 
 
@@ -325,7 +334,7 @@ def segment_sum(values: Tensor, ptr: Tensor) -> Tensor:
     Returns:
         (clouds, F), zeros for an empty cloud.
     """
-    return _SegmentSum.apply(values, ptr)  # type: ignore[no-any-return, no-untyped-call]
+    return _SegmentSum.apply(*same_dtype(values), ptr)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _SegmentSum(torch.autograd.Function):

@@ -205,13 +205,10 @@ def _run_lightning(config: RunConfig, model: Method, splits: dict[str, PointClou
     callbacks: list[L.Callback] = [EpochCheckpoint(folder / "last.ckpt")]
     if progress:
         callbacks.append(Progress())
-    precision = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "16": "16-mixed"}.get(
-        config.training.precision, "32-true")
-    if config.training.precision == "auto" and target.type == "cuda" and torch.cuda.is_bf16_supported():
-        precision = "bf16-mixed"
     with _quiet():
         trainer = L.Trainer(
-            accelerator={"cuda": "gpu"}.get(target.type, target.type), devices=1, precision=precision,  # type: ignore[arg-type]
+            accelerator={"cuda": "gpu"}.get(target.type, target.type), devices=1,
+            precision="bf16-mixed" if config.training.precision == "bf16" else "32-true",
             max_epochs=config.total_epochs, callbacks=callbacks, logger=False,
             enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
             reload_dataloaders_every_n_epochs=1, deterministic="warn" if target.type == "cuda" else None)
