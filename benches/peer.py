@@ -101,12 +101,11 @@ class EquivariantConv(MessagePassing):
         self.node_nn = plain(ours.update)
 
     def forward(self, x: Tensor, edge_index: Tensor, where: Geometry, weight: Tensor | None) -> Tensor:
-        squared = where.offset.square().sum(-1, keepdim=True)
-        total = self.propagate(edge_index, x=x, squared=squared, weight=weight)
+        total = self.propagate(edge_index, x=x, edge_attr=where.embedding, weight=weight)
         return x + self.node_nn(torch.cat([x, total], -1))
 
-    def message(self, x_i: Tensor, x_j: Tensor, squared: Tensor, weight: Tensor | None) -> Tensor:
-        message = self.norm(self.edge_nn(torch.cat([x_i, x_j, squared], -1))).relu()
+    def message(self, x_i: Tensor, x_j: Tensor, edge_attr: Tensor, weight: Tensor | None) -> Tensor:
+        message = self.norm(self.edge_nn(torch.cat([x_i, x_j, edge_attr], -1))).relu()
         message = self.out(F.dropout(message, self.p, self.training))
         return message if weight is None else message * weight
 
@@ -153,8 +152,7 @@ class Encoder(nn.Module):
 
     def forward(self, categories: Tensor, pos: Tensor, edge_index: Tensor, weight: Tensor | None) -> Tensor:
         where = edge_geometry(pos / self.length_scale, edge_index)
-        if self.edges is not None:
-            where = replace(where, embedding=self.edges(where))
+        where = replace(where, embedding=self.edges(where))
         x = torch.stack([table(categories[:, c]) for c, table in enumerate(self.embeddings)]).sum(0)
         for layer in self.layers:
             x = layer(x, edge_index, where, weight)

@@ -40,8 +40,8 @@ def row(folder: Path) -> str:
 
 
 def main() -> None:
-    print("| method | backbone | val. class. AUC | class. AUC (published) | interp. AUC (published) | precision@5 (published)"
-          " | precision@8 (published) | interp. AUC per molecule | training |")
+    print("| method | backbone | val. class. AUC | class. AUC (published) | interp. AUC (published) "
+          "| precision@5 (published) | precision@8 (published) | interp. AUC per molecule | training |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in sys.argv[1:]:
         print(row(Path(name)))

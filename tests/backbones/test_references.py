@@ -52,9 +52,11 @@ class Edges:
                 offset = pos[j] - pos[i]
                 apart = bool((offset != 0).any())
                 distance = offset.norm(keepdim=True) if apart else torch.zeros(1, dtype=pos.dtype)
-                features = [distance, offset / distance if apart else torch.zeros_like(offset)]
-                if net.edges is not None:
-                    features.insert(0, (net.edges.slope * distance + net.edges.bias).relu())
+                features = [(net.edges.slope * distance + net.edges.bias).relu()]
+                if net.sees_direction:
+                    features += [distance, offset / distance if apart else torch.zeros_like(offset)]
+                else:
+                    features.append(distance.square())
                 self.i.append(i)
                 self.j.append(j)
                 self.weight.append(weight)
@@ -82,7 +84,7 @@ def dgcnn(layer, h, edges, training):
 
 def egnn(layer, h, edges, training):
     linear = edges.rows(lambda e, i, j: layer.message(torch.cat([h[i], h[j]]))
-                        + layer.edge(edges.offset[e].square().sum()[None]))
+                        + layer.edge(edges.features[e]))
     message = layer.out(plain_norm(layer.norm, linear, training).relu())
     total = torch.stack([sum((message[e] * edges.weight[e] for e in edges.of(i)), torch.zeros_like(h[i]))
                          for i in range(len(h))])

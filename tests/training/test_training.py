@@ -16,11 +16,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from pellucid.backbones import backbones
+from pellucid.clouds import PointClouds
 from pellucid.errors import DamagedFileError, PellucidError
 from pellucid.methods import methods
 from pellucid.neighbors import knn
 from pellucid.training import RunConfig, load_model, train
-from pellucid.training.batches import Batches, mix
+from pellucid.training.batches import Batches, mix, rotated
 from pellucid.training.evaluation import explain_clouds
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -250,6 +251,21 @@ def test_batches_cover_every_cloud_once_and_none_is_alone() -> None:
     batches.epoch = 1
     assert not torch.equal(first, batches.order())
     assert mix(0, 1) != mix(1, 0)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_rotations_are_proper_and_uniform(dim: int) -> None:
+    torch.manual_seed(0)
+    clouds = toy_clouds(4000, dim=dim)
+    turned = rotated(clouds)
+    ptr = clouds.ptr.tolist()
+    for i in range(3):
+        a, b = clouds.pos[ptr[i]:ptr[i + 1]].double(), turned.pos[ptr[i]:ptr[i + 1]].double()
+        assert torch.allclose(torch.cdist(a, a), torch.cdist(b, b), atol=1e-5)
+        q = torch.linalg.lstsq(a, b).solution
+        assert torch.linalg.det(q).item() == pytest.approx(1, abs=1e-4)
+    ones = PointClouds(torch.arange(4001), {"pos": torch.eye(dim)[:1].repeat(4000, 1)})
+    assert float(rotated(ones).pos.mean(0).norm()) < 0.05
 
 
 def test_time_of_an_epoch_is_recorded(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class Geometry:
     distance: Tensor
     direction: Tensor
     embedding: Tensor | None = None
-    """(points, k, E) what the backbone makes of distance and direction, where it has an edge embedding."""
+    """(points, k, E) what the backbone makes of distance and direction; None before that."""
 
     @property
     def features(self) -> Tensor:
@@ -56,27 +56,30 @@ def geometry(pos: Tensor, neighbors: Neighbors) -> Geometry:
 
 
 class EdgeEmbedding(nn.Module):
-    """[ReLU(w d + b), d, direction]: the edge embedding that all layers of a backbone share.
+    """[ReLU(w d + b), d, direction], or [ReLU(w d + b), d^2]: the edge embedding that all layers of a backbone share.
 
     The kinks of the first part start spread over twice the typical distance, so that small differences of length are
     seen from the first step; the direction enters linearly.
 
     Args:
         dim: Number of coordinates.
+        direction: Whether the direction is seen; without it the embedding does not change when a cloud is turned.
         kinks: Number of ReLU units on the distance.
     """
 
-    def __init__(self, dim: int, kinks: int = 12) -> None:
+    def __init__(self, dim: int, direction: bool = True, kinks: int = 12) -> None:
         super().__init__()
+        self.direction = direction
         slope = torch.full((kinks,), 4.0)
         slope[1::2] *= -1
         self.slope = nn.Parameter(slope)
         self.bias = nn.Parameter(-slope * torch.linspace(0, 2, kinks))
-        self.width = kinks + 1 + dim
+        self.width = kinks + 1 + (dim if direction else 0)
 
     def forward(self, where: Geometry) -> Tensor:
         """(points, k, width)."""
-        return torch.cat([torch.relu(where.distance * self.slope + self.bias), where.features], -1)
+        rest = where.features if self.direction else where.distance.square()
+        return torch.cat([torch.relu(where.distance * self.slope + self.bias), rest], -1)
 
 
 class Dropout(nn.Module):
@@ -125,8 +128,8 @@ class Backbone(nn.Module, ABC):
     symmetry: ClassVar[str]
     """How the embeddings change when a cloud is moved: ``"E(n) invariant"`` or ``"translation invariant"``."""
     citation: ClassVar[str]
-    embeds_edges: ClassVar[bool] = True
-    """Whether layers see an embedding of distance and direction."""
+    sees_direction: ClassVar[bool] = True
+    """Whether layers see the direction to a neighbour besides the distance."""
 
     def __init__(self, dim: int = 3, category_sizes: Sequence[int] = (), feature_size: int = 0, *, hidden: int = 64,
                  layers: int = 4, dropout: float = 0.2, length_scale: float = 1.0) -> None:
@@ -141,8 +144,7 @@ class Backbone(nn.Module, ABC):
         self.features = nn.Linear(feature_size, hidden) if feature_size else None
         if not category_sizes and not feature_size:
             self.constant = nn.Parameter(torch.randn(hidden))  # a dummy feature of ones, as on ActsTrack
-        self.edges = EdgeEmbedding(dim) if self.embeds_edges else None
-        self.edge_width = 0 if self.edges is None else self.edges.width
+        self.edges = EdgeEmbedding(dim, self.sees_direction)
         self.layers = nn.ModuleList(self.layer() for _ in range(layers))
 
     @abstractmethod
@@ -185,8 +187,7 @@ class Backbone(nn.Module, ABC):
             (points, hidden).
         """
         where = geometry((clouds.pos if pos is None else pos) / self.length_scale, neighbors)
-        if self.edges is not None:
-            where = replace(where, embedding=self.edges(where))
+        where = replace(where, embedding=self.edges(where))
         weight = edge_weight
         if point_weight is not None:
             pair = neighbors.gather(point_weight[:, None]).squeeze(-1) * point_weight[:, None]

@@ -50,4 +50,4 @@ class DGCNN(Backbone):
 
     def layer(self) -> nn.Module:
         """One edge convolution."""
-        return EdgeConv(self.hidden, self.edge_width, self.dropout)
+        return EdgeConv(self.hidden, self.edges.width, self.dropout)

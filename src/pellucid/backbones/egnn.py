@@ -11,30 +11,32 @@ from pellucid.neighbors import Neighbors
 
 
 class EquivariantConv(nn.Module):
-    """h_i + MLP([h_i, sum_j MLP([h_i, h_j, |r_i - r_j|^2])]); only squared distances are seen.
+    """h_i + MLP([h_i, sum_j MLP([h_i, h_j, e_ij])]); e_ij sees the squared distance and kinks of the distance only.
 
     Each MLP is linear, batch norm, ReLU, dropout, linear. The message's last linear layer is taken after the sum,
     which is the same and k times cheaper; its bias counts once a message.
 
     Args:
         hidden: Width of the embeddings.
+        edge: Width of the edge embedding.
         p: Dropout probability.
     """
 
-    def __init__(self, hidden: int, p: float) -> None:
+    def __init__(self, hidden: int, edge: int, p: float) -> None:
         super().__init__()
         self.p = p
         self.message = nn.Linear(2 * hidden, hidden)
-        self.edge = nn.Linear(1, hidden, bias=False)  # its own fan-in, so that geometry is not drowned at the start
+        self.edge = nn.Linear(edge, hidden, bias=False)  # its own fan-in, so that geometry is not drowned at the start
         self.norm = Norm(hidden)
         self.out = nn.Linear(hidden, hidden)
         self.update = mlp([2 * hidden, hidden, hidden], p)
 
     def forward(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
         """(points, hidden) -> (points, hidden)."""
+        assert where.embedding is not None
         own, other = self.message.weight.chunk(2, 1)
         target = nn.functional.linear(h, own, self.message.bias)
-        message = edge_linear(h @ other.t(), target, where.distance.square(), self.edge.weight, neighbors)
+        message = edge_linear(h @ other.t(), target, where.embedding, self.edge.weight, neighbors)
         total = norm_relu_dropout_sum(message, self.norm, neighbors.mask, weight, self.p)
         count = neighbors.k if weight is None else weight.sum(1, keepdim=True)
         total = total @ self.out.weight.t() + count * self.out.bias
@@ -43,12 +45,12 @@ class EquivariantConv(nn.Module):
 
 @backbones.register("egnn")
 class EGNN(Backbone):
-    """EGNN: messages see h_i, h_j and the squared distance, sum, residual; coordinates are not updated."""
+    """EGNN: messages see h_i, h_j and an embedding of the distance, sum, residual; coordinates are not updated."""
 
     symmetry = "E(n) invariant"
-    embeds_edges = False
+    sees_direction = False
     citation = "Satorras et al., E(n) Equivariant Graph Neural Networks, ICML 2021"
 
     def layer(self) -> nn.Module:
         """One equivariant convolution."""
-        return EquivariantConv(self.hidden, self.dropout)
+        return EquivariantConv(self.hidden, self.edges.width, self.dropout)

@@ -58,4 +58,4 @@ class PointTransformer(Backbone):
 
     def layer(self) -> nn.Module:
         """One vector attention layer."""
-        return VectorAttention(self.hidden, self.dim, self.edge_width, self.dropout)
+        return VectorAttention(self.hidden, self.dim, self.edges.width, self.dropout)

@@ -61,3 +61,17 @@ def mix(seed: int, epoch: int) -> int:
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
     return (x ^ (x >> 31)) >> 1
+
+
+def rotated(clouds: PointClouds) -> PointClouds:
+    """Each cloud turned by a random proper rotation about the origin, uniform over SO(D).
+
+    Args:
+        clouds: With ``pos`` (points, D); neighbourhoods stay as they are.
+    """
+    pos = clouds.pos
+    dim = pos.shape[1]
+    q, r = torch.linalg.qr(torch.randn(len(clouds), dim, dim, device=pos.device, dtype=pos.dtype))
+    q = q * r.diagonal(dim1=1, dim2=2).sign()[:, None]  # Haar measure on O(D) (Mezzadri 2007)
+    q = torch.cat([q[..., :1] * torch.linalg.det(q)[:, None, None], q[..., 1:]], -1)
+    return clouds.replace(pos=(pos[:, None] @ q[clouds.batch]).squeeze(1))

@@ -60,6 +60,8 @@ class TrainingConfig(_Strict):
     """``one-cycle`` rises to ``learning_rate`` and falls to almost zero over all epochs."""
     reestimate: int = Field(20, ge=0)
     """Batches over which batch-norm statistics are re-estimated before each evaluation; 0 = running statistics."""
+    rotate: bool = False
+    """Whether each cloud is turned at random in every training step (for data whose orientation means nothing)."""
     precision: Literal["32", "bf16"] = "32"
     """``bf16``: linear layers under bfloat16 autocast; geometry, sums and batch norm stay in float32."""
 
