@@ -102,7 +102,7 @@ def report_run(run: Run) -> Path:
         samples = samples_of(run.explanation, choose(run.explanation))
         notes.append("Shown are test molecules taken evenly from the positives and the negatives, and the most "
                      "confident mistakes; none was chosen by its explanation.")
-    metrics = {k: v for k, v in run.metrics.items() if k != "selected_epoch"}
+    metrics = _for_reading(run.metrics)
     content = ReportContent(
         title=f"{config.method.name} with {config.backbone.name} on {config.dataset}",
         subtitle=f"test split, seed {config.seed}, preset {config.preset}",
@@ -115,6 +115,17 @@ def report_run(run: Run) -> Path:
         notes=notes,
     )
     return write_report(run.folder / "report.html", content)
+
+
+def _for_reading(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Without what is no metric, and each random baseline beside the number that it belongs to."""
+    shown = {k: dict(v) for k, v in metrics.items() if k not in ("selected_epoch", "seconds")}
+    if "interpretation" in shown:
+        random = shown["interpretation"].pop("random")
+        shown["interpretation"] |= {f"{name}_random": value for name, value in random.items()}
+    if "stability" in shown:
+        shown["stability"] = {k: v for k, v in shown["stability"].items() if k not in ("draws", "jitter")}
+    return shown
 
 
 def report_explanation(path: Path, explanation: Explanation, notes: list[str]) -> Path:

@@ -35,6 +35,10 @@ ABOUT: dict[str, tuple[str, str]] = {
     "deletion.auc": (
         "Deletion", "area under the prediction as the most important atoms are taken away first; lower is better"),
     "insertion.auc": ("Insertion", "area under the prediction as the most important atoms are put in first"),
+    "sparsity.gini": ("Gini", "0: all atoms equally important, 1: one atom alone"),
+    "rank_correlation": (
+        "Rank correlation", "agreement of the importance when the atoms are moved a little; 1 is the same order"),
+    "prediction_std": ("Spread of the prediction", "standard deviation over small moves and draws of the noise"),
     "fidelity_plus": ("Fidelity+", "how far the prediction falls without the important atoms"),
     "fidelity_minus": ("Fidelity−", "how far the prediction falls with only the important atoms; lower is better"),
     "comprehensiveness": ("Comprehensiveness", "how far the prediction falls without the important atoms"),
@@ -90,12 +94,14 @@ def readable(path: str) -> tuple[str, str]:
         tail = ".".join(parts[start:])
         if tail in ABOUT:
             return ABOUT[tail]
-    at_k = re.fullmatch(r"(precision|recall|hit)_?(?:@|at_)(\w+)", parts[-1])
+    at_k = re.fullmatch(r"(precision|recall|hit|jaccard)_?(?:@|at_)(\w+)", parts[-1])
     if at_k:
         kind, k = at_k.groups()
         about = {"precision": f"share of the {k} most important atoms of a sample that truly are",
                  "recall": f"share of the truly important atoms found among the {k} most important",
-                 "hit": f"share of samples with a truly important atom among the top {k}"}[kind]
+                 "hit": f"share of samples with a truly important atom among the top {k}",
+                 "jaccard": f"overlap (Jaccard) of the {k} most important atoms when the atoms are moved a little",
+                 }[kind]
         return f"{kind.capitalize()} @ {k}", about
     words = parts[-2:] if parts[-1] in _VALUE_KEYS and len(parts) > 1 else parts[-1:]
     name = ", ".join(word.replace("_", " ").strip() for word in words)
