@@ -56,7 +56,8 @@ FIELDS: dict[str, Field] = {
 SPLITS = ("train", "val", "test")
 
 
-def _kind(tensor: Tensor) -> Literal["float", "int", "bool"]:
+def kind_of(tensor: Tensor) -> Literal["float", "int", "bool"]:
+    """The kind of a tensor's dtype, as :class:`Field` names it."""
     if tensor.dtype == torch.bool:
         return "bool"
     return "float" if tensor.dtype.is_floating_point else "int"
@@ -81,7 +82,8 @@ def ragged_arange(starts: Tensor, sizes: Tensor) -> Tensor:
     return torch.arange(shift.numel(), device=starts.device) + shift
 
 
-def _offsets(sizes: Tensor) -> Tensor:
+def offsets(sizes: Tensor) -> Tensor:
+    """(n,) sizes -> (n + 1,) offsets that start at 0."""
     return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
 
 
@@ -157,7 +159,7 @@ class PointClouds:
             if tensor.ndim < 1 or len(tensor) != rows:
                 raise PellucidError(f"expected {rows} rows in the {field.level}-level field {name!r}, "
                                     f"got shape {tuple(tensor.shape)}; one row belongs to each {field.level}")
-            if _kind(tensor) != field.dtype:
+            if kind_of(tensor) != field.dtype:
                 raise PellucidError(f"expected {field.dtype} values in {name!r}, got {tensor.dtype}; convert it")
             if (name in FIELDS or field.shape) and tensor.ndim != 1 + len(field.shape):
                 raise PellucidError(f"expected {name!r} of shape ({', '.join(('rows', *field.shape))}), "
@@ -278,12 +280,12 @@ class PointClouds:
         edge_ptr = None
         if self.edge_ptr is not None:
             edge_sizes = self.edge_ptr.diff()[clouds]
-            rows["edge"], edge_ptr = ragged_arange(self.edge_ptr[clouds], edge_sizes), _offsets(edge_sizes)
+            rows["edge"], edge_ptr = ragged_arange(self.edge_ptr[clouds], edge_sizes), offsets(edge_sizes)
         tensors = {k: v.index_select(0, rows[self.declared[k].level]) for k, v in self._tensors.items()}
         order = clouds.tolist() if self.text else []
         text = {k: [v[i] for i in order] for k, v in self.text.items()}
         partner = self.partner.select(clouds) if self.partner is not None else None
-        return self._like(_offsets(sizes), tensors, text, edge_ptr, partner)
+        return self._like(offsets(sizes), tensors, text, edge_ptr, partner)
 
     def keep_points(self, keep: Tensor) -> PointClouds:
         """The same clouds without some of their points (clouds may become empty). Edge fields are dropped.
@@ -300,7 +302,7 @@ class PointClouds:
         keep = keep.to(self.device)
         tensors = {k: v[keep] if self.declared[k].level == "point" else v for k, v in self._tensors.items()
                    if self.declared[k].level != "edge"}
-        kept = _offsets(keep.to(torch.int64))[self.ptr]
+        kept = offsets(keep.to(torch.int64))[self.ptr]
         return self._like(kept, tensors, self.text, None, self.partner)
 
     def split(self, name: str) -> PointClouds:
@@ -364,10 +366,10 @@ class PointClouds:
                                 "first")
         edge_ptr = None
         if first.edge_ptr is not None:
-            edge_ptr = _offsets(torch.cat([p.edge_ptr.diff() for p in parts if p.edge_ptr is not None]))
+            edge_ptr = offsets(torch.cat([p.edge_ptr.diff() for p in parts if p.edge_ptr is not None]))
         partners = [p.partner for p in parts if p.partner is not None]
         return first._like(
-            _offsets(torch.cat([p.sizes for p in parts])),
+            offsets(torch.cat([p.sizes for p in parts])),
             {k: torch.cat([p[k] for p in parts]) for k in first.names},
             {k: [s for p in parts for s in p.text[k]] for k in first.text},
             edge_ptr,
@@ -393,7 +395,7 @@ class PointClouds:
             encoded = [v.encode() for v in values]
             tensors[f"{prefix}text.{name}"] = torch.frombuffer(bytearray(b"".join(encoded) or b"\0"), dtype=torch.uint8)
             sizes = torch.tensor([len(v) for v in encoded], dtype=torch.int64)
-            tensors[f"{prefix}text_ptr.{name}"] = _offsets(sizes)
+            tensors[f"{prefix}text_ptr.{name}"] = offsets(sizes)
         header: dict[str, Any] = {"fields": {k: asdict(v) for k, v in self.declared.items()}}
         if self.partner is not None:
             more, header["partner"] = self.partner._flat(prefix + "partner.")
@@ -432,124 +434,16 @@ class PointClouds:
     # -- PyTorch Geometric --------------------------------------------------------------------------------------
     @staticmethod
     def from_pyg(samples: Iterable[Any]) -> PointClouds:
-        """Point clouds from ``torch_geometric.data.Data`` objects, without loss.
+        """Point clouds from ``torch_geometric.data.Data`` objects, without loss; see :func:`pellucid.pyg.from_data`."""
+        from pellucid.pyg import from_data
 
-        ``x`` becomes ``features`` when it is a float matrix; every other attribute keeps its name. An attribute is
-        point-level when it has one row a node in every sample, edge-level likewise, else cloud-level; ``y`` is always
-        cloud-level. Tensors, strings and Python numbers are taken.
-
-        Args:
-            samples: Data objects that carry the same attributes.
-
-        Raises:
-            PellucidError: if there are none, they carry different attributes, or an attribute is of no known kind.
-        """
-        data = list(samples)
-        if not data:
-            raise PellucidError("expected at least one Data object, got none; check what was read")
-        keys = sorted(set(data[0].keys()) - {"num_nodes"})
-        for i, d in enumerate(data):
-            here = sorted(set(d.keys()) - {"num_nodes"})
-            if here != keys:
-                raise PellucidError(f"expected the attributes {', '.join(keys)} in every Data object, got "
-                                    f"{', '.join(here)} in number {i}; add or delete attributes")
-        if "features" in keys:
-            raise PellucidError("expected no attribute 'features', got one, which is the name x gets here; rename it")
-        nodes = torch.tensor([d.num_nodes for d in data], dtype=torch.int64)
-        edges = torch.tensor([d.num_edges for d in data], dtype=torch.int64)
-        fields: dict[str, Tensor] = {}
-        declared: dict[str, Field] = {}
-        text: dict[str, list[str]] = {}
-        for key in keys:
-            values = [d[key] for d in data]
-            if all(isinstance(v, str) for v in values):
-                text[key] = values
-                continue
-            number = type(values[0]) in (bool, int, float) and all(type(v) is type(values[0]) for v in values)
-            if number:  # float64 and int64 hold Python's own numbers exactly
-                dtype = torch.float64 if isinstance(values[0], float) else None
-                values = [torch.tensor(v, dtype=dtype) for v in values]
-            if not all(isinstance(v, Tensor) and v.dtype == values[0].dtype for v in values):
-                got = sorted({str(v.dtype) if isinstance(v, Tensor) else type(v).__name__ for v in values})
-                raise PellucidError(f"expected tensors of one dtype, strings or numbers of one type in {key!r}, got "
-                                    f"{', '.join(got)}; convert that attribute or delete it")
-            name, level, layout = key, "cloud", "stack"
-            if number:
-                layout = "number"
-            elif key == "edge_index":
-                level, layout, values = "edge", "rows", [v.t() for v in values]
-            elif key.startswith("edge_") and "edge_index" in keys and _rows_match(values, edges):
-                level, layout = "edge", "rows"
-            elif key != "y" and _rows_match(values, nodes):
-                level, layout = "point", "rows"
-                if key == "x" and values[0].dtype.is_floating_point and values[0].ndim == 2:
-                    name = "features"
-            elif "edge_index" in keys and _rows_match(values, edges):
-                level, layout = "edge", "rows"
-            elif all(v.ndim == 0 for v in values):
-                layout = "scalar"
-            elif all(v.shape == (1,) for v in values):
-                layout = "flat"
-            elif key == "y" and all(v.ndim == 2 and len(v) == 1 for v in values):
-                layout = "rows"
-            if len({v.shape[layout == "rows" :] for v in values}) > 1:
-                raise PellucidError(f"expected {key!r} with one row a node, one row an edge or the same shape in every "
-                                    f"Data object, got {', '.join(sorted({str(tuple(v.shape)) for v in values})[:3])}; "
-                                    "change that attribute or delete it")
-            flat = torch.cat(values) if layout in ("rows", "flat") else torch.stack(values)
-            if key == "y" and flat.ndim == 1:
-                flat = flat[:, None]
-            kind = _kind(flat)
-            known = FIELDS.get(name)
-            if known is None or known.dtype != kind or known.level != level or flat.ndim != 1 + len(known.shape):
-                known = Field("cloud", shape=tuple(f"d{i}" for i in range(1, flat.ndim)))
-            declared[name] = replace(known, level=level, dtype=kind, layout=layout)  # type: ignore[arg-type]
-            fields[name] = flat
-        return PointClouds._raw(_offsets(nodes), fields, text, declared,
-                                _offsets(edges) if "edge_index" in keys else None)
-
-    @staticmethod
-    def _raw(ptr: Tensor, fields: dict[str, Tensor], text: dict[str, list[str]], declared: dict[str, Field],
-             edge_ptr: Tensor | None) -> PointClouds:
-        new = object.__new__(PointClouds)
-        new.ptr, new.edge_ptr, new.partner = ptr, edge_ptr, None
-        new._tensors, new.declared, new.text = fields, declared, text
-        return new
+        return from_data(samples)
 
     def to_pyg(self) -> list[Any]:
-        """One ``torch_geometric.data.Data`` a cloud; the inverse of :meth:`from_pyg`.
+        """One ``torch_geometric.data.Data`` a cloud; see :func:`pellucid.pyg.to_data`."""
+        from pellucid.pyg import to_data
 
-        Raises:
-            PellucidError: if the samples hold a second cloud, for which PyG's Data has no place.
-        """
-        from torch_geometric.data import Data
-
-        if self.partner is not None:
-            raise PellucidError("expected clouds without partner, got two clouds in a sample; convert clouds.partner "
-                                "on its own")
-        ptrs = {"point": self.ptr.tolist(), "cloud": list(range(len(self) + 1))}
-        if self.edge_ptr is not None:
-            ptrs["edge"] = self.edge_ptr.tolist()
-        samples = []
-        for i in range(len(self)):
-            values: dict[str, Any] = {}
-            for name, tensor in self._tensors.items():
-                field = self.declared[name]
-                rows = tensor[ptrs[field.level][i] : ptrs[field.level][i + 1]]
-                if field.layout in ("scalar", "number"):
-                    rows = rows.reshape(())
-                elif field.layout == "flat":
-                    rows = rows.reshape(1)
-                elif field.layout == "stack":
-                    rows = rows[0]
-                key = "x" if name == "features" else name
-                values[key] = rows.t().contiguous() if name == "edge_index" else rows
-                if field.layout == "number":
-                    values[key] = rows.item()
-            values.update({name: strings[i] for name, strings in self.text.items()})
-            told = "pos" in self or "features" in self
-            samples.append(Data(**values, num_nodes=None if told else ptrs["point"][i + 1] - ptrs["point"][i]))
-        return samples
+        return to_data(self)
 
 
 def _places(clouds: Tensor, count: int) -> Tensor:
@@ -568,7 +462,3 @@ def _places(clouds: Tensor, count: int) -> Tensor:
             raise PellucidError(f"expected places from 0 to {count - 1}, got {low if low < 0 else high}; there are "
                                 f"only {count} clouds")
     return clouds.to(torch.int64)
-
-
-def _rows_match(values: Sequence[Tensor], counts: Tensor) -> bool:
-    return all(v.ndim >= 1 and len(v) == n for v, n in zip(values, counts.tolist(), strict=True))

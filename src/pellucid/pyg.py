@@ -1,0 +1,131 @@
+"""Exchange with PyTorch Geometric's ``Data`` objects, without loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.clouds import FIELDS, Field, PointClouds, kind_of, offsets
+from pellucid.errors import PellucidError
+
+
+def from_data(samples: Iterable[Any]) -> PointClouds:
+    """Point clouds from ``torch_geometric.data.Data`` objects.
+
+    ``x`` becomes ``features`` when it is a float matrix; every other attribute keeps its name. An attribute is
+    point-level when it has one row a node in every sample, edge-level likewise, else cloud-level; ``y`` is always
+    cloud-level. Tensors, strings and Python numbers are taken.
+
+    Args:
+        samples: Data objects that carry the same attributes.
+
+    Raises:
+        PellucidError: if there are none, they carry different attributes, or an attribute is of no known kind.
+    """
+    data = list(samples)
+    if not data:
+        raise PellucidError("expected at least one Data object, got none; check what was read")
+    keys = sorted(set(data[0].keys()) - {"num_nodes"})
+    for i, d in enumerate(data):
+        here = sorted(set(d.keys()) - {"num_nodes"})
+        if here != keys:
+            raise PellucidError(f"expected the attributes {', '.join(keys)} in every Data object, got "
+                                f"{', '.join(here)} in number {i}; add or delete attributes")
+    if "features" in keys:
+        raise PellucidError("expected no attribute 'features', got one, which is the name x gets here; rename it")
+    nodes = torch.tensor([d.num_nodes for d in data], dtype=torch.int64)
+    edges = torch.tensor([d.num_edges for d in data], dtype=torch.int64)
+    fields: dict[str, Tensor] = {}
+    declared: dict[str, Field] = {}
+    text: dict[str, list[str]] = {}
+    for key in keys:
+        values = [d[key] for d in data]
+        if all(isinstance(v, str) for v in values):
+            text[key] = values
+            continue
+        number = type(values[0]) in (bool, int, float) and all(type(v) is type(values[0]) for v in values)
+        if number:  # float64 and int64 hold Python's own numbers exactly
+            dtype = torch.float64 if isinstance(values[0], float) else None
+            values = [torch.tensor(v, dtype=dtype) for v in values]
+        if not all(isinstance(v, Tensor) and v.dtype == values[0].dtype for v in values):
+            got = sorted({str(v.dtype) if isinstance(v, Tensor) else type(v).__name__ for v in values})
+            raise PellucidError(f"expected tensors of one dtype, strings or numbers of one type in {key!r}, got "
+                                f"{', '.join(got)}; convert that attribute or delete it")
+        name, level, layout = key, "cloud", "stack"
+        if number:
+            layout = "number"
+        elif key == "edge_index":
+            level, layout, values = "edge", "rows", [v.t() for v in values]
+        elif key.startswith("edge_") and "edge_index" in keys and _rows_match(values, edges):
+            level, layout = "edge", "rows"
+        elif key != "y" and _rows_match(values, nodes):
+            level, layout = "point", "rows"
+            if key == "x" and values[0].dtype.is_floating_point and values[0].ndim == 2:
+                name = "features"
+        elif "edge_index" in keys and _rows_match(values, edges):
+            level, layout = "edge", "rows"
+        elif all(v.ndim == 0 for v in values):
+            layout = "scalar"
+        elif all(v.shape == (1,) for v in values):
+            layout = "flat"
+        elif key == "y" and all(v.ndim == 2 and len(v) == 1 for v in values):
+            layout = "rows"
+        if len({v.shape[layout == "rows" :] for v in values}) > 1:
+            raise PellucidError(f"expected {key!r} with one row a node, one row an edge or the same shape in every "
+                                f"Data object, got {', '.join(sorted({str(tuple(v.shape)) for v in values})[:3])}; "
+                                "change that attribute or delete it")
+        flat = torch.cat(values) if layout in ("rows", "flat") else torch.stack(values)
+        if key == "y" and flat.ndim == 1:
+            flat = flat[:, None]
+        kind = kind_of(flat)
+        known = FIELDS.get(name)
+        if known is None or known.dtype != kind or known.level != level or flat.ndim != 1 + len(known.shape):
+            known = Field("cloud", shape=tuple(f"d{i}" for i in range(1, flat.ndim)))
+        declared[name] = replace(known, level=level, dtype=kind, layout=layout)  # type: ignore[arg-type]
+        fields[name] = flat
+    return PointClouds(offsets(nodes), fields, text=text, declared=declared,
+                       edge_ptr=offsets(edges) if "edge_index" in keys else None)
+
+
+def to_data(clouds: PointClouds) -> list[Any]:
+    """One ``torch_geometric.data.Data`` a cloud; the inverse of :func:`from_data`.
+
+    Raises:
+        PellucidError: if the samples hold a second cloud, for which PyG's Data has no place.
+    """
+    from torch_geometric.data import Data
+
+    if clouds.partner is not None:
+        raise PellucidError("expected clouds without partner, got two clouds in a sample; convert clouds.partner "
+                            "on its own")
+    ptrs = {"point": clouds.ptr.tolist(), "cloud": list(range(len(clouds) + 1))}
+    if clouds.edge_ptr is not None:
+        ptrs["edge"] = clouds.edge_ptr.tolist()
+    samples = []
+    for i in range(len(clouds)):
+        values: dict[str, Any] = {}
+        for name, tensor in ((name, clouds[name]) for name in clouds.names):
+            field = clouds.declared[name]
+            rows = tensor[ptrs[field.level][i] : ptrs[field.level][i + 1]]
+            if field.layout in ("scalar", "number"):
+                rows = rows.reshape(())
+            elif field.layout == "flat":
+                rows = rows.reshape(1)
+            elif field.layout == "stack":
+                rows = rows[0]
+            key = "x" if name == "features" else name
+            values[key] = rows.t().contiguous() if name == "edge_index" else rows
+            if field.layout == "number":
+                values[key] = rows.item()
+        values.update({name: strings[i] for name, strings in clouds.text.items()})
+        told = "pos" in clouds or "features" in clouds
+        samples.append(Data(**values, num_nodes=None if told else ptrs["point"][i + 1] - ptrs["point"][i]))
+    return samples
+
+
+def _rows_match(values: Sequence[Tensor], counts: Tensor) -> bool:
+    return all(v.ndim >= 1 and len(v) == n for v, n in zip(values, counts.tolist(), strict=True))
