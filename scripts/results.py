@@ -31,7 +31,7 @@ def row(folder: Path) -> str:
     parts = [method, backbone, f"{best['val_roc_auc']:.4f}"]
     for name in METRICS:
         ours = value(metrics, name)
-        text = "" if ours is None else f"{ours:.3f}"
+        text = "" if ours is None else f"{ours:.4f}"
         if name in cells and ours is not None:
             text = f"**{text}**" if ours >= cells[name].mean else text
             text += f" ({cells[name].mean:.4f} ± {cells[name].std:.4f})"
