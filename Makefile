@@ -24,6 +24,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 check: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --doctest-modules src/pellucid
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 # The report's tests look at it in a browser; without one they are skipped with a reason.
