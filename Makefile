@@ -7,8 +7,9 @@ DEMO := demo
 
 .PHONY: demo test lint types check browser bench clean
 
+# One thread: a third slower than two on idle cores, but not many times slower when something else runs as well.
 demo: $(STAMP)
-	$(BIN)/python scripts/demo.py --out $(DEMO)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/demo.py --out $(DEMO)
 
 test: $(STAMP) browser
 	$(MAKE) --no-print-directory lint types check
