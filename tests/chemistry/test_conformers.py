@@ -124,7 +124,9 @@ conformers(smiles, seed=1, processes=int(sys.argv[2]), cache=Path(sys.argv[1]), 
 
 
 def start(folder, processes):
-    return subprocess.Popen([sys.executable, "-c", CHILD, str(folder), str(processes)], start_new_session=True,
+    # a shell's background job begins with SIGINT ignored, and children inherit that
+    child = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + CHILD
+    return subprocess.Popen([sys.executable, "-c", child, str(folder), str(processes)], start_new_session=True,
                             env={**os.environ, "PELLUCID_TEST": str(folder)}, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True)
 
