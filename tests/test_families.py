@@ -9,7 +9,7 @@ from pellucid.families import families
 
 TESTS = Path(__file__).parent
 DOCS = TESTS.parent / "docs"
-CITED = ["backbones", "methods"]
+CITED = ["backbones", "methods", "explainers"]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def unmentioned(entries, files):
 
 
 def test_every_family_has_members(entries):
-    assert {family for family, _, _ in entries} == {"backbones", "methods", "datasets", "metrics"}
+    assert {family for family, _, _ in entries} == {"backbones", "methods", "explainers", "datasets", "metrics"}
 
 
 def test_every_entry_says_what_it_is_in_one_line(entries):
@@ -43,7 +43,7 @@ def test_backbones_and_methods_are_cited(family, entries):
 
 
 def test_every_method_names_its_check(entries):
-    for _, name, entry in (e for e in entries if e[0] == "methods"):
+    for _, name, entry in (e for e in entries if e[0] in ("methods", "explainers")):
         assert len(entry.check) > 10, name
         assert "check" in vars(entry) or any("check" in vars(base) for base in entry.__mro__[1:-1]), name
 

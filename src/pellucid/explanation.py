@@ -28,6 +28,7 @@ class Explanation:
         covariance: (points, D, D) how far a point may move, in the squared unit of ``pos``; None if the method
             does not say.
         provenance: Seed, versions, config, data hash.
+        columns: More named numbers a point, (points,) each, e.g. the spread over an ensemble.
 
     Raises:
         PellucidError: if shapes do not fit or a value is not finite.
@@ -39,6 +40,7 @@ class Explanation:
     importance_name: str = "importance"
     covariance: Tensor | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         points, clouds = self.clouds.points, len(self.clouds)
@@ -51,8 +53,11 @@ class Explanation:
             if self.covariance.shape != (points, dim, dim):
                 raise PellucidError(f"expected covariance of shape ({points}, {dim}, {dim}), "
                                     f"got {tuple(self.covariance.shape)}")
-        for name in ("importance", "prediction", "covariance"):
-            value = getattr(self, name)
+        for name, column in self.columns.items():
+            if column.shape != (points,):
+                raise PellucidError(f"expected the column {name!r} of shape ({points},), got {tuple(column.shape)}")
+        values = {"importance": self.importance, "prediction": self.prediction, "covariance": self.covariance}
+        for name, value in (values | self.columns).items():
             if value is not None and not bool(value.isfinite().all()):
                 raise PellucidError(f"expected finite {name}, got NaN or infinity; the model is damaged or diverged")
 
@@ -87,6 +92,7 @@ class Explanation:
                 columns["id"] = [values[i] for i in batch.tolist()]
         columns["importance"] = self.importance.tolist()
         columns["rank"] = rank.tolist()
+        columns |= {name: column.tolist() for name, column in self.columns.items()}
         for column in range(self.prediction.shape[1]):
             suffix = f"_{column}" if self.prediction.shape[1] > 1 else ""
             columns[f"prediction{suffix}"] = self.prediction[batch, column].tolist()

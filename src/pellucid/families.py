@@ -12,11 +12,12 @@ def families() -> dict[str, Registry[Any]]:
 
     Example:
         >>> sorted(families())
-        ['backbones', 'datasets', 'methods', 'metrics']
+        ['backbones', 'datasets', 'explainers', 'methods', 'metrics']
     """
     from pellucid.backbones import backbones
     from pellucid.datasets import datasets
-    from pellucid.methods import methods
+    from pellucid.methods import explainers, methods
     from pellucid.metrics import metrics
 
-    return {"backbones": backbones, "methods": methods, "datasets": datasets, "metrics": metrics}
+    return {"backbones": backbones, "methods": methods, "explainers": explainers, "datasets": datasets,
+            "metrics": metrics}

@@ -38,7 +38,7 @@ def test_erm_is_encoder_pooling_and_head(method, random_clouds):
     close(model.plain(clouds, table).logits, out.logits)
     weight = torch.rand(14, generator=seeded(), dtype=torch.float64)
     h = model.encoder(clouds, table, pos=clouds.pos * 2.0, point_weight=weight)
-    close(model.plain(clouds, table, point_weight=weight).logits, model.classify(h, clouds))
+    close(model.logits(clouds, table, point_weight=weight), model.classify(h, clouds))
 
 
 # -- both ---------------------------------------------------------------------------------------------------------

@@ -170,6 +170,7 @@ class Backbone(nn.Module, ABC):
         neighbors: Neighbors,
         *,
         pos: Tensor | None = None,
+        inputs: Tensor | None = None,
         edge_weight: Tensor | None = None,
         point_weight: Tensor | None = None,
     ) -> Tensor:
@@ -179,6 +180,7 @@ class Backbone(nn.Module, ABC):
             clouds: The clouds.
             neighbors: Whom each point hears.
             pos: (points, D) coordinates to use in place of ``clouds.pos``, e.g. perturbed ones.
+            inputs: (points, hidden) to use in place of :meth:`encode`, e.g. with some entries taken away.
             edge_weight: (points, k) factor of each message (the paper's phi).
             point_weight: (points,) existence of each point in [0, 1]; a message from u to v is multiplied by
                 ``point_weight[u] * point_weight[v]`` (paper, appendix D).
@@ -195,7 +197,7 @@ class Backbone(nn.Module, ABC):
         if neighbors.mask is not None:
             real = neighbors.mask.to(where.offset.dtype)
             weight = real if weight is None else weight * real
-        h = self.encode(clouds)
+        h = self.encode(clouds) if inputs is None else inputs
         for layer in self.layers:
             h = layer(h, where, neighbors, weight)
         return h

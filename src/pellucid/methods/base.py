@@ -67,6 +67,7 @@ class Output:
         importance: (points,) or None.
         covariance: (points, D, D) in the squared unit of ``clouds.pos``, or None.
         parts: Named scalars for the progress display.
+        columns: More named numbers a point, (points,) each.
     """
 
     logits: Tensor
@@ -74,6 +75,7 @@ class Output:
     importance: Tensor | None = None
     covariance: Tensor | None = None
     parts: dict[str, Tensor] = field(default_factory=dict)
+    columns: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Method(nn.Module, ABC):
@@ -92,6 +94,8 @@ class Method(nn.Module, ABC):
     check: ClassVar[str]
     """The correctness check that the method's tests make."""
     importance_name: ClassVar[str] = "importance"
+    can: ClassVar[frozenset[str]] = frozenset({"pos", "inputs", "point_weight", "embed"})
+    """What post-hoc explainers may change or read; see :mod:`pellucid.methods.explainer`."""
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, scale: float = 1.0, dropout: float = 0.2,
                  rule: NeighborRule | None = None) -> None:
@@ -124,10 +128,41 @@ class Method(nn.Module, ABC):
         """(points, hidden) -> (clouds, outputs) logits: sum pooling and the classifier head."""
         return self.classifier(segment_sum(h, clouds.ptr))  # type: ignore[no-any-return]
 
-    def plain(self, clouds: PointClouds, neighbors: Neighbors, *, point_weight: Tensor | None = None) -> Output:
+    def inputs(self, clouds: PointClouds) -> Tensor:
+        """(points, hidden) what the layers start from: the embedding of categories and features."""
+        return self.encoder.encode(clouds)
+
+    def edge_weight(self, pos: Tensor, neighbors: Neighbors) -> Tensor | None:
+        """(points, k) weights of the messages at scaled coordinates, where the method has any."""
+        return None
+
+    def embed(self, clouds: PointClouds, neighbors: Neighbors, *, pos: Tensor | None = None,
+              inputs: Tensor | None = None, point_weight: Tensor | None = None) -> Tensor:
+        """What the last layer makes of each point: what :meth:`classify` sums.
+
+        Args:
+            clouds: The clouds.
+            neighbors: Their neighbourhoods.
+            pos: (points, D) in place of ``clouds.pos``, in its unit.
+            inputs: (points, hidden) in place of :meth:`inputs`.
+            point_weight: (points,) existence of each point in [0, 1].
+
+        Returns:
+            (points, hidden).
+        """
+        scaled = (clouds.pos if pos is None else pos) * self.scale
+        return self.encoder(clouds, neighbors, pos=scaled, inputs=inputs,  # type: ignore[no-any-return]
+                            edge_weight=self.edge_weight(scaled, neighbors), point_weight=point_weight)
+
+    def logits(self, clouds: PointClouds, neighbors: Neighbors, *, pos: Tensor | None = None,
+               inputs: Tensor | None = None, point_weight: Tensor | None = None) -> Tensor:
+        """(clouds, outputs) of the classifier without noise; arguments as for :meth:`embed`."""
+        h = self.embed(clouds, neighbors, pos=pos, inputs=inputs, point_weight=point_weight)
+        return self.classify(h, clouds)
+
+    def plain(self, clouds: PointClouds, neighbors: Neighbors) -> Output:
         """The classifier on unperturbed clouds: what warm-up trains, and what removal of points is judged by."""
-        h = self.encoder(clouds, neighbors, pos=clouds.pos * self.scale, point_weight=point_weight)
-        return Output(self.classify(h, clouds))
+        return Output(self.logits(clouds, neighbors))
 
     @abstractmethod
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,

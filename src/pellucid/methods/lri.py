@@ -49,21 +49,11 @@ class LRI(Method):
 
     def interpret(self, clouds: PointClouds, neighbors: Neighbors) -> Tensor:
         """(points, outputs) of the interpreter g on unperturbed clouds."""
-        encoder = self.encoder if self.own_encoder is None else self.own_encoder
-        pos = clouds.pos * self.scale
-        weight = self.edge_weight(pos, neighbors) if self.own_encoder is None else None
-        return self.interpreter(encoder(clouds, neighbors, pos=pos, edge_weight=weight))  # type: ignore[no-any-return]
+        if self.own_encoder is None:
+            return self.interpreter(self.embed(clouds, neighbors))  # type: ignore[no-any-return]
+        return self.interpreter(  # type: ignore[no-any-return]
+            self.own_encoder(clouds, neighbors, pos=clouds.pos * self.scale))
 
-    def edge_weight(self, pos: Tensor, neighbors: Neighbors) -> Tensor | None:
-        """Weights of the messages of f, where the method has any."""
-        return None
-
-    def plain(self, clouds: PointClouds, neighbors: Neighbors, *, point_weight: Tensor | None = None) -> Output:
-        """The classifier f on unperturbed clouds."""
-        pos = clouds.pos * self.scale
-        h = self.encoder(clouds, neighbors, pos=pos, edge_weight=self.edge_weight(pos, neighbors),
-                         point_weight=point_weight)
-        return Output(self.classify(h, clouds))
 
 
 def bernoulli_kl(logit: Tensor, prior: float) -> Tensor:
@@ -137,8 +127,8 @@ class LRIBernoulli(LRI):
             u = u.clamp(1e-6, 1 - 1e-6)
             mask = ((logit + u.log() - (-u).log1p()) / self.temperature).sigmoid()
         kl = bernoulli_kl(logit, self.prior(epoch)).sum() / max(clouds.points, 1)
-        output = self.plain(clouds, neighbors, point_weight=mask)
-        return Output(output.logits, self.beta * kl, logit.sigmoid(), parts={"kl": kl.detach()})
+        return Output(self.logits(clouds, neighbors, point_weight=mask), self.beta * kl, logit.sigmoid(),
+                      parts={"kl": kl.detach()})
 
 
 class DistanceWeight(nn.Module):

@@ -81,7 +81,8 @@ def explain_clouds(model: Method, clouds: PointClouds, *, seed: int = 0, provena
     assert output.importance is not None
     covariance = output.covariance.cpu() if output.covariance is not None else None
     return Explanation(clouds.to("cpu"), model.task.predict(output.logits).cpu(), output.importance.cpu(),
-                       model.importance_name, covariance, provenance or {})
+                       model.importance_name, covariance, provenance or {},
+                       {name: column.cpu() for name, column in output.columns.items()})
 
 
 def evaluate_model(model: Method, clouds: PointClouds, *, precision_at_m: tuple[int, ...] = (5, 8), seed: int = 0,

@@ -9,7 +9,7 @@ import platform
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -134,9 +134,10 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
     signature = signature_of(splits["train"], task, outputs, category_sizes, config.method.rule)
     model = build(config, signature).to(target)
     model.refuse(clouds)
-    checkpoint = _claim(folder, config, data_digest(clouds), overwrite)
+    digest = data_digest(clouds)
+    checkpoint = _claim(folder, config, digest, overwrite)
     provenance = {
-        "signature": signature, "data": data_provenance or {}, "data_digest": data_digest(clouds),
+        "signature": signature, "data": data_provenance or {}, "data_digest": digest,
         "versions": versions(), "device": str(target), "machine": f"{platform.machine()} {platform.system()}",
         "threads": torch.get_num_threads(), "started": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
@@ -150,9 +151,8 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
                                           seed=config.seed)
     metrics = json_ready(metrics)
     if explanation is not None:
-        explanation = Explanation(splits["test"], explanation.prediction, explanation.importance,
-                                  explanation.importance_name, explanation.covariance,
-                                  {"config": config.model_dump(mode="json"), **provenance})
+        explanation = replace(explanation, clouds=splits["test"],
+                              provenance={"config": config.model_dump(mode="json"), **provenance})
         explanation.save(folder / "explanations.parquet")
     seconds = sum(entry["seconds"] for entry in fit.history)
     metrics["selected_epoch"] = fit.best["epoch"]

@@ -49,6 +49,7 @@ def run_over(model: Method, batches: Iterable[Batch], *, seed: int | None = 0, j
         torch.stack(penalties).mean() if penalties else None,
         join([o.importance for o in outputs]),
         join([o.covariance for o in outputs]),
+        columns={name: torch.cat([o.columns[name] for o in outputs]) for name in outputs[0].columns} if outputs else {},
     )
 
 

@@ -1,0 +1,24 @@
+"""The baseline that everything must beat."""
+
+from __future__ import annotations
+
+import torch
+
+from pellucid.clouds import PointClouds
+from pellucid.methods.explainer import Attribution, Explainer, Predictor, explainers
+from pellucid.neighbors import Neighbors
+
+
+@explainers.register("random")
+class Random(Explainer):
+    """Random importance, uniform in [0, 1): the baseline that everything must beat."""
+
+    needs = frozenset()
+    citation = "Miao et al., Interpretable Geometric Deep Learning via Learnable Randomness Injection, ICLR 2023"
+    check = "ROC AUC near 0.5; the same seed gives the same numbers"
+    importance_name = "random numbers"
+
+    def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: torch.Tensor,
+                  generator: torch.Generator) -> Attribution:
+        """Draws; see :meth:`Explainer.attribute`."""
+        return Attribution(torch.rand(clouds.points, generator=generator, device=clouds.device))
