@@ -11,7 +11,7 @@ from torch.distributions import Bernoulli, kl_divergence
 from pellucid.errors import PellucidError
 from pellucid.methods import NeighborRule
 from pellucid.methods.gaussian import covariance, log_det
-from pellucid.methods.lri import DistanceWeight, bernoulli_kl
+from pellucid.methods.lri import DistanceWeight, bernoulli_kl, prior_at
 
 LRI = ["lri-bernoulli", "lri-gaussian"]
 
@@ -117,9 +117,9 @@ def test_bernoulli_kl_stays_finite_and_right_in_float32():
 
 def test_prior_falls_from_a_certain_to_the_final_one(method):
     model = method("lri-bernoulli", alpha=0.6, decay=5)
-    assert [model.prior(e) for e in (0, 4, 5, 10, 14, 15, 500)] == pytest.approx([0.9, 0.9, 0.8, 0.7, 0.7, 0.6, 0.6])
-    assert method("lri-bernoulli", alpha=0.95).prior(0) == 0.95
-    assert method("lri-bernoulli").prior(20) == pytest.approx(0.7)
+    assert [prior_at(e, model.alpha, model.decay) for e in (0, 4, 5, 10, 14, 15, 500)] == pytest.approx([0.9, 0.9, 0.8, 0.7, 0.7, 0.6, 0.6])
+    assert prior_at(0, 0.95, 10) == 0.95
+    assert prior_at(20, 0.7, 10) == pytest.approx(0.7)
 
 
 def test_the_epoch_reaches_the_penalty(method, random_clouds):
@@ -304,7 +304,7 @@ def test_covariance_is_in_the_unit_of_the_coordinates(method, random_clouds):
     table = model.neighbors(clouds)
     with torch.no_grad():
         out = model(clouds, table, generator=seeded())
-        u, a1, a2 = model.spread(clouds, table)
+        u, a1, a2 = model.spread(model.interpret(clouds, table))
     close(out.covariance, covariance(u, a1, a2) / 49)
     close(out.importance, -log_det(u, a1, a2))
     close(-torch.linalg.slogdet(out.covariance)[1] - 6 * math.log(7), out.importance)
@@ -344,7 +344,7 @@ def test_spread_is_clamped(raw, method, random_clouds):
     model = method("lri-gaussian", dtype=torch.float32)
     with torch.no_grad():
         model.interpreter[-1].bias[-2:] = raw * 1e3
-    _, a1, a2 = model.spread(clouds, model.neighbors(clouds))
+    _, a1, a2 = model.spread(model.interpret(clouds, model.neighbors(clouds)))
     limit = torch.tensor(1e-6 if raw < 0 else 1e6)
     assert bool((a1 == limit).all())
     assert bool((a2 == limit).all())

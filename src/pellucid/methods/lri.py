@@ -74,6 +74,33 @@ def bernoulli_kl(logit: Tensor, prior: float) -> Tensor:
     return kl
 
 
+def concrete(logit: Tensor, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
+    """Samples of the binary concrete distribution: a mask in (0, 1) that can be differentiated.
+
+    sigmoid((logit + log u - log(1 - u)) / temperature) with u uniform (Maddison et al. 2017; Jang et al. 2017).
+
+    Args:
+        logit: Of the probability; any shape.
+        temperature: The lower, the closer to 0 and 1.
+        generator: Source of u.
+    """
+    u = torch.rand(logit.shape, generator=generator, device=logit.device, dtype=logit.dtype).clamp(1e-6, 1 - 1e-6)
+    return ((logit + u.log() - (-u).log1p()) / temperature).sigmoid()
+
+
+def prior_at(epoch: int, alpha: float, decay: int) -> float:
+    """The Bernoulli prior r = max(alpha, 0.9 - 0.1 * floor(epoch / decay)) of a joint epoch."""
+    return max(alpha, 0.9 - 0.1 * (epoch // decay))
+
+
+def check_bernoulli(alpha: float, decay: int, temperature: float) -> None:
+    """Refuses options of the Bernoulli noise that make no sense."""
+    if not 0.5 <= alpha < 1:
+        raise PellucidError(f"expected alpha in [0.5, 1), got {alpha}; Bern(0.5) is the most random prior")
+    if decay < 1 or not temperature > 0:
+        raise PellucidError(f"expected decay >= 1 and temperature > 0, got {decay} and {temperature}")
+
+
 @methods.register("lri-bernoulli")
 class LRIBernoulli(LRI):
     """LRI-Bernoulli: learns for each point how likely its existence is needed (paper, section 4.1).
@@ -103,30 +130,19 @@ class LRIBernoulli(LRI):
                  temperature: float = 1.0, beta: float = 0.1, shared: bool = True, scale: float = 1.0,
                  dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
         super().__init__(make_backbone, task, beta=beta, shared=shared, scale=scale, dropout=dropout, rule=rule)
-        if not 0.5 <= alpha < 1:
-            raise PellucidError(f"expected alpha in [0.5, 1), got {alpha}; Bern(0.5) is the most random prior")
-        if decay < 1 or not temperature > 0:
-            raise PellucidError(f"expected decay >= 1 and temperature > 0, got {decay} and {temperature}")
+        check_bernoulli(alpha, decay, temperature)
         self.alpha, self.decay, self.temperature = alpha, decay, temperature
 
     def interpreter_outputs(self) -> int:
         """One logit a point."""
         return 1
 
-    def prior(self, epoch: int) -> float:
-        """The prior r = max(alpha, 0.9 - 0.1 * floor(epoch / decay))."""
-        return max(self.alpha, 0.9 - 0.1 * (epoch // self.decay))
-
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
                 generator: torch.Generator | None = None) -> Output:
         """One masked pass; see :meth:`Method.forward`."""
         logit = self.interpret(clouds, neighbors).squeeze(-1)
-        mask = logit.sigmoid()
-        if self.training:
-            u = torch.rand(logit.shape, generator=generator, device=logit.device, dtype=logit.dtype)
-            u = u.clamp(1e-6, 1 - 1e-6)
-            mask = ((logit + u.log() - (-u).log1p()) / self.temperature).sigmoid()
-        kl = bernoulli_kl(logit, self.prior(epoch)).sum() / max(clouds.points, 1)
+        mask = concrete(logit, self.temperature, generator) if self.training else logit.sigmoid()
+        kl = bernoulli_kl(logit, prior_at(epoch, self.alpha, self.decay)).sum() / max(clouds.points, 1)
         return Output(self.logits(clouds, neighbors, point_weight=mask), self.beta * kl, logit.sigmoid(),
                       parts={"kl": kl.detach()})
 
@@ -212,18 +228,21 @@ class LRIGaussian(LRI):
             return None
         return self.phi(geometry(pos, neighbors).distance.squeeze(-1))  # type: ignore[no-any-return]
 
-    def spread(self, clouds: PointClouds, neighbors: Neighbors) -> tuple[Tensor, Tensor, Tensor]:
-        """U (points, D, D), a1 and a2 (points,) in scaled coordinates."""
-        raw = self.interpret(clouds, neighbors)
+    def spread(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """U (points, D, D), a1 and a2 (points,) in scaled coordinates, out of (points, D^2 + 2) numbers."""
         a = F.softplus(raw[:, -2:]).clamp(1e-6, 1e6)
-        return raw[:, :-2].view(-1, self._dim, self._dim), a[:, 0], a[:, 1]
+        return raw[:, :-2].reshape(-1, self._dim, self._dim), a[:, 0], a[:, 1]
+
+    def move(self, clouds: PointClouds, noise: Tensor) -> tuple[Tensor, Neighbors]:
+        """Scaled coordinates with noise (points, D), and the neighbourhoods of the moved points."""
+        moved = clouds.pos * self.scale + noise
+        return moved, self.reconstruct(moved.detach() / self.scale, clouds.ptr)
 
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
                 generator: torch.Generator | None = None) -> Output:
         """One pass over moved points; see :meth:`Method.forward`."""
-        u, a1, a2 = self.spread(clouds, neighbors)
-        moved = clouds.pos * self.scale + sample(u, a1, a2, generator)
-        rebuilt = self.reconstruct(moved.detach() / self.scale, clouds.ptr)
+        u, a1, a2 = self.spread(self.interpret(clouds, neighbors))
+        moved, rebuilt = self.move(clouds, sample(u, a1, a2, generator))
         h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt))
         log_determinant = log_det(u, a1, a2)
         kl = gaussian_kl(u, a1, a2, log_determinant).sum() / max(clouds.points, 1)

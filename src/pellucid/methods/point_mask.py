@@ -1,0 +1,65 @@
+"""PointMask (Taghanaki et al. 2020): a mask on coordinates behind an information bottleneck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from pellucid.backbones.base import Backbone
+from pellucid.clouds import PointClouds
+from pellucid.errors import PellucidError
+from pellucid.methods.base import NeighborRule, Output, Supports, methods
+from pellucid.methods.lri import LRI
+from pellucid.methods.tasks import Task
+from pellucid.neighbors import Neighbors
+
+
+@methods.register("pointmask")
+class PointMask(LRI):
+    """PointMask: learns a mask in [0, 1 - t] that multiplies each point's coordinates.
+
+    z_v ~ N(mu_v, sigma_v) (z = mu in eval mode), mask m_v = ReLU(sigmoid(z_v) - t), coordinates m_v r_v; minimises
+    CE + alpha * mean_v KL(N(mu_v, sigma_v^2) || N(0, 1)). The mask has an encoder of its own. Points stay in the
+    neighbourhoods of the unmasked cloud: rebuilt ones would put all masked points, which lie at the origin, among each
+    other. Importance is m_v.
+
+    Args:
+        make_backbone: Makes one encoder; called twice.
+        task: What is predicted.
+        alpha: Weight of the KL divergence.
+        t: Threshold in [0, 1).
+        scale: Constant c that multiplies coordinates.
+        dropout: Probability in the heads.
+        rule: How neighbourhoods are made.
+    """
+
+    supports = Supports()
+    citation = "Taghanaki et al., PointMask: Towards Interpretable and Bias-Resilient Point Cloud Processing, 2020"
+    check = "KL against torch.distributions; the mask is 0 below the threshold; alpha = 0 leaves the cross-entropy alone"
+    importance_name = "coordinate mask, ReLU(sigmoid(mu) - t)"
+
+    def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, alpha: float = 0.1, t: float = 0.2,
+                 scale: float = 1.0, dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
+        super().__init__(make_backbone, task, beta=alpha, shared=False, scale=scale, dropout=dropout, rule=rule)
+        if not 0 <= t < 1:
+            raise PellucidError(f"expected a threshold t in [0, 1), got {t}")
+        self.t = t
+
+    def interpreter_outputs(self) -> int:
+        """The mean and the raw deviation of z."""
+        return 2
+
+    def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
+                generator: torch.Generator | None = None) -> Output:
+        """One pass over masked coordinates; see :meth:`Method.forward`."""
+        mean, raw = self.interpret(clouds, neighbors).unbind(1)
+        std = F.softplus(raw).clamp(min=1e-6)
+        z = mean
+        if self.training:
+            z = mean + std * torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        mask = F.relu(z.sigmoid() - self.t)
+        kl = (0.5 * (mean.square() + std.square() - 1) - std.log()).sum() / max(clouds.points, 1)
+        logits = self.logits(clouds, neighbors, pos=clouds.pos * mask[:, None])
+        return Output(logits, self.beta * kl, mask.detach(), parts={"kl": kl.detach()})

@@ -1,0 +1,158 @@
+"""Joint noise and PointMask: the parents' parts, put together."""
+
+import pytest
+import torch
+from toy import toy_clouds, toy_config
+
+from pellucid.backbones import backbones
+from pellucid.errors import PellucidError
+from pellucid.methods import Task, methods
+from pellucid.methods.gaussian import gaussian_kl, log_det
+from pellucid.methods.joint import EXISTENCE, LOCATION, NEITHER
+from pellucid.methods.lri import bernoulli_kl
+from pellucid.training import train
+
+TASK = Task("binary", 1)
+
+
+def make(name, **options):
+    torch.manual_seed(0)
+    return methods[name](lambda: backbones["egnn"](3, (2,), 0, hidden=16, layers=2, dropout=0.0), TASK, scale=2.0,
+                         dropout=0.0, **options)
+
+
+@pytest.fixture(scope="module")
+def clouds():
+    return toy_clouds(12)
+
+
+def test_the_penalty_is_the_sum_of_both_divergences(clouds):
+    model = make("joint", alpha=0.6, decay=3, beta=0.02, beta_existence=0.3).train()
+    table = model.neighbors(clouds)
+    torch.manual_seed(1)
+    raw = model.interpret(clouds, table).detach()
+    u, a1, a2 = model.spread(raw[:, :-1])
+    expected = 0.02 * gaussian_kl(u, a1, a2).mean() + 0.3 * bernoulli_kl(raw[:, -1], 0.8).mean()
+    torch.testing.assert_close(model(clouds, table, epoch=3).penalty.detach(), expected)
+
+
+def test_importance_is_the_sum_of_both_log_precisions_and_the_columns_name_them(clouds):
+    model = make("joint").eval()
+    table = model.neighbors(clouds)
+    with torch.no_grad():
+        raw = model.interpret(clouds, table)
+        u, a1, a2 = model.spread(raw[:, :-1])
+        output = model(clouds, table)
+    torch.testing.assert_close(output.importance, raw[:, -1] - log_det(u, a1, a2))
+    torch.testing.assert_close(output.columns["existence"], raw[:, -1].sigmoid())
+    torch.testing.assert_close(output.columns["location"], -log_det(u, a1, a2))
+    assert output.covariance.shape == (clouds.points, 3, 3)
+
+
+def softplus_inverse(x):
+    return torch.tensor(float(x)).expm1().log()
+
+
+def emitted(logit, variance):
+    """What the interpreter must emit for p = sigmoid(logit) and Sigma = variance * I (U = 0)."""
+    return torch.cat([torch.zeros(9), softplus_inverse(1e-3)[None], softplus_inverse(variance)[None],
+                      torch.tensor([float(logit)])])
+
+
+def test_with_certain_existence_it_predicts_as_the_moved_cloud_alone(clouds):
+    joint, gaussian = make("joint").eval(), make("lri-gaussian").eval()
+    final = joint.interpreter[-1]
+    with torch.no_grad():
+        final.weight.zero_()
+        final.bias.copy_(emitted(60, 0.5))
+    shared = {k: v for k, v in joint.state_dict().items() if "interpreter" not in k}
+    gaussian.load_state_dict(shared, strict=False)
+    with torch.no_grad():
+        gaussian.interpreter[-1].weight.zero_()
+        gaussian.interpreter[-1].bias.copy_(emitted(60, 0.5)[:-1])
+        draws = [model(clouds, model.neighbors(clouds), generator=torch.Generator().manual_seed(5)).logits
+                 for model in (joint, gaussian)]
+    torch.testing.assert_close(draws[0], draws[1])
+
+
+def test_with_hardly_any_movement_it_predicts_as_the_masked_cloud(clouds):
+    model = make("joint").eval()
+    final = model.interpreter[-1]
+    with torch.no_grad():
+        final.weight.zero_()
+        final.bias.copy_(emitted(-1, 1e-6))
+        final.bias[9] = -30.0
+        table = model.neighbors(clouds)
+        mask = torch.full((clouds.points,), -1.0).sigmoid()
+        torch.testing.assert_close(model(clouds, table).logits, model.logits(clouds, table, point_weight=mask),
+                                   atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.parametrize(("logit", "variance", "kind"), [
+    (8, 1.0, EXISTENCE), (0.8472979, 1e-3, LOCATION), (-8, 1.0, NEITHER), (0.8472979, 1.0, NEITHER)])
+def test_the_kind_says_which_noise_was_kept_small(clouds, logit, variance, kind):
+    model = make("joint").eval()
+    final = model.interpreter[-1]
+    with torch.no_grad():
+        final.weight.zero_()
+        final.bias.copy_(emitted(logit, variance))
+        output = model(clouds, model.neighbors(clouds), epoch=10**6)
+    assert output.columns["kind"].unique().tolist() == [kind]
+
+
+def test_both_heads_and_the_encoder_learn(clouds):
+    model = make("joint").train()
+    output = model(clouds, model.neighbors(clouds))
+    (TASK.loss(output.logits, clouds["y"]) + output.penalty).backward()
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
+    assert bool((model.interpreter[-1].weight.grad.abs().sum(1) > 0).all())
+
+
+def test_joint_refuses_what_makes_no_sense():
+    with pytest.raises(PellucidError, match="alpha in"):
+        make("joint", alpha=0.2)
+    with pytest.raises(PellucidError, match="beta_existence"):
+        make("joint", beta_existence=-1)
+
+
+def test_a_joint_run_keeps_its_columns(tmp_path):
+    run = train(toy_config("joint"), toy_clouds(), tmp_path / "run", task="binary", category_sizes=(2,), device="cpu",
+                progress=False)
+    table = run.explanation.table()
+    assert set(table) >= {"existence", "location", "kind", "std_1"}
+    assert 0 <= min(table["existence"]) <= max(table["existence"]) <= 1
+
+
+def test_pointmask_penalty_is_the_divergence_of_torch(clouds):
+    model = make("pointmask", alpha=0.5).train()
+    table = model.neighbors(clouds)
+    mean, raw = model.interpret(clouds, table).detach().unbind(1)
+    normal = torch.distributions.Normal(mean, torch.nn.functional.softplus(raw))
+    expected = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).mean()
+    torch.testing.assert_close(model(clouds, table).penalty.detach(), 0.5 * expected)
+
+
+def test_pointmask_multiplies_the_coordinates_by_a_thresholded_mask(clouds):
+    model = make("pointmask", t=0.3).eval()
+    table = model.neighbors(clouds)
+    with torch.no_grad():
+        output = model(clouds, table)
+        mean = model.interpret(clouds, table)[:, 0]
+        mask = (mean.sigmoid() - 0.3).clamp(min=0)
+        torch.testing.assert_close(output.importance, mask)
+        moved = clouds.replace(pos=clouds.pos * mask[:, None])
+        torch.testing.assert_close(output.logits, model.logits(moved, table))
+        model.interpreter[-1].bias[0] = -50.0
+        model.interpreter[-1].weight.zero_()
+        assert float(model(clouds, table).importance.abs().max()) == 0
+
+
+def test_pointmask_has_an_encoder_of_its_own_and_learns(clouds):
+    model = make("pointmask", alpha=0.0).train()
+    assert model.own_encoder is not None
+    output = model(clouds, model.neighbors(clouds))
+    assert float(output.penalty.detach()) == 0
+    TASK.loss(output.logits, clouds["y"]).backward()
+    assert bool((model.interpreter[-1].weight.grad.abs().sum() > 0).all())
+    with pytest.raises(PellucidError, match="threshold t"):
+        make("pointmask", t=1.0)
