@@ -117,7 +117,8 @@ def test_bernoulli_kl_stays_finite_and_right_in_float32():
 
 def test_prior_falls_from_a_certain_to_the_final_one(method):
     model = method("lri-bernoulli", alpha=0.6, decay=5)
-    assert [prior_at(e, model.alpha, model.decay) for e in (0, 4, 5, 10, 14, 15, 500)] == pytest.approx([0.9, 0.9, 0.8, 0.7, 0.7, 0.6, 0.6])
+    prior = [prior_at(e, model.alpha, model.decay) for e in (0, 4, 5, 10, 14, 15, 500)]
+    assert prior == pytest.approx([0.9, 0.9, 0.8, 0.7, 0.7, 0.6, 0.6])
     assert prior_at(0, 0.95, 10) == 0.95
     assert prior_at(20, 0.7, 10) == pytest.approx(0.7)
 

@@ -23,6 +23,7 @@ from pellucid.neighbors import knn
 from pellucid.training import RunConfig, load_model, train
 from pellucid.training.batches import Batches, mix, rotated
 from pellucid.training.evaluation import explain_clouds
+from pellucid.training.fit import warm_up, warm_up_identity
 
 sys.path.insert(0, str(Path(__file__).parent))
 from toy import toy_clouds, toy_config
@@ -272,3 +273,38 @@ def test_time_of_an_epoch_is_recorded(tmp_path: Path) -> None:
     started = time.perf_counter()
     run = train(toy_config("erm"), toy_clouds(), tmp_path / "run", **OPTIONS)
     assert 0 < run.metrics["seconds"]["training"] <= time.perf_counter() - started + 0.1
+
+
+@pytest.mark.parametrize(("first", "second"), [("lri-bernoulli", "erm"), ("lri-bernoulli", "lri-bernoulli"),
+                                               ("lri-gaussian", "joint")])
+def test_a_shared_warm_up_ends_as_a_training_of_its_own(tmp_path: Path, first: str, second: str) -> None:
+    clouds = toy_clouds()
+    options = {"task": "binary", "category_sizes": (2,), "device": "cpu", "progress": False}
+    schedule = {"schedule": "one-cycle", "weight_decay": 1e-2}
+    begun = toy_config(first, warmup=2, epochs=2, **schedule)
+    goal = toy_config(second, **({"warmup": 0, "epochs": 4} if second == "erm" else {"warmup": 2, "epochs": 2}),
+                      **schedule)
+    assert warm_up_identity(begun) == warm_up_identity(goal)
+    checkpoint = warm_up(begun, clouds, tmp_path / "warm", **options)
+    assert warm_up(begun, clouds, tmp_path / "warm", **options) == checkpoint  # at once
+    shared = train(goal, clouds, tmp_path / "shared", warm_start=checkpoint, quick=True, **options)
+    alone = train(goal, clouds, tmp_path / "alone", quick=True, **options)
+    for name, value in alone.model.state_dict().items():
+        assert torch.equal(shared.model.state_dict()[name], value), name
+    drop = ("seconds",)
+    assert {k: v for k, v in shared.metrics.items() if k not in drop} == {
+        k: v for k, v in alone.metrics.items() if k not in drop}
+    histories = [json.loads((run.folder / "history.json").read_text()) for run in (shared, alone)]
+    for a, b in zip(*histories, strict=True):
+        assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+
+
+def test_warm_ups_differ_where_the_classifier_would() -> None:
+    base = warm_up_identity(toy_config("lri-bernoulli"))
+    assert warm_up_identity(toy_config("lri-bernoulli", warmup=2, epochs=1)) == base
+    assert warm_up_identity(toy_config("lri-gaussian")) != base  # phi trains as well
+    for changed in (toy_config("lri-bernoulli", backbone="dgcnn"), toy_config("lri-bernoulli", learning_rate=1e-2),
+                    toy_config("lri-bernoulli", epochs=3), toy_config("lri-bernoulli").model_copy(update={"seed": 1})):
+        assert warm_up_identity(changed) != base
+    with pytest.raises(PellucidError, match="warm-up epochs"):
+        warm_up(toy_config("erm", warmup=0), toy_clouds(), Path("never"), task="binary")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -94,7 +94,7 @@ class Method(nn.Module, ABC):
     check: ClassVar[str]
     """The correctness check that the method's tests make."""
     importance_name: ClassVar[str] = "importance"
-    can: ClassVar[frozenset[str]] = frozenset({"pos", "inputs", "point_weight", "embed"})
+    can: ClassVar[frozenset[str]] = frozenset({"pos", "inputs", "point_weight", "edge_weight", "embed"})
     """What post-hoc explainers may change or read; see :mod:`pellucid.methods.explainer`."""
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, scale: float = 1.0, dropout: float = 0.2,
@@ -128,6 +128,11 @@ class Method(nn.Module, ABC):
         """(points, hidden) -> (clouds, outputs) logits: sum pooling and the classifier head."""
         return self.classifier(segment_sum(h, clouds.ptr))  # type: ignore[no-any-return]
 
+    @classmethod
+    def warm_up_kind(cls, options: dict[str, Any]) -> str:
+        """What the warm-up trains: methods with the same answer have the same classifier after it."""
+        return "plain"
+
     def inputs(self, clouds: PointClouds) -> Tensor:
         """(points, hidden) what the layers start from: the embedding of categories and features."""
         return self.encoder.encode(clouds)
@@ -137,7 +142,8 @@ class Method(nn.Module, ABC):
         return None
 
     def embed(self, clouds: PointClouds, neighbors: Neighbors, *, pos: Tensor | None = None,
-              inputs: Tensor | None = None, point_weight: Tensor | None = None) -> Tensor:
+              inputs: Tensor | None = None, point_weight: Tensor | None = None,
+              edge_weight: Tensor | None = None) -> Tensor:
         """What the last layer makes of each point: what :meth:`classify` sums.
 
         Args:
@@ -146,18 +152,23 @@ class Method(nn.Module, ABC):
             pos: (points, D) in place of ``clouds.pos``, in its unit.
             inputs: (points, hidden) in place of :meth:`inputs`.
             point_weight: (points,) existence of each point in [0, 1].
+            edge_weight: (points, k) factor of each message, on top of :meth:`edge_weight`.
 
         Returns:
             (points, hidden).
         """
         scaled = (clouds.pos if pos is None else pos) * self.scale
+        own = self.edge_weight(scaled, neighbors)
+        if own is not None:
+            edge_weight = own if edge_weight is None else own * edge_weight
         return self.encoder(clouds, neighbors, pos=scaled, inputs=inputs,  # type: ignore[no-any-return]
-                            edge_weight=self.edge_weight(scaled, neighbors), point_weight=point_weight)
+                            edge_weight=edge_weight, point_weight=point_weight)
 
     def logits(self, clouds: PointClouds, neighbors: Neighbors, *, pos: Tensor | None = None,
-               inputs: Tensor | None = None, point_weight: Tensor | None = None) -> Tensor:
+               inputs: Tensor | None = None, point_weight: Tensor | None = None,
+               edge_weight: Tensor | None = None) -> Tensor:
         """(clouds, outputs) of the classifier without noise; arguments as for :meth:`embed`."""
-        h = self.embed(clouds, neighbors, pos=pos, inputs=inputs, point_weight=point_weight)
+        h = self.embed(clouds, neighbors, pos=pos, inputs=inputs, point_weight=point_weight, edge_weight=edge_weight)
         return self.classify(h, clouds)
 
     def plain(self, clouds: PointClouds, neighbors: Neighbors) -> Output:

@@ -10,6 +10,7 @@ from torch import Tensor
 from pellucid.backbones.base import Backbone
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
+from pellucid.grouping import Grouping
 from pellucid.methods.base import NeighborRule, Output, Supports, methods
 from pellucid.methods.gaussian import covariance, gaussian_kl, log_det, sample
 from pellucid.methods.lri import CITATION, LRIGaussian, bernoulli_kl, check_bernoulli, concrete, prior_at
@@ -50,6 +51,7 @@ class Joint(LRIGaussian):
         reconstruct: How the moved points' neighbourhoods are made.
         neighbor_distance: Mean distance between neighbours in the unit of the coordinates.
         shared: Whether f and g share one encoder.
+        groups: Field whose groups of points share one perturbation; see :class:`pellucid.methods.lri.LRI`.
         dropout: Probability in the heads.
         rule: How neighbourhoods of unmoved points are made.
     """
@@ -62,11 +64,11 @@ class Joint(LRIGaussian):
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, alpha: float = 0.7, decay: int = 10,
                  temperature: float = 1.0, beta_existence: float = 0.1, beta: float = 0.01, scale: float = 1.0,
                  graph_reconstruction: bool = True, reconstruct: NeighborRule | None = None,
-                 neighbor_distance: float = 1.0, shared: bool = True, dropout: float = 0.2,
+                 neighbor_distance: float = 1.0, shared: bool = True, groups: str = "", dropout: float = 0.2,
                  rule: NeighborRule | None = None) -> None:
         super().__init__(make_backbone, task, scale=scale, graph_reconstruction=graph_reconstruction,
                          reconstruct=reconstruct, neighbor_distance=neighbor_distance, beta=beta, shared=shared,
-                         dropout=dropout, rule=rule)
+                         groups=groups, dropout=dropout, rule=rule)
         check_bernoulli(alpha, decay, temperature)
         if not beta_existence >= 0:
             raise PellucidError(f"expected beta_existence of at least 0, got {beta_existence}")
@@ -79,24 +81,27 @@ class Joint(LRIGaussian):
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
                 generator: torch.Generator | None = None) -> Output:
         """One pass over masked and moved points; see :meth:`Method.forward`."""
-        raw = self.interpret(clouds, neighbors)
+        by = Grouping(clouds, self.groups)
+        raw = by.mean(self.interpret(clouds, neighbors))
         logit = raw[:, -1]
         u, a1, a2 = self.spread(raw[:, :-1])
         mask = concrete(logit, self.temperature, generator) if self.training else logit.sigmoid()
-        moved, rebuilt = self.move(clouds, sample(u, a1, a2, generator))
-        h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt), point_weight=mask)
+        moved, rebuilt = self.move(clouds, by.spread(sample(u, a1, a2, generator)))
+        h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt),
+                         point_weight=by.spread(mask))
         log_determinant = log_det(u, a1, a2)
         prior = prior_at(epoch, self.alpha, self.decay)
         exists, placed = bernoulli_kl(logit, prior), gaussian_kl(u, a1, a2, log_determinant)
-        points = max(clouds.points, 1)
-        kl_existence, kl = exists.sum() / points, placed.sum() / points
+        count = max(by.count, 1)
+        kl_existence, kl = exists.sum() / count, placed.sum() / count
         output = Output(self.classify(h, clouds), self.beta * kl + self.beta_existence * kl_existence,
-                        (logit - log_determinant).detach(),
+                        by.spread((logit - log_determinant).detach()),
                         parts={"kl": kl.detach(), "kl_existence": kl_existence.detach()})
         if not torch.is_grad_enabled():
-            output.covariance = covariance(u, a1, a2) / self.scale**2
-            output.columns = {"existence": logit.sigmoid(), "location": -log_determinant,
-                              "kind": _kind(logit, exists, placed, prior)}
+            output.covariance = by.spread(covariance(u, a1, a2)) / self.scale**2
+            columns = {"existence": logit.sigmoid(), "location": -log_determinant,
+                       "kind": _kind(logit, exists, placed, prior)}
+            output.columns = {name: by.spread(column) for name, column in columns.items()}
         return output
 
 

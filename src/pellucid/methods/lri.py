@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from pellucid.backbones.base import Backbone, geometry, mlp
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
+from pellucid.grouping import Grouping, refuse_groups
 from pellucid.methods.base import Method, NeighborRule, Output, Supports, methods
 from pellucid.methods.gaussian import covariance, gaussian_kl, log_det, sample
 from pellucid.methods.tasks import Task
@@ -26,19 +28,23 @@ class LRI(Method):
     Args:
         make_backbone: Makes one encoder.
         task: What is predicted.
-        beta: Weight of the KL divergence (mean over points).
+        beta: Weight of the KL divergence (mean over points, or groups).
         shared: Whether f and g share one encoder (SynMol, ActsTrack, Tau3Mu) or have their own (PLBind).
+        groups: Field whose groups of points share one perturbation (paper, appendix D): g's outputs are averaged over
+            each group, and one draw serves all its points; ``""`` perturbs each point on its own.
         scale: Constant c that multiplies coordinates.
         dropout: Probability in the heads.
         rule: How neighbourhoods are made.
     """
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, beta: float = 0.1, shared: bool = True,
-                 scale: float = 1.0, dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
+                 groups: str = "", scale: float = 1.0, dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
         super().__init__(make_backbone, task, scale=scale, dropout=dropout, rule=rule)
         if not beta >= 0:
             raise PellucidError(f"expected beta of at least 0, got {beta}")
-        self.beta = beta
+        if not isinstance(groups, str):
+            raise PellucidError(f"expected the name of a field as groups, got {groups!r}; an empty name means none")
+        self.beta, self.groups = beta, groups
         self.own_encoder = None if shared else make_backbone()
         width = self.encoder.hidden
         self.interpreter = mlp([width, 2 * width, width, self.interpreter_outputs()], dropout)
@@ -47,13 +53,18 @@ class LRI(Method):
     def interpreter_outputs(self) -> int:
         """Numbers a point that the interpreter head emits."""
 
+    def refuse(self, clouds: PointClouds) -> None:
+        """See :meth:`Method.refuse`."""
+        super().refuse(clouds)
+        if self.groups:
+            refuse_groups(clouds, self.groups)
+
     def interpret(self, clouds: PointClouds, neighbors: Neighbors) -> Tensor:
         """(points, outputs) of the interpreter g on unperturbed clouds."""
         if self.own_encoder is None:
             return self.interpreter(self.embed(clouds, neighbors))  # type: ignore[no-any-return]
         return self.interpreter(  # type: ignore[no-any-return]
             self.own_encoder(clouds, neighbors, pos=clouds.pos * self.scale))
-
 
 
 def bernoulli_kl(logit: Tensor, prior: float) -> Tensor:
@@ -116,6 +127,7 @@ class LRIBernoulli(LRI):
         temperature: Of the concrete relaxation.
         beta: Weight of the KL divergence.
         shared: Whether f and g share one encoder.
+        groups: Field whose groups of points share one perturbation; see :class:`LRI`.
         scale: Constant c that multiplies coordinates.
         dropout: Probability in the heads.
         rule: How neighbourhoods are made.
@@ -127,9 +139,10 @@ class LRIBernoulli(LRI):
     importance_name = "existence importance, p"
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, alpha: float = 0.7, decay: int = 10,
-                 temperature: float = 1.0, beta: float = 0.1, shared: bool = True, scale: float = 1.0,
-                 dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
-        super().__init__(make_backbone, task, beta=beta, shared=shared, scale=scale, dropout=dropout, rule=rule)
+                 temperature: float = 1.0, beta: float = 0.1, shared: bool = True, groups: str = "",
+                 scale: float = 1.0, dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
+        super().__init__(make_backbone, task, beta=beta, shared=shared, groups=groups, scale=scale, dropout=dropout,
+                         rule=rule)
         check_bernoulli(alpha, decay, temperature)
         self.alpha, self.decay, self.temperature = alpha, decay, temperature
 
@@ -140,11 +153,12 @@ class LRIBernoulli(LRI):
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
                 generator: torch.Generator | None = None) -> Output:
         """One masked pass; see :meth:`Method.forward`."""
-        logit = self.interpret(clouds, neighbors).squeeze(-1)
+        by = Grouping(clouds, self.groups)
+        logit = by.mean(self.interpret(clouds, neighbors)).squeeze(-1)
         mask = concrete(logit, self.temperature, generator) if self.training else logit.sigmoid()
-        kl = bernoulli_kl(logit, prior_at(epoch, self.alpha, self.decay)).sum() / max(clouds.points, 1)
-        return Output(self.logits(clouds, neighbors, point_weight=mask), self.beta * kl, logit.sigmoid(),
-                      parts={"kl": kl.detach()})
+        kl = bernoulli_kl(logit, prior_at(epoch, self.alpha, self.decay)).sum() / max(by.count, 1)
+        return Output(self.logits(clouds, neighbors, point_weight=by.spread(mask)), self.beta * kl,
+                      by.spread(logit.sigmoid()), parts={"kl": kl.detach()})
 
 
 class DistanceWeight(nn.Module):
@@ -191,6 +205,7 @@ class LRIGaussian(LRI):
         neighbor_distance: Mean distance between neighbours in the unit of the coordinates; phi is scaled by it.
         beta: Weight of the KL divergence.
         shared: Whether f and g share one encoder.
+        groups: Field whose groups of points share one perturbation; see :class:`LRI`.
         dropout: Probability in the heads.
         rule: How neighbourhoods of unmoved points are made.
     """
@@ -202,11 +217,11 @@ class LRIGaussian(LRI):
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, scale: float = 1.0,
                  graph_reconstruction: bool = True, reconstruct: NeighborRule | None = None,
-                 neighbor_distance: float = 1.0, beta: float = 0.01, shared: bool = True, dropout: float = 0.2,
-                 rule: NeighborRule | None = None) -> None:
+                 neighbor_distance: float = 1.0, beta: float = 0.01, shared: bool = True, groups: str = "",
+                 dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
         self._dim = 0
-        super().__init__(self._remember(make_backbone), task, beta=beta, shared=shared, scale=scale, dropout=dropout,
-                         rule=rule)
+        super().__init__(self._remember(make_backbone), task, beta=beta, shared=shared, groups=groups, scale=scale,
+                         dropout=dropout, rule=rule)
         self.reconstruct = reconstruct or self.rule
         self.phi = DistanceWeight(neighbor_distance * scale) if graph_reconstruction else None
 
@@ -217,6 +232,11 @@ class LRIGaussian(LRI):
             return backbone
 
         return make
+
+    @classmethod
+    def warm_up_kind(cls, options: dict[str, Any]) -> str:
+        """With graph reconstruction phi trains as well; see :meth:`Method.warm_up_kind`."""
+        return "phi" if options.get("graph_reconstruction", True) else "plain"
 
     def interpreter_outputs(self) -> int:
         """U (D x D), a1 and a2."""
@@ -229,7 +249,7 @@ class LRIGaussian(LRI):
         return self.phi(geometry(pos, neighbors).distance.squeeze(-1))  # type: ignore[no-any-return]
 
     def spread(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """U (points, D, D), a1 and a2 (points,) in scaled coordinates, out of (points, D^2 + 2) numbers."""
+        """U (rows, D, D), a1 and a2 (rows,) in scaled coordinates, out of (rows, D^2 + 2): a row a point or group."""
         a = F.softplus(raw[:, -2:]).clamp(1e-6, 1e6)
         return raw[:, :-2].reshape(-1, self._dim, self._dim), a[:, 0], a[:, 1]
 
@@ -241,11 +261,12 @@ class LRIGaussian(LRI):
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
                 generator: torch.Generator | None = None) -> Output:
         """One pass over moved points; see :meth:`Method.forward`."""
-        u, a1, a2 = self.spread(self.interpret(clouds, neighbors))
-        moved, rebuilt = self.move(clouds, sample(u, a1, a2, generator))
+        by = Grouping(clouds, self.groups)
+        u, a1, a2 = self.spread(by.mean(self.interpret(clouds, neighbors)))
+        moved, rebuilt = self.move(clouds, by.spread(sample(u, a1, a2, generator)))
         h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt))
         log_determinant = log_det(u, a1, a2)
-        kl = gaussian_kl(u, a1, a2, log_determinant).sum() / max(clouds.points, 1)
-        sigma = covariance(u, a1, a2) / self.scale**2 if not torch.is_grad_enabled() else None
-        return Output(self.classify(h, clouds), self.beta * kl, -log_determinant.detach(), sigma,
+        kl = gaussian_kl(u, a1, a2, log_determinant).sum() / max(by.count, 1)
+        sigma = by.spread(covariance(u, a1, a2)) / self.scale**2 if not torch.is_grad_enabled() else None
+        return Output(self.classify(h, clouds), self.beta * kl, -by.spread(log_determinant.detach()), sigma,
                       parts={"kl": kl.detach()})

@@ -179,7 +179,7 @@ class BernMaskP(_MaskLoss):
                         loss = self.loss(predictor, batch, neighbors.select(clouds.ptr, chosen), logit, mask,
                                          own[chosen]).mean()
                         adam.zero_grad()
-                        loss.backward()
+                        loss.backward()  # type: ignore[no-untyped-call]
                     adam.step()
                     done += 1
                     if advance is not None:

@@ -37,7 +37,7 @@ class PointMask(LRI):
 
     supports = Supports()
     citation = "Taghanaki et al., PointMask: Towards Interpretable and Bias-Resilient Point Cloud Processing, 2020"
-    check = "KL against torch.distributions; the mask is 0 below the threshold; alpha = 0 leaves the cross-entropy alone"
+    check = "KL against torch.distributions; the mask is 0 below the threshold; alpha = 0 leaves cross-entropy alone"
     importance_name = "coordinate mask, ReLU(sigmoid(mu) - t)"
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, alpha: float = 0.1, t: float = 0.2,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import platform
 import time
@@ -20,8 +21,8 @@ import torch
 from pellucid.clouds import PointClouds
 from pellucid.errors import DamagedFileError, PellucidError
 from pellucid.explanation import Explanation
-from pellucid.files import read_json, write_json, write_tensors
-from pellucid.methods import Method
+from pellucid.files import read_json, replacing, write_json, write_tensors
+from pellucid.methods import Method, methods
 from pellucid.training.batches import Batches
 from pellucid.training.config import RunConfig
 from pellucid.training.evaluation import evaluate_model
@@ -101,7 +102,8 @@ def _quiet() -> Iterator[None]:
 
 def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, outputs: int = 1,
           category_sizes: tuple[int, ...] = (), precision_at: tuple[int, ...] = (5, 8), device: str = "auto",
-          data_provenance: dict[str, Any] | None = None, progress: bool = True, overwrite: bool = False) -> Run:
+          data_provenance: dict[str, Any] | None = None, progress: bool = True, overwrite: bool = False,
+          warm_start: Path | None = None, quick: bool = False) -> Run:
     """Trains, evaluates on the test split and writes the run folder; goes on where an interrupted run stopped.
 
     Args:
@@ -116,6 +118,9 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
         data_provenance: Kept in ``provenance.json``.
         progress: Whether to show a bar (on stderr).
         overwrite: Whether a finished or different run in the folder may be replaced.
+        warm_start: What :func:`warm_up` wrote for a configuration with the same :func:`warm_up_identity`: training
+            goes on from there, and ends as if it had done the warm-up itself.
+        quick: Leaves out fidelity and stability, which need many passes.
 
     Returns:
         The finished run.
@@ -124,16 +129,7 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
         PellucidError: for a folder in use, an empty split, unfit data, a damaged checkpoint, or a diverged training.
     """
     target = pick_device(device)
-    clouds.check_finite()
-    splits = {name: clouds.split(name) for name in ("train", "val", "test")}
-    for name, part in splits.items():
-        if len(part) < 2:
-            raise PellucidError(f"expected at least 2 clouds in the {name} split, got {len(part)}; prepare a larger "
-                                "dataset")
-    torch.manual_seed(config.seed)
-    signature = signature_of(splits["train"], task, outputs, category_sizes, config.method.rule)
-    model = build(config, signature).to(target)
-    model.refuse(clouds)
+    splits, model, signature = _start(config, clouds, task, outputs, category_sizes, target)
     digest = data_digest(clouds)
     checkpoint = _claim(folder, config, digest, overwrite)
     provenance = {
@@ -142,13 +138,19 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
         "threads": torch.get_num_threads(), "started": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     write_json(folder / "provenance.json", provenance)
-    fit = _run_lightning(config, model, splits, folder, target, checkpoint, progress)
+    fit = _prepare_fit(config, model, splits, target)
+    if checkpoint is None and warm_start is not None:
+        checkpoint = folder / "last.ckpt"
+        _continue_from(warm_start, fit, checkpoint)
+    _run_lightning(fit, folder, checkpoint, progress, config.total_epochs)
+    if not fit.best:
+        raise KeyboardInterrupt
     model.load_state_dict(fit.best["weights"])
     model.to(target).eval()
     write_tensors(folder / "model.safetensors", fit.best["weights"])
     started = time.perf_counter()
     metrics, explanation = evaluate_model(model, splits["test"].to(target), precision_at_m=precision_at,
-                                          seed=config.seed)
+                                          seed=config.seed, quick=quick)
     metrics = json_ready(metrics)
     if explanation is not None:
         explanation = replace(explanation, clouds=splits["test"],
@@ -161,6 +163,112 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
     write_json(folder / "metrics.json", metrics)
     (folder / "last.ckpt").unlink(missing_ok=True)
     return Run(folder, model, config, metrics, explanation)
+
+
+def _start(config: RunConfig, clouds: PointClouds, task: str, outputs: int, category_sizes: tuple[int, ...],
+           target: torch.device) -> tuple[dict[str, PointClouds], Method, dict[str, Any]]:
+    """Checks the data, and makes the splits and a fresh seeded model."""
+    clouds.check_finite()
+    splits = {name: clouds.split(name) for name in ("train", "val", "test")}
+    for name, part in splits.items():
+        if len(part) < 2:
+            raise PellucidError(f"expected at least 2 clouds in the {name} split, got {len(part)}; prepare a larger "
+                                "dataset")
+    torch.manual_seed(config.seed)
+    signature = signature_of(splits["train"], task, outputs, category_sizes, config.method.rule)
+    model = build(config, signature).to(target)
+    model.refuse(clouds)
+    return splits, model, signature
+
+
+def warm_up_identity(config: RunConfig) -> str:
+    """What decides the warm-up of a run: runs that share it have the same classifier when the interpreter joins.
+
+    Options of the interpreter do not count, nor does the scale of the coordinates where lengths are divided by the
+    mean distance between neighbours.
+
+    Example:
+        >>> a = RunConfig.parse({"method": {"name": "lri-bernoulli"}, "training": {"warmup": 3, "epochs": 2}})
+        >>> b = RunConfig.parse({"method": {"name": "erm"}, "training": {"warmup": 0, "epochs": 5}})
+        >>> warm_up_identity(a) == warm_up_identity(b)
+        True
+    """
+    content = config.model_dump(mode="json")
+    for name in ("preset", "dataset"):
+        del content[name]
+    content["training"].pop("warmup")
+    content["training"]["epochs"] = config.total_epochs
+    method = content["method"]
+    kind = methods[method.pop("name")].warm_up_kind(method.pop("options"))
+    del method["reconstruct"]
+    if config.backbone.length_scale == "neighbors":
+        del method["scale"]
+    return json.dumps([kind, content], sort_keys=True)
+
+
+def warm_up(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, outputs: int = 1,
+            category_sizes: tuple[int, ...] = (), device: str = "auto", progress: bool = True) -> Path:
+    """The warm-up epochs of a run alone, for the ``warm_start`` of runs that have the same.
+
+    Args:
+        config: Any of these runs that has warm-up epochs.
+        clouds: All splits.
+        folder: Where the checkpoint goes; an interrupted warm-up goes on there.
+        task: As for :func:`train`.
+        outputs: As for :func:`train`.
+        category_sizes: As for :func:`train`.
+        device: As for :func:`train`.
+        progress: Whether to show a bar.
+
+    Returns:
+        The checkpoint ``warm-up.ckpt``.
+
+    Raises:
+        PellucidError: as :func:`train`.
+    """
+    done = folder / "warm-up.ckpt"
+    if done.is_file():
+        return done
+    if config.training.warmup < 1:
+        raise PellucidError("expected a run with warm-up epochs, got none")
+    target = pick_device(device)
+    splits, model, _ = _start(config, clouds, task, outputs, category_sizes, target)
+    folder.mkdir(parents=True, exist_ok=True)
+    last = folder / "last.ckpt"
+    _run_lightning(_prepare_fit(config, model, splits, target), folder, last if last.is_file() else None, progress,
+                   config.training.warmup)
+    last.replace(done)
+    return done
+
+
+def _continue_from(warm_start: Path, fit: Fit, checkpoint: Path) -> None:
+    """Writes the checkpoint with which ``fit`` goes on where another model's warm-up ended.
+
+    Parameters are matched by name. What the warm-up does not train is taken fresh, as it would be after a warm-up of
+    its own: Adam has no state for parameters without gradient.
+    """
+    state = torch.load(warm_start, map_location="cpu", weights_only=False)
+    own = fit.state_dict()
+    trained = set(state["pellucid"]["trained"])
+    for name, value in own.items():
+        shared = name in trained or (name in state["state_dict"] and name not in dict(fit.named_parameters()))
+        if shared and state["state_dict"][name].shape == value.shape:
+            own[name] = state["state_dict"][name]
+    state["state_dict"] = own
+    (optimizer,) = state["optimizer_states"]
+    before = {name: i for i, name in enumerate(state["pellucid"]["parameters"])}
+    names = [name for name, _ in fit.named_parameters()]
+    optimizer["state"] = {i: optimizer["state"][before[name]] for i, name in enumerate(names)
+                          if name in trained and before[name] in optimizer["state"]}
+    optimizer["param_groups"][0]["params"] = list(range(len(names)))
+    about = state["pellucid"]
+    if fit.config.training.warmup == 0:  # a plain classifier, of which every epoch counts
+        best = about["warm_up_best"]
+        kept = {name: value for name, value in best["weights"].items() if name in fit.model.state_dict()}
+        about |= {"best": {**best, "weights": kept}, "warm_up_best": {},
+                  "history": [{**entry, "phase": "joint"} for entry in about["history"]]}
+    with replacing(checkpoint) as temporary:
+        torch.save(state, temporary)
 
 
 def _claim(folder: Path, config: RunConfig, data: str, overwrite: bool) -> Path | None:
@@ -196,12 +304,15 @@ def _claim(folder: Path, config: RunConfig, data: str, overwrite: bool) -> Path 
     return checkpoint
 
 
-def _run_lightning(config: RunConfig, model: Method, splits: dict[str, PointClouds], folder: Path,
-                   target: torch.device, checkpoint: Path | None, progress: bool) -> Fit:
+def _prepare_fit(config: RunConfig, model: Method, splits: dict[str, PointClouds], target: torch.device) -> Fit:
     train, val = splits["train"].to(target), splits["val"].to(target)
     size = config.training.batch_size
-    fit = Fit(model, config, Batches(train, model.neighbors(train), size, config.seed),
-              Batches(val, model.neighbors(val), 2 * size))
+    return Fit(model, config, Batches(train, model.neighbors(train), size, config.seed),
+               Batches(val, model.neighbors(val), 2 * size))
+
+
+def _run_lightning(fit: Fit, folder: Path, checkpoint: Path | None, progress: bool, epochs: int) -> None:
+    config, target = fit.config, next(fit.parameters()).device
     callbacks: list[L.Callback] = [EpochCheckpoint(folder / "last.ckpt")]
     if progress:
         callbacks.append(Progress())
@@ -209,16 +320,15 @@ def _run_lightning(config: RunConfig, model: Method, splits: dict[str, PointClou
         trainer = L.Trainer(
             accelerator={"cuda": "gpu"}.get(target.type, target.type), devices=1,
             precision="bf16-mixed" if config.training.precision == "bf16" else "32-true",
-            max_epochs=config.total_epochs, callbacks=callbacks, logger=False,
+            max_epochs=epochs, callbacks=callbacks, logger=False,
             enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
             reload_dataloaders_every_n_epochs=1, deterministic="warn" if target.type == "cuda" else None)
         try:
             trainer.fit(fit, ckpt_path=checkpoint, weights_only=False)
         except FloatingPointError as error:
             raise PellucidError(f"expected a finite training loss, but {error}; lower the learning rate") from error
-    if fit.trainer.interrupted or not fit.best:
+    if fit.trainer.interrupted:
         raise KeyboardInterrupt
-    return fit
 
 
 def json_ready(value: Any) -> Any:
@@ -232,6 +342,4 @@ def json_ready(value: Any) -> Any:
     return value
 
 
-
-
-__all__ = ["Run", "load_model", "train"]
+__all__ = ["Run", "load_model", "train", "warm_up", "warm_up_identity"]

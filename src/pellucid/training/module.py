@@ -37,6 +37,8 @@ class Fit(L.LightningModule):
         self.model, self.config, self.train_batches, self.val_batches = model, config, train, val
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
+        self.warm_up_best: dict[str, Any] = {}
+        """For a plain classifier that goes on from this warm-up: its own epochs count from the first."""
         self._sums: dict[str, float | Tensor] = {}
 
     def configure_optimizers(self) -> Any:
@@ -95,9 +97,10 @@ class Fit(L.LightningModule):
         entry |= self.validate_now()
         self.history.append(entry)
         score = (entry["val_score"], -entry["val_loss"])
-        if self.joint and (not self.best or score > tuple(self.best["score"])):
+        best = self.best if self.joint else self.warm_up_best
+        if not best or score > tuple(best["score"]):
             weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
-            self.best = {"score": score, "epoch": self.current_epoch, "weights": weights}
+            best.update(score=score, epoch=self.current_epoch, weights=weights)
 
     def validate_now(self) -> dict[str, float]:
         """Loss, prediction and (for the eye only) interpretation on the validation split."""
@@ -129,8 +132,12 @@ class Fit(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what the choice of the epoch needs."""
-        checkpoint["pellucid"] = {"history": self.history, "best": self.best}
+        checkpoint["pellucid"] = {
+            "history": self.history, "best": self.best, "warm_up_best": self.warm_up_best,
+            "parameters": [name for name, _ in self.named_parameters()],
+            "trained": [name for name, p in self.named_parameters() if p in self.trainer.optimizers[0].state]}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes it back."""
-        self.history, self.best = checkpoint["pellucid"]["history"], checkpoint["pellucid"]["best"]
+        content = checkpoint["pellucid"]
+        self.history, self.best, self.warm_up_best = content["history"], content["best"], content["warm_up_best"]
