@@ -13,6 +13,8 @@ from pellucid.backbones.kernels import (
     dropout,
     edge_linear,
     keep_mask,
+    norm_relu_dropout_sum,
+    perturbed,
     relu_dropout_sum,
     segment_sum,
     sum_to_sources,
@@ -304,3 +306,36 @@ def test_geometry_gradcheck_and_finite_gradients_in_one_place(random_clouds):
         (where.distance.sum() + (where.direction * torch.arange(3)).sum()).backward()
         assert bool(where.features.isfinite().all())
         assert bool(points.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_split_norms_keep_statistics_of_perturbed_clouds_apart(masked):
+    ours, clean = norms()
+    _, noisy = norms()
+    ours.split()
+    model = torch.nn.Sequential(ours)
+    mask = torch.rand(7, 4, generator=torch.Generator().manual_seed(0)) < 0.6 if masked else torch.ones(7, 4) > 0
+    for seed in range(3):
+        values, moved = normal(7, 4, 3, seed=seed), normal(7, 4, 3, seed=seed + 10) * 3 + 1
+        ours(values, mask if masked else None)
+        clean(values[mask])
+        with perturbed(model):
+            ours(moved, mask if masked else None)
+            norm_relu_dropout_sum(moved, ours, mask if masked else None, None, 0.0)
+        for _ in range(2):
+            noisy(moved[mask])
+    model.eval()
+    clean.eval()
+    noisy.eval()
+    values = normal(5, 3, seed=50)
+    close(ours(values), clean(values))
+    with perturbed(model):
+        close(ours(values), noisy(values))
+    close(ours(values), clean(values))
+    with pytest.raises(ZeroDivisionError), perturbed(model):
+        raise ZeroDivisionError
+    close(ours(values), clean(values))
+    ours.reset()
+    assert not ours.second_running_mean.any()
+    assert bool((ours.second_running_var == 1).all())
+    assert int(ours.second_batches) == 0

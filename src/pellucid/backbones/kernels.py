@@ -5,7 +5,9 @@ Each has a plain PyTorch equivalent, stated in its docstring and used as referen
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -214,7 +216,7 @@ def norm_relu_dropout_sum(values: Tensor, norm: Norm, mask: Tensor | None, weigh
     if not norm.training or mask is not None or values.shape[0] * values.shape[1] < 2:
         return relu_dropout_sum(norm(values, mask), weight, p, norm.training, scale)
     return _NormReluDropoutSum.apply(  # type: ignore[no-any-return, no-untyped-call]
-        values, norm.weight, norm.bias, norm.running_mean, norm.running_var, weight, p, scale, norm.count(), norm.eps)
+        values, norm.weight, norm.bias, *norm.statistics[:2], weight, p, scale, norm.count(), norm.eps)
 
 
 class _Attend(torch.autograd.Function):
@@ -259,6 +261,10 @@ def attend(logits: Tensor, values: Tensor, weight: Tensor | None) -> Tensor:
 class Norm(nn.Module):
     """Batch normalisation over any leading dimensions that can leave out masked rows, and lets a single row pass.
 
+    Where clean and perturbed clouds pass through the same layers, :meth:`split` keeps running statistics of each: in
+    training each batch is normalised by its own, so their average would fit neither (Xie et al., Adversarial Examples
+    Improve Image Recognition, CVPR 2020). :func:`perturbed` says which ones a pass uses.
+
     Args:
         width: Number of features F.
         momentum: Weight of the newest batch in the running statistics; None = plain average.
@@ -268,6 +274,9 @@ class Norm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
     batches: Tensor
+    second_running_mean: Tensor
+    second_running_var: Tensor
+    second_batches: Tensor
 
     def __init__(self, width: int, momentum: float | None = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
@@ -277,17 +286,30 @@ class Norm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_var", torch.ones(width))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+        self.second = False
+
+    def split(self) -> None:
+        """Adds running statistics for perturbed clouds."""
+        for name in ("running_mean", "running_var", "batches"):
+            self.register_buffer(f"second_{name}", getattr(self, name).clone())
+
+    @property
+    def statistics(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Running mean, running variance and number of batches that are in use."""
+        if self.second:
+            return self.second_running_mean, self.second_running_var, self.second_batches
+        return self.running_mean, self.running_var, self.batches
 
     def reset(self) -> None:
-        """Forgets the running statistics."""
-        self.running_mean.zero_()
-        self.running_var.fill_(1)
-        self.batches.zero_()
+        """Forgets all running statistics."""
+        for name, buffer in self.named_buffers():
+            buffer.fill_(1 if name.endswith("running_var") else 0)
 
     def count(self) -> float:
         """Counts a batch; its weight in the running statistics."""
-        self.batches += 1
-        return self.momentum if self.momentum is not None else 1 / float(self.batches)
+        batches = self.statistics[2]
+        batches += 1
+        return self.momentum if self.momentum is not None else 1 / float(batches)
 
     def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalises over all rows but the masked ones; a single row, which has no spread, is left as it is.
@@ -299,7 +321,7 @@ class Norm(nn.Module):
         Returns:
             The same shape; statistics of the batch in training, running ones otherwise.
         """
-        mean, variance = self.running_mean, self.running_var
+        mean, variance, batches = self.statistics
         flat = values.reshape(-1, values.shape[-1])
         if not self.training:
             return F.batch_norm(flat, mean, variance, self.weight, self.bias, False, 0.0, self.eps).view_as(values)
@@ -314,14 +336,27 @@ class Norm(nn.Module):
         batch_mean = (flat * real).sum(0) / count.clamp(min=1)
         batch_variance = ((flat - batch_mean).square() * real).sum(0) / count.clamp(min=1)
         with torch.no_grad():  # .data: an unmasked pass before this one has saved them for its backward, unused
-            self.batches += spread
+            batches += spread
             step = spread.to(mean.dtype)
-            step = step / self.batches.clamp(min=1) if self.momentum is None else step * self.momentum
+            step = step / batches.clamp(min=1) if self.momentum is None else step * self.momentum
             mean.data.lerp_(batch_mean, step)
             variance.data.lerp_(batch_variance * count / (count - 1).clamp(min=1), step)
         center = torch.where(spread, batch_mean, 0)
         scaled = (flat - center) * torch.where(spread, torch.rsqrt(batch_variance + self.eps), 1)
         return (scaled * self.weight + self.bias).view_as(values)
+
+
+@contextlib.contextmanager
+def perturbed(module: nn.Module) -> Iterator[None]:
+    """A pass over perturbed clouds: norms that were split use their second statistics inside."""
+    norms = [m for m in module.modules() if isinstance(m, Norm) and "second_batches" in m._buffers]
+    for norm in norms:
+        norm.second = True
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.second = False
 
 
 def segment_sum(values: Tensor, ptr: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pellucid.backbones.base import Backbone
+from pellucid.backbones.kernels import perturbed
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.grouping import Grouping
@@ -30,7 +31,7 @@ class Joint(LRIGaussian):
     Minimises CE(f(cloud masked and moved), y) + beta * mean_v KL(N(0, Sigma_v) || N(0, I)) + beta_existence * mean_v
     KL(Bern(p_v) || Bern(r)): the two objectives of Miao et al. 2023 (eq. 1 and 2) with both noises in one pass, which
     is ours. A message from u to v is multiplied by m_u m_v, the points are moved by eps and their neighbourhoods
-    rebuilt.
+    rebuilt. Both noises are drawn in eval mode too: a mask's expectation is an input that f has never seen.
 
     Importance is logit(p) - log det Sigma: minus the logarithm of the noise's volume, where existence counts by its
     noise-to-signal ratio, (1 - p) / p = Var m / (E m)^2 for a Bernoulli mask, as a variance beside those of the D
@@ -85,10 +86,11 @@ class Joint(LRIGaussian):
         raw = by.mean(self.interpret(clouds, neighbors))
         logit = raw[:, -1]
         u, a1, a2 = self.spread(raw[:, :-1])
-        mask = concrete(logit, self.temperature, generator) if self.training else logit.sigmoid()
         moved, rebuilt = self.move(clouds, by.spread(sample(u, a1, a2, generator)))
-        h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt),
-                         point_weight=by.spread(mask))
+        mask = concrete(logit, self.temperature, generator)
+        with perturbed(self.encoder):
+            h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt),
+                             point_weight=by.spread(mask))
         log_determinant = log_det(u, a1, a2)
         prior = prior_at(epoch, self.alpha, self.decay)
         exists, placed = bernoulli_kl(logit, prior), gaussian_kl(u, a1, a2, log_determinant)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.backbones.base import Backbone, geometry, mlp
+from pellucid.backbones.kernels import Norm, perturbed
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.grouping import Grouping, refuse_groups
@@ -46,6 +47,10 @@ class LRI(Method):
             raise PellucidError(f"expected the name of a field as groups, got {groups!r}; an empty name means none")
         self.beta, self.groups = beta, groups
         self.own_encoder = None if shared else make_backbone()
+        if shared:  # clean clouds pass through it for g, perturbed ones for f
+            for module in self.encoder.modules():
+                if isinstance(module, Norm):
+                    module.split()
         width = self.encoder.hidden
         self.interpreter = mlp([width, 2 * width, width, self.interpreter_outputs()], dropout)
 
@@ -157,8 +162,9 @@ class LRIBernoulli(LRI):
         logit = by.mean(self.interpret(clouds, neighbors)).squeeze(-1)
         mask = concrete(logit, self.temperature, generator) if self.training else logit.sigmoid()
         kl = bernoulli_kl(logit, prior_at(epoch, self.alpha, self.decay)).sum() / max(by.count, 1)
-        return Output(self.logits(clouds, neighbors, point_weight=by.spread(mask)), self.beta * kl,
-                      by.spread(logit.sigmoid()), parts={"kl": kl.detach()})
+        with perturbed(self.encoder):
+            logits = self.logits(clouds, neighbors, point_weight=by.spread(mask))
+        return Output(logits, self.beta * kl, by.spread(logit.sigmoid()), parts={"kl": kl.detach()})
 
 
 class DistanceWeight(nn.Module):
@@ -264,7 +270,8 @@ class LRIGaussian(LRI):
         by = Grouping(clouds, self.groups)
         u, a1, a2 = self.spread(by.mean(self.interpret(clouds, neighbors)))
         moved, rebuilt = self.move(clouds, by.spread(sample(u, a1, a2, generator)))
-        h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt))
+        with perturbed(self.encoder):
+            h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt))
         log_determinant = log_det(u, a1, a2)
         kl = gaussian_kl(u, a1, a2, log_determinant).sum() / max(by.count, 1)
         sigma = by.spread(covariance(u, a1, a2)) / self.scale**2 if not torch.is_grad_enabled() else None
