@@ -34,3 +34,39 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
             entry = {key: entry}
         result = merge(result, entry)
     return result
+
+
+def parse_names(text: str | None) -> list[str] | None:
+    """Names out of a text with commas; None for None.
+
+    Raises:
+        PellucidError: if there is none.
+
+    Example:
+        >>> parse_names("egnn, dgcnn")
+        ['egnn', 'dgcnn']
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise PellucidError(f"expected names with commas between, got {text!r}")
+    return names
+
+
+def parse_numbers(text: str | None) -> list[int] | None:
+    """Whole numbers from 0 on out of a text with commas; None for None.
+
+    Raises:
+        PellucidError: if one is none, or there is none.
+
+    Example:
+        >>> parse_numbers("0,1")
+        [0, 1]
+    """
+    names = parse_names(text)
+    if names is None:
+        return None
+    if not all(name.isdecimal() for name in names) or len(set(names)) < len(names):
+        raise PellucidError(f"expected different whole numbers with commas between, got {text!r}; write e.g. 0,1,2")
+    return [int(name) for name in names]

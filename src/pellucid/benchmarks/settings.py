@@ -1,8 +1,7 @@
-"""Reads the YAML of a dataset: presets for training, and the published numbers."""
+"""Reads the YAML of a dataset, its presets for training, and finds published numbers in the experiments."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -10,33 +9,17 @@ from typing import Any
 import yaml
 
 from pellucid.backbones import backbones
+from pellucid.benchmarks.experiments import Published, experiment, experiments
 from pellucid.errors import PellucidError, UnknownNameError
-from pellucid.methods import methods
+from pellucid.methods import explainers, methods
 from pellucid.training.config import RunConfig, merge
-
-
-@dataclass(frozen=True)
-class Published:
-    """One cell of a table in the paper.
-
-    Attributes:
-        metric: Place in ``metrics.json``, e.g. ``"interpretation.roc_auc"``.
-        mean: In [0, 1] (the paper prints percent).
-        std: Standard deviation over seeds, same scale.
-        source: Where it stands.
-    """
-
-    metric: str
-    mean: float
-    std: float
-    source: str
 
 
 @cache
 def _content(dataset: str) -> dict[str, Any]:
     place = files("pellucid.benchmarks") / f"{dataset}.yaml"
     if not place.is_file():
-        return {"presets": {}, "published": {"source": "", "cells": []}}
+        return {"presets": {}}
     return dict(yaml.safe_load(place.read_text(encoding="utf-8")))
 
 
@@ -80,8 +63,22 @@ def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
     return RunConfig.parse(merge(content, over or {}))
 
 
+def explainer_options(dataset: str, explainer: str, preset: str = "fast") -> dict[str, Any]:
+    """The options of a post-hoc explainer in a preset; empty where the explainer's defaults are meant.
+
+    Raises:
+        UnknownNameError: for an unknown explainer.
+
+    Example:
+        >>> explainer_options("synmol", "bernmask", "paper")["steps"]
+        500
+    """
+    explainers[explainer]
+    chosen = _content(dataset)["presets"].get(preset, {})
+    return dict(chosen.get("explainers", {}).get(explainer, {}))
+
+
 def published(dataset: str, method: str, backbone: str) -> list[Published]:
-    """The published cells for one dataset, method and backbone; empty where the paper has none."""
-    content = _content(dataset)["published"]
-    return [Published(c["metric"], c["mean"] / 100, c["std"] / 100, f"Table {c['table']}, {content['source']}")
-            for c in content["cells"] if c["method"] == method and c["backbone"] == backbone]
+    """All published cells of one dataset, method and backbone; empty where the papers have none."""
+    return [cell for name in experiments() for place, cell in experiment(name).cells.items()
+            if place[:3] == (dataset, backbone, method)]

@@ -21,6 +21,7 @@ from pellucid.metrics.stability import jaccard, rank_correlation
 from pellucid.training.batches import Batches
 from pellucid.training.model import mean_neighbor_distance
 from pellucid.training.predict import batches_of, probability_of, run_over
+from pellucid.uncertainty import draws
 
 DRAWS = 5
 """Draws over which stability is measured."""
@@ -107,21 +108,9 @@ def evaluate_model(model: Method, clouds: PointClouds, *, precision_at_m: tuple[
     explanation = explain_clouds(model, clouds, seed=seed, batches=batches)
     clouds, importance = explanation.clouds, explanation.importance
     if "important" in clouds:
-        positive = clouds["y"][:, 0] == 1 if model.task.kind == "binary" else None
-        truth = clouds["important"]
-        interpretation: dict[str, Any] = {
-            "roc_auc": pooled_roc_auc(importance, truth, clouds.ptr, clouds=positive),
-            "roc_auc_per_cloud": per_cloud_roc_auc(importance, truth, clouds.ptr, clouds=positive),
-        }
         random = torch.rand(importance.shape, generator=torch.Generator().manual_seed(seed))
-        interpretation |= {f"precision@{m}": precision_at(importance, truth, clouds.ptr, m, clouds=positive)
-                           for m in precision_at_m}
-        interpretation["random"] = {
-            "roc_auc": pooled_roc_auc(random, truth, clouds.ptr, clouds=positive),
-            "roc_auc_per_cloud": per_cloud_roc_auc(random, truth, clouds.ptr, clouds=positive),
-            **{f"precision@{m}": precision_at(random, truth, clouds.ptr, m, clouds=positive) for m in precision_at_m},
-        }
-        metrics["interpretation"] = interpretation
+        metrics["interpretation"] = {**interpretation_metrics(model.task, clouds, importance, precision_at_m),
+                                     "random": interpretation_metrics(model.task, clouds, random, precision_at_m)}
     metrics["sparsity"] = {"gini": gini(importance, clouds.ptr)}
     if not quick:
         metrics["fidelity"] = _fidelity(model, clouds, importance, seed)
@@ -129,14 +118,36 @@ def evaluate_model(model: Method, clouds: PointClouds, *, precision_at_m: tuple[
     return metrics, explanation
 
 
+def counted(task: Task, clouds: PointClouds) -> Tensor | None:
+    """(clouds,) those whose ground truth counts: the positive ones of a binary task, None for all of another."""
+    return clouds["y"][:, 0] == 1 if task.kind == "binary" else None
+
+
+def interpretation_metrics(task: Task, clouds: PointClouds, importance: Tensor, precision_at_m: tuple[int, ...]
+                           ) -> dict[str, float]:
+    """How well importance finds the points that are known to decide, over the clouds that count.
+
+    Args:
+        task: What is predicted.
+        clouds: With ``important``.
+        importance: (points,).
+        precision_at_m: The m of precision@m.
+    """
+    truth, chosen = clouds["important"], counted(task, clouds)
+    return {
+        "roc_auc": pooled_roc_auc(importance, truth, clouds.ptr, clouds=chosen),
+        "roc_auc_per_cloud": per_cloud_roc_auc(importance, truth, clouds.ptr, clouds=chosen),
+        **{f"precision@{m}": precision_at(importance, truth, clouds.ptr, m, clouds=chosen) for m in precision_at_m},
+    }
+
+
 def _family(task: Task) -> str:
     return "regression" if task.kind == "regression" else "classification"
 
 
 def _fidelity(model: Method, clouds: PointClouds, importance: Tensor, seed: int) -> dict[str, Any]:
-    some = clouds
-    if model.task.kind == "binary":  # as for the ground truth, only positive clouds have a reason to be found
-        chosen = clouds["y"][:, 0] == 1
+    some, chosen = clouds, counted(model.task, clouds)
+    if chosen is not None:  # as for the ground truth, only positive clouds have a reason to be found
         some = clouds.select(chosen)
         importance = importance[chosen[clouds.batch]]
     return fidelity(probability_of(model), some.without_text(), importance, seed=seed,
@@ -146,17 +157,13 @@ def _fidelity(model: Method, clouds: PointClouds, importance: Tensor, seed: int)
 def _stability(model: Method, clouds: PointClouds, explanation: Explanation, m: int, seed: int) -> dict[str, Any]:
     """Agreement of the importance of slightly moved clouds, and spread of the prediction over draws of the noise."""
     jitter = JITTER * mean_neighbor_distance(clouds, model.rule)
-    importances, predictions = [explanation.importance], [explanation.prediction]
-    for draw in range(1, DRAWS):
-        noise = torch.randn(clouds.pos.shape, generator=torch.Generator().manual_seed(seed + draw))
-        moved = explain_clouds(model, clouds.replace(pos=clouds.pos + jitter * noise), seed=seed + draw)
-        importances.append(moved.importance)
-        predictions.append(moved.prediction)
-    stacked = torch.stack(importances)
+    members = [explanation, *draws(lambda moved, s: explain_clouds(model, moved, seed=s), clouds, DRAWS, jitter=jitter,
+                                   seed=seed, start=1)]
+    stacked = torch.stack([e.importance for e in members])
     return {
         "rank_correlation": rank_correlation(stacked, clouds.ptr),
         f"jaccard@{m}": jaccard(stacked, clouds.ptr, m),
-        "prediction_std": float(torch.stack(predictions).std(0).mean()),
+        "prediction_std": float(torch.stack([e.prediction for e in members]).std(0).mean()),
         "draws": DRAWS,
         "jitter": jitter,
     }

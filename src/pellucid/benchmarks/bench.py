@@ -1,0 +1,122 @@
+"""``pellucid bench``: an experiment from the plan to its table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pellucid.benchmarks.code import code_digest
+from pellucid.benchmarks.engines import make_engine
+from pellucid.benchmarks.experiments import experiment
+from pellucid.benchmarks.live import Live
+from pellucid.benchmarks.plan import BenchPlan, cost_group
+from pellucid.benchmarks.render import write
+from pellucid.benchmarks.results import ResultTable
+from pellucid.benchmarks.runner import run
+from pellucid.benchmarks.store import Record, Store
+from pellucid.benchmarks.work import execute
+from pellucid.datasets import load_dataset
+from pellucid.errors import PellucidError
+from pellucid.files import home
+from pellucid.training.fit import pick_device
+
+
+def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Sequence[str] | None = None,
+          methods: Sequence[str] | None = None, preset: str = "standard", seeds: Sequence[int] | None = None,
+          store: str | Path | None = None, artifacts: str | Path | None = None, out: str | Path | None = None,
+          workers: int = 1, ray: str | None = None, device: str = "cpu",
+          dataset_options: dict[str, Any] | None = None, retry_failed: bool = False, dry_run: bool = False,
+          progress: bool = False, command: str = "") -> ResultTable | dict[str, Any]:
+    """Runs a table of a paper, or goes on with it, and writes it with the published numbers beside ours.
+
+    Args:
+        table: An experiment, e.g. ``"lri-table2"``.
+        datasets: Of the experiment; None for all that can be made here.
+        backbones: Of the experiment; None for all.
+        methods: Of the experiment; None for all.
+        preset: ``"paper"``, ``"standard"`` or ``"smoke"``.
+        seeds: Instead of the preset's.
+        store: SQLite file or PostgreSQL URL that has the results; None for the cache folder's own.
+        artifacts: Folder for models, which all workers must see; None for one beside the store's default.
+        out: Folder for ``results.md``, ``.tex``, ``.csv``, ``.html`` and ``.json``; None writes nothing.
+        workers: Processes on this machine, one thread each.
+        ray: Address of a Ray cluster, or ``"local"``, instead of processes.
+        device: Where jobs compute.
+        dataset_options: Options of the recipes, e.g. ``{"source": "logic8", "source_dir": "..."}``.
+        retry_failed: Whether runs that failed before run again.
+        dry_run: Return the plan with estimates instead.
+        progress: Whether to show a live table on stderr.
+        command: Goes into the provenance.
+
+    Returns:
+        The table; or, for a dry run, the rows with their number of runs and estimated seconds.
+
+    Raises:
+        PellucidError: for unknown names, a store that is locked or damaged, or settings that do not fit; nothing has
+            been computed then. A run that fails is recorded with its reason, and the others go on.
+
+    Example:
+        >>> from pellucid.benchmarks.bench import bench
+        >>> bench("lri-table2", datasets=["synmol"], preset="smoke", out="results")  # doctest: +SKIP
+    """
+    chosen = experiment(table)
+    chosen.preset(preset)
+    if workers < 1 or (seeds is not None and not seeds):
+        raise PellucidError(f"expected at least one worker and one seed, got {workers} and {seeds}")
+    pick_device(device)
+    names = chosen.available(list(datasets) if datasets is not None else None)
+    default = home() / "bench"
+    folder = Path(artifacts) if artifacts is not None else default
+    with Store(store if store is not None else default / "results.sqlite") as results_store:
+        data = {name: load_dataset(name, progress=progress, **(dataset_options or {})) for name in names}
+        plan = BenchPlan(chosen, preset, data, chosen_backbones=backbones, chosen_methods=methods, seeds=seeds,
+                         artifacts=str(folder.resolve()), device=device)
+        history = results_store.seconds_of(lambda record: cost_group(record.content))
+        known = _known(plan, results_store, retry_failed)
+        plan.stored = set(known)
+        if dry_run:
+            return Live(plan, history, workers).outline(known)
+        with make_engine(workers, ray) as engine:
+            started = time.perf_counter()
+            with Live(plan, history, engine.slots, show=progress) as live:
+                records = run(plan, results_store, engine, execute, retry_failed=retry_failed, watch=live.watch)
+        provenance = {
+            "command": command or None, "date": time.strftime("%Y-%m-%d"), "machine": machine(),
+            "workers": f"{engine.slots} {type(engine).__name__}", "wall seconds": time.perf_counter() - started,
+            "seconds": plan.costs(records), "runs": live.counts(),
+            "data": {name: {**prepared.provenance.get("key", {}), "clouds": len(prepared.clouds)}
+                     for name, prepared in data.items()},
+            "versions": {name: version(name) for name in ("pellucid", "torch")},
+            "code": code_digest("pellucid.benchmarks.work"),
+        }
+        result = plan.table(records, provenance)
+    if out is not None:
+        write(result, Path(out))
+    return result
+
+
+def machine() -> str:
+    """Processor, cores and system in a few words."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        name = lines[0].split(":", 1)[1].strip() if lines else name
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def _known(plan: BenchPlan, store: Store, retry_failed: bool) -> Mapping[str, Record]:
+    """What the store has of a plan, searches included whose results are all there."""
+    known: dict[str, Record] = {}
+    while True:
+        keys = [job.key for job in plan.next(known) if job.key not in known]
+        found = {key: record for key, record in store.records(keys).items()
+                 if record.status == "done" or (record.status == "failed" and not retry_failed)}
+        if not found:
+            return known
+        known |= found

@@ -1,0 +1,375 @@
+"""The papers' tables as experiments, one YAML each: what is run, what is searched, and what was published.
+
+``experiments/lri-table2.yaml`` shows the layout. Tables 3 and 5 of the LRI paper will be further files there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pellucid.datasets import datasets
+from pellucid.errors import PellucidError, UnknownNameError
+from pellucid.training.config import RunConfig, merge
+
+LABELS = {
+    "dgcnn": "DGCNN", "point_transformer": "Point Transformer", "egnn": "EGNN",
+    "actstrack": "ActsTrack", "tau3mu": "Tau3Mu", "synmol": "SynMol", "plbind": "PLBind",
+    "random": "Random", "erm": "ERM", "gradgeo": "GradGeo", "bernmask": "BernMask", "bernmask-p": "BernMask-P",
+    "pointmask": "PointMask", "gradgam": "GradGAM", "lri-bernoulli": "LRI-Bernoulli", "lri-gaussian": "LRI-Gaussian",
+    "joint": "Joint", "integrated-gradients": "Integrated Gradients",
+    "interpretation.roc_auc": "ROC AUC", "classification.roc_auc": "Classification AUC",
+}  # fmt: skip
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_DOUBT = " (doubtful: "
+_PRINTED = re.compile(rf"{_NUMBER}(?: ± {_NUMBER})?")
+
+Scalar = bool | int | float | str
+Setting = Scalar | dict[str, Scalar]
+"""A value, or one for each dataset."""
+Choices = list[Scalar | dict[str, Scalar]]
+"""Values to choose from; a mapping sets several settings at once."""
+
+
+def label(name: str) -> str:
+    """How the papers write a name.
+
+    Example:
+        >>> label("point_transformer"), label("interpretation.precision@5"), label("mine")
+        ('Point Transformer', 'Prec@5', 'mine')
+    """
+    return LABELS.get(name) or re.sub(r"^interpretation\.precision@", "Prec@", name)
+
+
+@dataclass(frozen=True)
+class Published:
+    """One cell of a table in the paper.
+
+    Attributes:
+        metric: Place in ``metrics.json``, e.g. ``"interpretation.roc_auc"``.
+        mean: In [0, 1] (the paper prints percent).
+        std: Standard deviation over seeds, same scale; NaN where none is printed.
+        source: Where it stands, and what is doubtful about our reading of it.
+    """
+
+    metric: str
+    mean: float
+    std: float
+    source: str
+
+    @property
+    def doubt(self) -> str:
+        """What is doubtful about it; empty if nothing is."""
+        return self.source.partition(_DOUBT)[2].removesuffix(")")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Dataset(_Strict):
+    """What is measured on a dataset, in the order of the paper's columns."""
+
+    metrics: tuple[str, ...]
+
+
+class Variant(_Strict):
+    """What stands behind a row: a method with settings of its own, or an explainer of a trained method."""
+
+    method: str
+    explainer: str | None = None
+    label: str | None = None
+    over: dict[str, Setting] = Field(default_factory=dict)
+
+
+class Preset(_Strict):
+    """How thoroughly an experiment is run.
+
+    Attributes:
+        settings: Preset of the dataset's settings.
+        seeds: Of the runs whose mean and deviation are reported.
+        search_seed: Of the runs that the search compares.
+        over: Settings laid over those of every method.
+        grid: Method -> setting -> values to search, or the name of an experiment whose grid it is.
+    """
+
+    settings: str
+    seeds: tuple[int, ...] = Field(min_length=1)
+    search_seed: int = Field(0, ge=0)
+    over: dict[str, Setting] = Field(default_factory=dict)
+    grid: str | dict[str, dict[str, Choices | dict[str, Choices]]] = Field(default_factory=dict)
+
+
+class Experiment(_Strict):
+    """One table of a paper. Settings have dotted places, as with ``--set``; ``explainer.*`` goes to the explainer.
+
+    Example:
+        >>> table = experiment("lri-table2")
+        >>> len(table.points("paper", "synmol", "lri-gaussian")), table.published("synmol", "egnn", "gradgam",
+        ...     "interpretation.roc_auc").mean
+        (12, 0.57)
+    """
+
+    name: str
+    title: str
+    source: str
+    """The paper, and after the last comma its table."""
+    backbones: tuple[str, ...]
+    methods: tuple[str, ...]
+    extra_methods: tuple[str, ...] = ()
+    variants: dict[str, Variant] = Field(default_factory=dict)
+    datasets: dict[str, Dataset]
+    presets: dict[str, Preset]
+    doubts: dict[str, str] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    printed: dict[str, dict[str, dict[str, list[str | float]]]] = Field(default_factory=dict, alias="published")
+
+    @property
+    def all_methods(self) -> tuple[str, ...]:
+        """The paper's in its order, then ours."""
+        return self.methods + self.extra_methods
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Readable names of methods that have one of their own here."""
+        return {name: variant.label for name, variant in self.variants.items() if variant.label}
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, str, str, str], Published]:
+        """All published cells by dataset, backbone, method and metric.
+
+        Raises:
+            PellucidError: if a cell is not what the tables print, or stands at an unknown place.
+        """
+        cells = {}
+        for dataset, rows in self.printed.items():
+            metrics = self._known("dataset", dataset, self.datasets).metrics
+            for method, row in rows.items():
+                self._known("method", method, dict.fromkeys(self.methods))
+                for backbone, entries in row.items():
+                    self._known("backbone", backbone, dict.fromkeys(self.backbones))
+                    if len(entries) != len(metrics):
+                        raise PellucidError(f"expected {len(metrics)} published numbers for {dataset} {method} "
+                                            f"{backbone} in {self.name}, got {len(entries)}; give one a metric")
+                    for metric, entry in zip(metrics, entries, strict=True):
+                        cells[dataset, backbone, method, metric] = self._read(dataset, backbone, method, metric, entry)
+        return cells
+
+    def _read(self, dataset: str, backbone: str, method: str, metric: str, entry: str | float) -> Published:
+        match = _PRINTED.fullmatch(str(entry))
+        if match is None:
+            raise PellucidError(f"expected a published number like '72.10 ± 9.66' in {self.name}, got {entry!r} for "
+                                f"{dataset} {method} {backbone} {metric}; copy it as printed")
+        names = (label(dataset), self.labels.get(method, label(method)), label(backbone), label(metric))
+        doubt = self.doubts.get(f"{dataset} {method} {backbone} {metric}")
+        # Divided as decimals: 99.02 / 100 must be 0.9902.
+        mean, std = (float("nan") if text is None else float(f"{text}e-2") for text in match.groups())
+        paper, _, table = self.source.rpartition(", ")
+        return Published(metric, mean, std, f"{table}, {', '.join(names)}, {paper}"
+                         + (f"{_DOUBT}{doubt})" if doubt else ""))
+
+    def _known(self, kind: str, name: str, known: dict[str, Any]) -> Any:
+        if name not in known:
+            raise UnknownNameError(f"{kind} of {self.name}", name, known)
+        return known[name]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        places = {f"{dataset} {method} {backbone} {metric}" for dataset, backbone, method, metric in self.cells}
+        for place in self.doubts:
+            if place not in places:
+                raise PellucidError(f"expected a doubt about a published cell of {self.name}, got one about {place!r}; "
+                                    "write DATASET METHOD BACKBONE METRIC")
+        everything = dict.fromkeys(self.all_methods)
+        for name, variant in self.variants.items():
+            self._known("method", name, everything)
+            self._check_settings(variant.over)
+        for preset in self.presets.values():
+            if len(set(preset.seeds)) < len(preset.seeds) or min(preset.seeds) < 0:
+                raise PellucidError(f"expected different seeds >= 0 in {self.name}, got {list(preset.seeds)}")
+            self._check_settings(preset.over)
+            for method, axes in ({} if isinstance(preset.grid, str) else preset.grid).items():
+                self._known("method", method, everything)
+                for axis, choices in axes.items():
+                    self._check_axis(axis, choices)
+        return self
+
+    def _check_axis(self, axis: str, choices: Choices | dict[str, Choices]) -> None:
+        if isinstance(choices, dict):
+            self._check_each_dataset(axis, choices)
+        for values in choices.values() if isinstance(choices, dict) else [choices]:
+            if not values:
+                raise PellucidError(f"expected values to search for {axis} in {self.name}, got none; leave it out")
+            for value in values:
+                for place, entry in (value if isinstance(value, dict) else {axis: value}).items():
+                    _check_setting(place, entry)
+
+    def _check_settings(self, settings: dict[str, Setting]) -> None:
+        for place, entry in settings.items():
+            if isinstance(entry, dict):
+                self._check_each_dataset(place, entry)
+            for value in entry.values() if isinstance(entry, dict) else [entry]:
+                _check_setting(place, value)
+
+    def _check_each_dataset(self, place: str, values: dict[str, Any]) -> None:
+        if set(values) != set(self.datasets):
+            raise PellucidError(f"expected {place} in {self.name} for each of {', '.join(self.datasets)}, got it for "
+                                f"{', '.join(values)}; give one value or list a dataset")
+
+    def variant(self, method: str) -> Variant:
+        """What stands behind a row.
+
+        Raises:
+            UnknownNameError: for a row that the table has not.
+        """
+        self._known("method", method, dict.fromkeys(self.all_methods))
+        return self.variants.get(method) or Variant(method=method)
+
+    def preset(self, name: str) -> Preset:
+        """A preset.
+
+        Raises:
+            UnknownNameError: for a preset that the experiment has not.
+        """
+        preset: Preset = self._known("preset", name, self.presets)
+        return preset
+
+    def available(self, asked: list[str] | None = None) -> list[str]:
+        """The datasets to run: those asked for, or all that can be made.
+
+        Args:
+            asked: Names; None = all that can be made.
+
+        Raises:
+            PellucidError: if one that is asked for has only its published numbers here.
+        """
+        here = [name for name in self.datasets if name in datasets]
+        for name in asked or []:
+            self._known("dataset", name, self.datasets)
+            if name not in here:
+                raise PellucidError(f"expected a dataset that is here, got {name!r}, of which {self.name} has only the "
+                                    f"published numbers so far; use {' or '.join(here) or 'another experiment'}")
+        return here if asked is None else list(dict.fromkeys(asked))
+
+    def points(self, preset: str, dataset: str, method: str) -> list[dict[str, Scalar]]:
+        """The settings that the search compares, each as dotted place -> value; one empty point if none.
+
+        Args:
+            preset: A preset.
+            dataset: A dataset of the experiment.
+            method: A row of the table.
+
+        Raises:
+            UnknownNameError: for a name that the experiment has not.
+        """
+        self.variant(method)
+        self._known("dataset", dataset, self.datasets)
+        grid = self.preset(preset).grid
+        while isinstance(grid, str):
+            grid = experiment(grid).preset(preset).grid
+        axes = []
+        for axis, choices in grid.get(method, {}).items():
+            values = choices[dataset] if isinstance(choices, dict) else choices
+            axes.append([value if isinstance(value, dict) else {axis: value} for value in values])
+        return [{k: v for part in parts for k, v in part.items()} for parts in itertools.product(*axes)]
+
+    def over(self, preset: str, dataset: str, method: str, point: dict[str, Scalar] | None = None) -> dict[str, Any]:
+        """What is laid over the settings of the preset: the row's own, then the preset's, then the grid point's.
+
+        Args:
+            preset: A preset.
+            dataset: A dataset of the experiment.
+            method: A row of the table.
+            point: One of :meth:`points`.
+
+        Returns:
+            Nested settings for :func:`pellucid.benchmarks.settings`; ``explainer`` is no part of them: take it out.
+
+        Example:
+            >>> experiment("lri-table6").over("standard", "synmol", "without-reconstruction")["method"]
+            {'scale': 5, 'options': {'beta': 0.01, 'graph_reconstruction': False}}
+        """
+        self._known("dataset", dataset, self.datasets)
+        settings: dict[str, Setting] = {**self.variant(method).over, **self.preset(preset).over, **(point or {})}
+        return nested({place: value[dataset] if isinstance(value, dict) else value
+                       for place, value in settings.items()})
+
+    def published(self, dataset: str, backbone: str, method: str, metric: str) -> Published | None:
+        """A published cell, or None where the paper has none."""
+        return self.cells.get((dataset, backbone, method, metric))
+
+
+def nested(settings: dict[str, Scalar]) -> dict[str, Any]:
+    """Dotted places as nested dictionaries.
+
+    Example:
+        >>> nested({"method.scale": 5, "method.options.beta": 0.1})
+        {'method': {'scale': 5, 'options': {'beta': 0.1}}}
+    """
+    result: dict[str, Any] = {}
+    for place, value in settings.items():
+        entry: Any = value
+        for key in reversed(place.split(".")):
+            entry = {key: entry}
+        result = merge(result, entry)
+    return result
+
+
+def _check_setting(place: str, value: Scalar) -> None:
+    if not re.fullmatch(r"explainer\.options\.\w+", place):
+        RunConfig.parse(nested({place: value}))
+
+
+def load(place: Path | Traversable) -> Experiment:
+    """Reads an experiment.
+
+    Args:
+        place: A YAML file.
+
+    Raises:
+        PellucidError: one sentence that names the first wrong entry.
+    """
+    try:
+        content = yaml.safe_load(place.read_text(encoding="utf-8"))
+        return Experiment.model_validate(content)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PellucidError(f"expected an experiment as YAML in {place}, got {' '.join(str(error).split())}; check "
+                            "the file") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, PellucidError):
+            raise cause from None
+        raise PellucidError(f"expected a valid experiment in {place.name}, got {first.get('input')!r} in "
+                            f"{'.'.join(map(str, first['loc']))!r} ({first['msg']}); see lri-table2.yaml") from None
+
+
+def experiments() -> list[str]:
+    """Names of all experiments."""
+    return sorted(place.name.removesuffix(".yaml") for place in (files("pellucid.benchmarks") / "experiments").iterdir()
+                  if place.name.endswith(".yaml"))
+
+
+@cache
+def experiment(name: str) -> Experiment:
+    """An experiment by name.
+
+    Raises:
+        UnknownNameError: for an unknown name; the message lists what exists.
+
+    Example:
+        >>> experiment("lri-table4").methods
+        ('erm', 'lri-bernoulli', 'lri-gaussian')
+    """
+    if name not in experiments():
+        raise UnknownNameError("experiment", name, experiments())
+    return load(files("pellucid.benchmarks") / "experiments" / f"{name}.yaml")

@@ -1,0 +1,286 @@
+"""From an experiment to jobs, and from their results to its table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pellucid.backbones import backbones
+from pellucid.benchmarks.code import code_digest
+from pellucid.benchmarks.experiments import Experiment, Scalar
+from pellucid.benchmarks.job import Job
+from pellucid.benchmarks.results import Cell, Choice, ResultTable
+from pellucid.benchmarks.settings import explainer_options, settings
+from pellucid.benchmarks.store import Record
+from pellucid.datasets import PreparedDataset
+from pellucid.errors import UnknownNameError
+from pellucid.methods import explainers, methods
+from pellucid.training import RunConfig
+from pellucid.training.config import merge
+from pellucid.training.fit import data_digest, warm_up_identity
+
+PLAIN, NOISY, SEARCHED_MASK = 2.8, 6.5, 40.0
+"""Seconds per 100,000 points on one core, for a first estimate: a plain epoch, an epoch with an interpreter, and 100
+steps of a mask (docs/results.md has the runs they come from)."""
+Place = tuple[str, str, str]
+
+
+@dataclass
+class Row:
+    """One method on one dataset and backbone: what the search compares, and one job for each seed of what it chose."""
+
+    place: Place
+    points: list[dict[str, Scalar]]
+    search: list[Job] = field(default_factory=list)
+    chosen: int | None = None
+    final: dict[int, Job] = field(default_factory=dict)
+
+
+class BenchPlan:
+    """The jobs of an experiment, as :class:`pellucid.benchmarks.runner.Plan`.
+
+    A search compares settings with the search seed, by the validation prediction alone; the best one runs with all
+    seeds. Post-hoc explainers share the trained classifier of their backbone and seed, and trainings with the same
+    warm-up share that.
+
+    Args:
+        experiment: What to run.
+        preset: How thoroughly.
+        data: The prepared datasets by name.
+        chosen_backbones: Of the experiment; None for all.
+        chosen_methods: Of the experiment; None for all.
+        seeds: Instead of the preset's.
+        artifacts: Folder for models, which all workers must see.
+        device: Where jobs compute.
+
+    Raises:
+        PellucidError: for unknown names or settings that do not fit, before any work starts.
+    """
+
+    def __init__(self, experiment: Experiment, preset: str, data: Mapping[str, PreparedDataset], *,
+                 chosen_backbones: Sequence[str] | None = None, chosen_methods: Sequence[str] | None = None,
+                 seeds: Sequence[int] | None = None, artifacts: str, device: str = "cpu") -> None:
+        self.experiment, self.preset_name, self.preset = experiment, preset, experiment.preset(preset)
+        self.seeds = tuple(self.preset.seeds if seeds is None else seeds)
+        self.backbones = _picked("backbone", experiment.backbones, chosen_backbones)
+        self.methods = _picked("method", experiment.all_methods, chosen_methods)
+        self.artifacts, self.device = artifacts, device
+        self._data = {name: self._about(prepared) for name, prepared in data.items()}
+        self.stored: set[str] = set()
+        """Keys that the store has from before: what only they would need is not made again."""
+        self.jobs: dict[str, Job] = {}
+        self.uses: dict[str, set[str]] = defaultdict(set)
+        """Key of what is shared -> keys of the jobs that use it."""
+        self._configs: dict[str, RunConfig] = {}
+        self.rows = [Row((d, b, m), experiment.points(preset, d, m))
+                     for d in self._data for b in self.backbones for m in self.methods]
+        for row in self.rows:
+            for point in row.points:
+                job = self._job(row.place, point, self.preset.search_seed, len(row.points) > 1)
+                if len(row.points) > 1:
+                    row.search.append(job)
+            if len(row.points) == 1:
+                self._choose(row, 0)
+
+    def left(self, results: Mapping[str, Record]) -> dict[Place, list[Job]]:
+        """What is still to do for each row, shared classifiers and warm-ups with the first row that needs them.
+
+        Of a row whose search has not ended, the runs to come are counted as those of its first setting.
+        """
+        seen = set(results)
+        left: dict[Place, list[Job]] = {}
+        wanted = {job.key: job for job in self.next(results)}
+        for row in self.rows:
+            final = row.final or {seed: self._job(row.place, row.points[0], seed, True) for seed in self.seeds}
+            jobs = []
+            for job in [*row.search, *final.values()]:
+                stack = [job]
+                while stack:
+                    job = stack.pop()
+                    if job.key not in seen:
+                        seen.add(job.key)
+                        jobs.append(job)
+                        stack += [self.jobs[need] for need in wanted.get(job.key, job).needs]
+            left[row.place] = jobs
+        return left
+
+    def _about(self, prepared: PreparedDataset) -> dict[str, Any]:
+        recipe = prepared.recipe
+        return {"path": str(prepared.path), "digest": data_digest(prepared.clouds), "task": recipe.task,
+                "outputs": recipe.targets, "category_sizes": list(recipe.category_sizes),
+                "precision_at": list(recipe.precision_at), "points": prepared.clouds.points}
+
+    # -- jobs ---------------------------------------------------------------------------------------------------
+    def _job(self, place: Place, point: dict[str, Scalar], seed: int, searched: bool) -> Job:
+        dataset, backbone, method = place
+        variant = self.experiment.variant(method)
+        over = self.experiment.over(self.preset_name, dataset, method, point)
+        own = over.pop("explainer", {}).get("options", {})
+        config = settings(dataset, variant.method, backbone, self.preset.settings, merge({"seed": seed}, over))
+        tail = "".join(f" {name.split('.')[-1]}={value}" for name, value in point.items()) if searched else ""
+        if variant.explainer is None:
+            return self._train(config, f"{dataset} {backbone} {method}{tail} seed {seed}")
+        run = self._train(config, f"{dataset} {backbone} {variant.method} seed {seed}")
+        options = {**explainer_options(dataset, variant.explainer, self.preset.settings), **own}
+        explainer = explainers[variant.explainer]
+        explainer(**options)  # refuses what does not fit, before any work starts
+        about = self._data[dataset]
+        identity = {"kind": "explain", "run": run.key, "explainer": variant.explainer, "options": options,
+                    "seed": seed, "validate": searched}
+        key = self._key(identity, about["digest"], "pellucid.benchmarks.work", explainer.__module__)
+        content = {**identity, "run": f"runs/{run.key}", "backbone": backbone, "data": about,
+                   "artifacts": self.artifacts, "device": self.device}
+        steps = options.get("steps", 0) * (about["points"] / 25 if not searched else about["points"] / 7)
+        epochs = options.get("epochs", 0) * about["points"] * 0.8 * PLAIN
+        estimate = 2 + (epochs + steps / 100 * SEARCHED_MASK) / 1e5
+        job = Job(key, f"{dataset} {backbone} {method}{tail} seed {seed}", content, (run.key,), estimate=estimate)
+        self.uses[run.key].add(key)
+        return self.jobs.setdefault(key, job)
+
+    def _train(self, config: RunConfig, label: str) -> Job:
+        about = self._data[config.dataset]
+        content = config.model_dump(mode="json", exclude={"preset"})
+        modules = (methods[config.method.name].__module__, backbones[config.backbone.name].__module__)
+        key = self._key({"kind": "train", "config": content}, about["digest"], "pellucid.benchmarks.work", *modules)
+        noisy = methods[config.method.name].supports.importance
+        joint = config.training.epochs if noisy else 0
+        rest = config.total_epochs - joint
+        seconds = (joint * NOISY + rest * PLAIN) * about["points"] * 0.8 / 1e5
+        job = Job(key, label, {"kind": "train", "config": config.model_dump(mode="json"), "folder": f"runs/{key}",
+                               "warm_start": None, "data": about, "artifacts": self.artifacts, "device": self.device},
+                  estimate=5 + seconds)
+        self._configs[key] = config
+        return self.jobs.setdefault(key, job)
+
+    @staticmethod
+    def _key(identity: dict[str, Any], digest: str, *modules: str) -> str:
+        content = json.dumps({**identity, "data": digest, "code": code_digest(*modules)}, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:24]
+
+    # -- the plan -----------------------------------------------------------------------------------------------
+    def next(self, results: Mapping[str, Record]) -> list[Job]:
+        """All jobs that are wanted so far: those of the searches, then those of what they chose."""
+        for row in self.rows:
+            if row.chosen is None and all(job.key in results for job in row.search):
+                scores = [_validation(results[job.key]) for job in row.search]
+                ranked = [-math.inf if score is None else score for score in scores]
+                self._choose(row, ranked.index(max(ranked)))
+        wanted: dict[str, Job] = {}
+        for row in self.rows:
+            for job in [*row.search, *row.final.values()]:
+                for need in (*job.needs, job.key):
+                    wanted[need] = self.jobs[need]
+        return self._with_warm_ups(wanted)
+
+    def _choose(self, row: Row, index: int) -> None:
+        row.chosen = index
+        row.final = {seed: self._job(row.place, row.points[index], seed, len(row.points) > 1) for seed in self.seeds}
+
+    def _with_warm_ups(self, wanted: dict[str, Job]) -> list[Job]:
+        """Puts a warm-up that two or more trainings share before them."""
+        groups: dict[tuple[str, str, int], list[str]] = defaultdict(list)
+        plain: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for key in wanted:
+            config = self._configs.get(key)
+            if config is None:
+                continue
+            identity = (warm_up_identity(config), wanted[key].content["data"]["digest"])
+            if config.training.warmup:
+                groups[*identity, config.training.warmup].append(key)
+            elif not methods[config.method.name].supports.importance:
+                plain[identity].append(key)
+        jobs: dict[str, Job] = {}
+        for (warm_up, digest, epochs), keys in groups.items():
+            sharing = keys + plain.pop((warm_up, digest), [])  # a plain run begins with any of its warm-ups
+            if len(sharing) < 2 or all(key in self.stored for key in sharing):
+                continue
+            warm = self._warm_up(warm_up, epochs, self.jobs[keys[0]])
+            jobs[warm.key] = warm
+            for key in sharing:
+                self.uses[warm.key].add(key)
+                content = {**wanted[key].content, "warm_start": warm.content["folder"]}
+                wanted[key] = self.jobs[key] = replace(wanted[key], content=content, needs=(warm.key,))
+        # post-hoc explanations last: a killed benchmark has its models
+        return [*jobs.values(), *sorted(wanted.values(), key=lambda job: job.content["kind"] == "explain")]
+
+    def _warm_up(self, identity: str, epochs: int, like: Job) -> Job:
+        about, config = like.content["data"], self._configs[like.key]
+        modules = (methods[config.method.name].__module__, backbones[config.backbone.name].__module__)
+        key = self._key({"kind": "warm-up", "identity": identity, "epochs": epochs}, about["digest"],
+                        "pellucid.benchmarks.work", *modules)
+        label = f"{config.dataset} {config.backbone.name} warm-up of {config.method.name} seed {config.seed}"
+        content = {**like.content, "kind": "warm-up", "folder": f"runs/{key}", "warm_start": None}
+        return self.jobs.setdefault(key, Job(key, label, content,
+                                             estimate=3 + epochs * PLAIN * about["points"] * 0.8 / 1e5))
+
+    # -- the table ----------------------------------------------------------------------------------------------
+    def table(self, results: Mapping[str, Record], provenance: dict[str, Any] | None = None) -> ResultTable:
+        """What is known so far, as a table."""
+        cells, chosen = [], {}
+        metrics = list(dict.fromkeys(m for name in self._data for m in self.experiment.datasets[name].metrics))
+        for row in self.rows:
+            dataset, backbone, method = row.place
+            records = {seed: results[job.key] for seed, job in row.final.items() if job.key in results}
+            failed = tuple((seed, record.reason or "") for seed, record in records.items() if record.status == "failed")
+            for metric in self.experiment.datasets[dataset].metrics:
+                known = {seed: _value(record, metric) for seed, record in records.items() if record.status == "done"}
+                missing = tuple((seed, "the metric is undefined") for seed, value in known.items() if value is None)
+                values = {seed: value for seed, value in known.items() if value is not None}
+                cells.append(Cell(dataset, backbone, method, metric, tuple(values.values()), tuple(values),
+                                  len(self.seeds), self.experiment.published(dataset, backbone, method, metric),
+                                  failed + missing))
+            if row.search and row.chosen is not None:
+                score = _validation(results.get(row.search[row.chosen].key))
+                if score is not None:
+                    chosen[row.place] = Choice(dict(row.points[row.chosen]), score, len(row.points))
+        return ResultTable(self.experiment.name, self.experiment.title, self.experiment.source, self.preset_name,
+                           tuple(cells), tuple(m for m in self.experiment.all_methods if m in self.methods),
+                           tuple(self.backbones), tuple(metrics), chosen, provenance or {},
+                           list(self.experiment.notes), self.experiment.labels)
+
+    def costs(self, results: Mapping[str, Record]) -> dict[str, float]:
+        """Seconds of computing, and those that sharing classifiers and warm-ups saved."""
+        seconds = {key: results[key].seconds or 0.0 for key in results if results[key].status == "done"}
+        saved = {"classifiers": 0.0, "warm-ups": 0.0}
+        for key, users in self.uses.items():
+            if key in seconds:
+                kind = "warm-ups" if self.jobs[key].content["kind"] == "warm-up" else "classifiers"
+                others = sum(user in seconds for user in users) - 1
+                saved[kind] += max(others, 0) * seconds[key]
+        return {"computing": sum(seconds.values()), "saved by shared classifiers": saved["classifiers"],
+                "saved by shared warm-ups": saved["warm-ups"]}
+
+
+def _picked(kind: str, known: Sequence[str], asked: Sequence[str] | None) -> list[str]:
+    for name in asked or []:
+        if name not in known:
+            raise UnknownNameError(kind, name, known)
+    return [name for name in known if asked is None or name in asked]
+
+
+def _validation(record: Record | None) -> float | None:
+    if record is None or record.result is None:
+        return None
+    score: float | None = record.result["validation"]
+    return score
+
+
+def _value(record: Record, metric: str) -> float | None:
+    value: Any = (record.result or {})["metrics"]
+    for part in metric.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def cost_group(content: dict[str, Any]) -> str:
+    """Jobs that take about as long: the same but for the seed."""
+    parts = {name: content.get(name) for name in ("kind", "config", "explainer", "options", "validate", "device")}
+    if parts["config"] is not None:
+        parts["config"] = {**parts["config"], "seed": None}
+    parts["backbone"] = content.get("backbone")
+    return json.dumps([parts, content["data"]["digest"]], sort_keys=True)

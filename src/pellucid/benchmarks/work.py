@@ -1,0 +1,125 @@
+"""What a benchmark's jobs do: a warm-up, a training, or a post-hoc explanation of a trained model."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pellucid.clouds import PointClouds
+from pellucid.errors import PellucidError
+from pellucid.files import read_json
+from pellucid.methods import Explainer, Method, explainers
+from pellucid.training import RunConfig, load_model, train
+from pellucid.training.evaluation import counted, interpretation_metrics, prediction_metrics, selection_score
+from pellucid.training.fit import data_digest, json_ready, pick_device, warm_up
+from pellucid.training.predict import batches_of
+
+
+def execute(content: dict[str, Any]) -> dict[str, Any]:
+    """Does one job.
+
+    Args:
+        content: ``kind`` (``"warm-up"``, ``"train"`` or ``"explain"``), ``data`` (path, digest, task, outputs,
+            category_sizes, precision_at), ``artifacts`` (the folder that all workers share), ``folder`` (the job's own
+            in it), ``device``; ``config`` and ``warm_start`` for training; ``run``, ``explainer``, ``options``,
+            ``seed`` and ``validate`` for explaining.
+
+    Returns:
+        ``metrics`` nested as in ``metrics.json``; ``validation``, the prediction score that a search goes by (None
+        where there is none); ``seconds`` by part.
+
+    Raises:
+        PellucidError: if the job cannot be done, e.g. the loss is not finite.
+    """
+    kinds = {"warm-up": _warm_up, "train": _train, "explain": _explain}
+    return kinds[content["kind"]](content)
+
+
+def _warm_up(content: dict[str, Any]) -> dict[str, Any]:
+    data = content["data"]
+    started = time.perf_counter()
+    warm_up(RunConfig.parse(content["config"]), _clouds(data["path"], data["digest"]), _folder(content),
+            task=data["task"], outputs=data["outputs"], category_sizes=tuple(data["category_sizes"]),
+            device=content["device"], progress=False)
+    return {"metrics": {}, "validation": None, "seconds": {"training": time.perf_counter() - started}}
+
+
+def _train(content: dict[str, Any]) -> dict[str, Any]:
+    data, folder = content["data"], _folder(content)
+    if not (folder / "metrics.json").is_file():  # else it was finished, but whoever did it could not say so
+        start = Path(content["artifacts"], content["warm_start"], "warm-up.ckpt") if content["warm_start"] else None
+        train(RunConfig.parse(content["config"]), _clouds(data["path"], data["digest"]), folder, task=data["task"],
+              outputs=data["outputs"], category_sizes=tuple(data["category_sizes"]),
+              precision_at=tuple(data["precision_at"]), device=content["device"], progress=False, quick=True,
+              data_provenance={"path": data["path"]},
+              warm_start=start if start is not None and start.is_file() else None)
+    metrics, history = read_json(folder / "metrics.json"), read_json(folder / "history.json")
+    return {"metrics": metrics, "validation": history[metrics["selected_epoch"]]["val_score"],
+            "seconds": metrics["seconds"]}
+
+
+def _explain(content: dict[str, Any]) -> dict[str, Any]:
+    data = content["data"]
+    model, _, _ = load_model(Path(content["artifacts"], content["run"]), pick_device(content["device"]))
+    clouds = _clouds(data["path"], data["digest"])
+    explainer = explainers[content["explainer"]](**content["options"])
+    seconds = {}
+    if explainer.trains:
+        started = time.perf_counter()
+        explainer.fit(model, clouds.split("train"), seed=content["seed"])
+        seconds["training"] = time.perf_counter() - started
+    started = time.perf_counter()
+    test = clouds.split("test")
+    chosen = counted(model.task, test)
+    judged = test if chosen is None else test.select(chosen)
+    explanation = explainer.explain(model, judged, seed=content["seed"])
+    seconds["explaining"] = time.perf_counter() - started
+    metrics = {"interpretation": interpretation_metrics(model.task, judged, explanation.importance,
+                                                        tuple(data["precision_at"]))}
+    validation = None
+    if content["validate"] and explainer.mask:
+        validation = masked_score(model, explainer, clouds.split("val"), content["seed"])
+    return dict(json_ready({"metrics": metrics, "validation": validation, "seconds": seconds}))
+
+
+def masked_score(model: Method, explainer: Explainer, clouds: PointClouds, seed: int = 0) -> float:
+    """Score of the prediction on clouds whose points are weighted by their mask: what a search may go by.
+
+    Args:
+        model: The trained model.
+        explainer: One whose importance is a mask.
+        clouds: The validation split.
+        seed: Of the explainer.
+
+    Returns:
+        ROC AUC, or negative RMSE for regression.
+    """
+    mask = explainer.explain(model, clouds, seed=seed).importance
+    batches = batches_of(model, clouds)
+    parts, start = [], 0
+    with torch.no_grad():
+        for batch, neighbors in batches:
+            weight = mask[start : start + batch.points].to(batch.device)
+            parts.append(model.logits(batch, neighbors, point_weight=weight).cpu())
+            start += batch.points
+    return selection_score(model.task, prediction_metrics(model.task, torch.cat(parts), clouds["y"]))
+
+
+@lru_cache(maxsize=2)
+def _clouds(path: str, digest: str) -> PointClouds:
+    if not Path(path).is_file():
+        raise PellucidError(f"expected the dataset in {path}, got nothing there; workers on other machines need the "
+                            "same folders: put PELLUCID_HOME on a disk that all of them see")
+    clouds, _ = PointClouds.load(Path(path))
+    if data_digest(clouds) != digest:
+        raise PellucidError(f"expected the data that the benchmark was planned for in {path}, got others; start it "
+                            "again")
+    return clouds
+
+
+def _folder(content: dict[str, Any]) -> Path:
+    return Path(content["artifacts"], content["folder"])
