@@ -4,10 +4,13 @@ import pytest
 
 from pellucid.metrics import metrics
 
-NAMES = ["classification.accuracy", "classification.average_precision", "classification.roc_auc", "fidelity.deletion",
-         "fidelity.insertion", "interpretation.precision@m", "interpretation.roc_auc",
+NAMES = ["classification.accuracy", "classification.average_precision", "classification.roc_auc",
+         "fidelity.characterization", "fidelity.deletion", "fidelity.insertion", "fidelity.minus",
+         "fidelity.minus_area", "fidelity.plus", "fidelity.plus_area", "fidelity.robust_minus", "fidelity.robust_plus",
+         "interpretation.group_precision@m", "interpretation.precision@m", "interpretation.roc_auc",
          "interpretation.roc_auc_per_cloud", "regression.mae", "regression.r2", "regression.rmse",
-         "regression.spearman", "sparsity.gini", "stability.jaccard", "stability.rank_correlation"]
+         "regression.spearman", "sanity.randomisation", "sparsity.gini", "stability.jaccard",
+         "stability.rank_correlation"]
 
 
 def test_all_metrics_are_listed_with_a_line():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,12 +11,10 @@ from torch import Tensor
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.metrics.base import metric
-from pellucid.metrics.ragged import batch_of, checked
+from pellucid.metrics.ragged import checked
+from pellucid.metrics.removal import FRACTIONS, Predict, Removal, area, checked_fractions, removal_order
 
-Predict = Callable[[PointClouds], Tensor]
-
-FRACTIONS = tuple(i / 10 for i in range(10))
-"""Fractions of the points that are taken out: 0, 0.1, ..., 0.9."""
+__all__ = ["FRACTIONS", "Fidelity", "Predict", "deletion", "fidelity", "insertion"]
 
 
 @dataclass(frozen=True)
@@ -85,38 +82,30 @@ def fidelity(predict: Predict, clouds: PointClouds, importance: Tensor, *, fract
         >>> result.deletion_curve, result.insertion_curve
         ((1.0, 0.0, 0.0, 0.0), (1.0, 1.0, 1.0, 1.0))
     """
-    fractions = tuple(float(f) for f in fractions)
-    if len(fractions) < 2 or not all(0 <= a < b <= 1 for a, b in itertools.pairwise(fractions)):
-        raise PellucidError(f"expected at least two increasing fractions in [0, 1], got {list(fractions)}; sort them")
+    fractions = checked_fractions(fractions)
     if draws < 1 or chunk < 1:
         raise PellucidError(f"expected at least 1 draw and 1 cloud in a chunk, got {draws} and {chunk}; raise them")
     values, _, _ = checked(importance, clouds.ptr)
     clouds = clouds.select(clouds.sizes > 0)  # points stay where they are, since nothing but empty clouds goes
-    ptr = clouds.ptr.cpu()
     if len(clouds) == 0:
         nan = float("nan")
         none = (nan,) * len(fractions)
         return Fidelity(fractions, none, none, none, nan, nan, nan, nan, 0)
     generator = torch.Generator().manual_seed(seed)
     shuffles = [torch.randperm(clouds.points, generator=generator) for _ in range(draws)]
-    whole = _predict(predict, clouds, chunk)
-    flip = (whole < 0.5) if probability else torch.zeros_like(whole, dtype=torch.bool)
+    removal = Removal(predict, clouds, chunk=chunk, probability=probability)
 
-    def curve(order: Tensor) -> Tensor:
-        return torch.stack([_after_removal(predict, clouds, order, f, chunk, whole, flip) for f in fractions])
+    def curve(values: Tensor, shuffle: Tensor) -> Tensor:
+        turn = removal_order(values, removal.ptr, shuffle)
+        return torch.stack([removal.after_fraction(turn, f).mean() for f in fractions])
 
-    most_first, least_first = _removal_order(-values, ptr, shuffles[0]), _removal_order(values, ptr, shuffles[0])
-    deletion_curve, insertion_curve = curve(most_first), curve(least_first)
-    random = torch.stack([curve(_removal_order(torch.zeros_like(values), ptr, s)) for s in shuffles])
-    span = torch.tensor(fractions, dtype=torch.float64)
-
-    def area(heights: Tensor) -> Tensor:
-        return torch.trapezoid(heights, span) / (span[-1] - span[0])
-
-    spread = float(area(random).std()) if draws > 1 else float("nan")
+    deletion_curve, insertion_curve = curve(-values, shuffles[0]), curve(values, shuffles[0])
+    random = torch.stack([curve(torch.zeros_like(values), s) for s in shuffles])
+    spread = float(area(random, fractions).std()) if draws > 1 else float("nan")
     mean = random.mean(0)
     return Fidelity(fractions, tuple(deletion_curve.tolist()), tuple(insertion_curve.tolist()), tuple(mean.tolist()),
-                    float(area(deletion_curve)), float(area(insertion_curve)), float(area(mean)), spread, len(clouds))
+                    float(area(deletion_curve, fractions)), float(area(insertion_curve, fractions)),
+                    float(area(mean, fractions)), spread, len(clouds))
 
 
 @metric("fidelity.deletion")
@@ -173,38 +162,3 @@ def insertion(predict: Predict, clouds: PointClouds, importance: Tensor, *, frac
         1.0
     """
     return fidelity(predict, clouds, importance, fractions=fractions, draws=1, seed=seed).insertion
-
-
-def _removal_order(values: Tensor, ptr: Tensor, shuffle: Tensor) -> Tensor:
-    """(points,) when a point leaves its cloud: 0 first; the smallest value first, ties by the shuffle."""
-    batch = batch_of(ptr)
-    order = shuffle[torch.argsort(values[shuffle], stable=True)]
-    order = order[torch.argsort(batch[order], stable=True)]
-    turn = torch.empty_like(order)
-    turn[order] = torch.arange(len(order)) - ptr[batch]
-    return turn
-
-
-def _after_removal(predict: Predict, clouds: PointClouds, turn: Tensor, fraction: float, chunk: int, whole: Tensor,
-                   flip: Tensor) -> Tensor:
-    """Mean prediction after a fraction of the points has left."""
-    sizes, ptr = clouds.sizes.cpu(), clouds.ptr.cpu()
-    # the small addition keeps products such as 0.29 * 100 from being rounded down to 28
-    gone = torch.minimum((sizes.double() * fraction + 1e-9).floor().long(), sizes - 1)
-    stays = turn >= gone[batch_of(ptr)]
-    predicted = whole if bool(stays.all()) else _predict(predict, clouds.keep_points(stays), chunk)
-    return torch.where(flip, 1 - predicted, predicted).mean()
-
-
-@torch.no_grad()
-def _predict(predict: Predict, clouds: PointClouds, chunk: int) -> Tensor:
-    """(clouds,) float64 predictions on the CPU, a chunk of clouds at a time."""
-    parts = []
-    for start in range(0, len(clouds), chunk):
-        places = torch.arange(start, min(start + chunk, len(clouds)), device=clouds.device)
-        part = predict(clouds.select(places))
-        if part.shape != places.shape:
-            raise PellucidError(f"expected predictions of shape ({len(places)},), got {tuple(part.shape)}; return one "
-                                "number for each cloud")
-        parts.append(part.cpu().double())
-    return torch.cat(parts)

@@ -61,9 +61,7 @@ def per_cloud_roc_auc(importance: Tensor, important: Tensor, ptr: Tensor, *, clo
         >>> per_cloud_roc_auc(importance, important, torch.tensor([0, 2, 3]))
         1.0
     """
-    values, truth, ptr, counted = _checked(importance, important, ptr, clouds)
-    area, defined = _areas(values, truth, ptr)
-    return mean_over(area, defined & counted)
+    return _mean(roc_auc_values(importance, important, ptr, clouds=clouds))
 
 
 @metric("interpretation.precision@m")
@@ -92,9 +90,63 @@ def precision_at(importance: Tensor, important: Tensor, ptr: Tensor, m: int, *, 
         >>> precision_at(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([True, False, True]), torch.tensor([0, 3]), 2)
         0.5
     """
+    return _mean(precision_values(importance, important, ptr, m, clouds=clouds))
+
+
+def roc_auc_values(importance: Tensor, important: Tensor, ptr: Tensor, *, clouds: Tensor | None = None) -> Tensor:
+    """ROC AUC within each cloud: what :func:`per_cloud_roc_auc` averages.
+
+    Args:
+        importance: (points,) the larger, the more important.
+        important: (points,) bool ground truth.
+        ptr: (clouds + 1,) offsets.
+        clouds: (clouds,) bool, the clouds that count; None for all.
+
+    Returns:
+        (clouds,) float64 in [0, 1]; NaN for clouds that do not count or have points of one class only.
+
+    Raises:
+        PellucidError: as :func:`per_cloud_roc_auc`.
+
+    Example:
+        >>> truth = torch.tensor([True, False, True])
+        >>> roc_auc_values(torch.tensor([0.9, 0.1, 0.5]), truth, torch.tensor([0, 2, 3])).tolist()
+        [1.0, nan]
+    """
+    values, truth, ptr, counted = _checked(importance, important, ptr, clouds)
+    area, defined = _areas(values, truth, ptr)
+    return area.where(defined & counted, float("nan"))
+
+
+def precision_values(importance: Tensor, important: Tensor, ptr: Tensor, m: int, *,
+                     clouds: Tensor | None = None) -> Tensor:
+    """Precision@m of each cloud: what :func:`precision_at` averages.
+
+    Args:
+        importance: (points,) the larger, the more important.
+        important: (points,) bool ground truth.
+        ptr: (clouds + 1,) offsets.
+        m: Points taken from each cloud, at least 1.
+        clouds: (clouds,) bool, the clouds that count; None for all.
+
+    Returns:
+        (clouds,) float64 in [0, 1]; NaN for clouds that do not count or have points of one class only.
+
+    Raises:
+        PellucidError: as :func:`precision_at`.
+
+    Example:
+        >>> truth = torch.tensor([True, False, True])
+        >>> precision_values(torch.tensor([0.9, 0.1, 0.5]), truth, torch.tensor([0, 2, 3]), 1).tolist()
+        [1.0, nan]
+    """
     values, truth, ptr, counted = _checked(importance, important, ptr, clouds)
     hits, sizes = sums(top(values, ptr, m) * truth, ptr), ptr.diff()
-    return mean_over(hits / sizes.clamp(min=1, max=m), counted & _mixed(truth, ptr))
+    return (hits / sizes.clamp(min=1, max=m)).where(counted & _mixed(truth, ptr), float("nan"))
+
+
+def _mean(values: Tensor) -> float:
+    return mean_over(values, ~values.isnan())
 
 
 def _checked(importance: Tensor, important: Tensor, ptr: Tensor,

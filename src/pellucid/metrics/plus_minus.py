@@ -1,0 +1,547 @@
+"""Fidelity+ and fidelity-: what the prediction loses without the important points, and with only them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from pellucid.clouds import PointClouds
+from pellucid.errors import PellucidError
+from pellucid.metrics.base import Array, as_array, metric
+from pellucid.metrics.bootstrap import Estimate, bootstrap, estimate
+from pellucid.metrics.ragged import batch_of, checked
+from pellucid.metrics.removal import (
+    FRACTIONS,
+    Predict,
+    Removal,
+    area,
+    checked_fractions,
+    removal_order,
+    whole_part,
+)
+
+FRACTION = 0.2
+"""Share of a cloud's points that counts as important."""
+ALPHA_PLUS, ALPHA_MINUS = 0.1, 0.9
+"""The authors' alpha_1 and alpha_2 of robust fidelity."""
+SAMPLES = 50
+"""Random removals that robust fidelity averages over, as in the authors' code."""
+
+
+@dataclass(frozen=True)
+class PlusMinus:
+    """Fidelity+ and fidelity- with intervals over clouds and the baseline of random orders.
+
+    Attributes:
+        plus: Loss without the important points; higher is better.
+        minus: Loss with only the important points; lower is better.
+        characterization: Harmonic mean of the mean plus and 1 - the mean minus; higher is better.
+        plus_area: Mean of plus over the fractions.
+        minus_area: Mean of minus over the fractions.
+        robust_plus: As plus, with a few of the important points taken out at random at a time.
+        robust_minus: As minus, with a few of the unimportant points taken out at random at a time.
+        fractions: Fractions of each cloud's points that count as important, for the curves.
+        plus_curve: Plus at each fraction.
+        minus_curve: Minus at each fraction.
+        plus_random_curve: Plus of random orders at each fraction.
+        minus_random_curve: Minus of random orders at each fraction.
+        clouds: Clouds that were judged.
+    """
+
+    plus: Estimate
+    minus: Estimate
+    characterization: Estimate
+    plus_area: Estimate
+    minus_area: Estimate
+    robust_plus: Estimate
+    robust_minus: Estimate
+    fractions: tuple[float, ...]
+    plus_curve: tuple[float, ...]
+    minus_curve: tuple[float, ...]
+    plus_random_curve: tuple[float, ...]
+    minus_random_curve: tuple[float, ...]
+    clouds: int
+
+    def as_dict(self) -> dict[str, dict[str, float]]:
+        """The estimates by name, as in ``metrics.json``."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value.as_dict() for name, value in values.items() if isinstance(value, Estimate)}
+
+
+def plus_minus(predict: Predict, clouds: PointClouds, importance: Tensor, *, fraction: float = FRACTION,
+               m: int | None = None, fractions: Sequence[float] = FRACTIONS,
+               alphas: tuple[float, float] = (ALPHA_PLUS, ALPHA_MINUS), samples: int = SAMPLES, draws: int = 3,
+               seed: int = 0, chunk: int = 512, probability: bool = True, level: float = 0.95,
+               resamples: int = 1000) -> PlusMinus:
+    """All of fidelity+ and fidelity- at once, with intervals and random baselines.
+
+    For a cloud G whose most important points are S, and f the probability of the class that is predicted for G:
+
+        plus  = f(G) - f(G without S)          robust plus  = f(G) - E f(G without each point of S by chance alpha_1)
+        minus = f(G) - f(only S)               robust minus = f(G) - E f(S and each other point by chance alpha_2)
+
+    alpha_1 = 1 and alpha_2 = 0 are plain plus and minus; the authors' 0.1 and 0.9 take out a tenth at a time, so that
+    what the model sees stays like what it was trained on. The removal rule is that of :func:`~.faithfulness.fidelity`:
+    points leave the cloud, and one point always stays. S has floor(fraction n) points; points of equal importance are
+    in a random order that the seed fixes.
+
+    Args:
+        predict: Clouds -> (clouds,) probability of class 1 (or any number, with ``probability=False``).
+        clouds: What to judge on; clouds without points are left out.
+        importance: (points,) the larger, the more important.
+        fraction: Share of a cloud's points that is important, in [0, 1].
+        m: Takes the m most important points of each cloud instead, at least 1.
+        fractions: Increasing fractions in [0, 1] for the curves, at least two.
+        alphas: alpha_1, the chance of an important point to leave, and alpha_2, the chance of another one to stay.
+        samples: Random removals that the robust variants and their baselines average over, at least 1.
+        draws: Random orders that the other baselines are averaged over, at least 1.
+        seed: Of all that is random.
+        chunk: Clouds given to ``predict`` at a time, at least 1.
+        probability: Whether f is the probability of the class predicted for the whole cloud (p where p >= 0.5, else
+            1 - p); otherwise predictions are taken as they are, and losses have a sign.
+        level: Of the intervals, in (0, 1).
+        resamples: Of the bootstrap over clouds, at least 1.
+
+    Returns:
+        PlusMinus; its numbers are NaN where no cloud has points.
+
+    Raises:
+        PellucidError: if shapes do not fit, an importance is not finite, or an option is out of its range.
+
+    Example:
+        >>> clouds = PointClouds(torch.tensor([0, 4]), {"features": torch.tensor([[1.0], [0.0], [0.0], [0.0]])})
+        >>> def predict(clouds):  # is there a point with feature 1?
+        ...     return torch.zeros(len(clouds)).index_add(0, clouds.batch, clouds["features"][:, 0])
+        >>> result = plus_minus(predict, clouds, clouds["features"][:, 0], fraction=0.25)
+        >>> result.plus.value, result.minus.value, result.characterization.value
+        (1.0, 0.0, 1.0)
+
+    Source: Amara et al. 2022 (GraphFramEx), probability form; Zheng et al. 2024 (Towards Robust Fidelity, ICLR).
+    """
+    fractions = checked_fractions(fractions)
+    if draws < 1:
+        raise PellucidError(f"expected at least 1 draw, got {draws}; raise it")
+    judge = _Judge(predict, clouds, importance, seed=seed, chunk=chunk, probability=probability)
+    counts = judge.counts(fraction, m)
+    random = [judge.random() for _ in range(draws)]
+
+    def sure(values: Tensor, chance: Tensor) -> Estimate:
+        return estimate(values, chance, level=level, draws=resamples, seed=seed)
+
+    def both(loss: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """(fractions + 1, clouds) losses at the count and along the curve: the method's, and the random orders'."""
+        sets = [counts, *(whole_part(judge.sizes, f) for f in fractions)]
+
+        def along(turn: Tensor) -> Tensor:
+            return torch.stack([loss(turn, count) for count in sets])
+
+        return along(judge.turn), torch.stack([along(turn) for turn in random]).mean(0)
+
+    plus, plus_random = both(judge.plus)
+    minus, minus_random = both(judge.minus)
+    robust_plus, robust_minus = (
+        sure(loss(judge.turn, counts, alpha, samples), loss(None, counts, alpha, samples))
+        for loss, alpha in zip((judge.robust_plus, judge.robust_minus), alphas, strict=True))
+
+    def curve(losses: Tensor) -> tuple[float, ...]:
+        return tuple(losses[1:].mean(1).tolist())
+
+    return PlusMinus(
+        sure(plus[0], plus_random[0]), sure(minus[0], minus_random[0]),
+        _characterization(plus[0], minus[0], plus_random[0], minus_random[0], level, resamples, seed),
+        sure(area(plus[1:].T, fractions), area(plus_random[1:].T, fractions)),
+        sure(area(minus[1:].T, fractions), area(minus_random[1:].T, fractions)), robust_plus, robust_minus,
+        fractions, curve(plus), curve(minus), curve(plus_random), curve(minus_random), len(judge.sizes))
+
+
+def plus_per_cloud(predict: Predict, clouds: PointClouds, importance: Tensor, *, fraction: float = FRACTION,
+                   m: int | None = None, alpha: float = 1.0, samples: int = SAMPLES, seed: int = 0, chunk: int = 512,
+                   probability: bool = True) -> Tensor:
+    """Loss of each cloud's prediction without its important points.
+
+    Args:
+        predict: As in :func:`plus_minus`, and so are the options that are not listed.
+        clouds: What to judge on.
+        importance: (points,) the larger, the more important.
+        fraction: Share of a cloud's points that is important, in [0, 1].
+        m: Takes the m most important points of each cloud instead, at least 1.
+        alpha: Chance of an important point to leave; below 1 that is robust fidelity.
+        samples: Random removals that are averaged over where alpha < 1, at least 1.
+        seed: Of the order among ties and of the removals.
+        chunk: As in :func:`plus_minus`.
+        probability: As in :func:`plus_minus`.
+
+    Returns:
+        (clouds,) float64 in [-1, 1] for probabilities; NaN for a cloud without points.
+
+    Raises:
+        PellucidError: as :func:`plus_minus`.
+
+    Example:
+        >>> clouds = PointClouds(torch.tensor([0, 2, 2]), {"features": torch.tensor([[1.0], [0.0]])})
+        >>> def predict(clouds):
+        ...     return torch.zeros(len(clouds)).index_add(0, clouds.batch, clouds["features"][:, 0])
+        >>> plus_per_cloud(predict, clouds, torch.tensor([1.0, 0.0]), m=1).tolist()
+        [1.0, nan]
+    """
+    judge = _Judge(predict, clouds, importance, seed=seed, chunk=chunk, probability=probability)
+    return judge.spread(judge.robust_plus(judge.turn, judge.counts(fraction, m), alpha, samples))
+
+
+def minus_per_cloud(predict: Predict, clouds: PointClouds, importance: Tensor, *, fraction: float = FRACTION,
+                    m: int | None = None, alpha: float = 0.0, samples: int = SAMPLES, seed: int = 0, chunk: int = 512,
+                    probability: bool = True) -> Tensor:
+    """Loss of each cloud's prediction with only its important points.
+
+    Args:
+        predict: As in :func:`plus_minus`, and so are the options that are not listed.
+        clouds: What to judge on.
+        importance: (points,) the larger, the more important.
+        fraction: Share of a cloud's points that is important, in [0, 1].
+        m: Takes the m most important points of each cloud instead, at least 1.
+        alpha: Chance of an unimportant point to stay; above 0 that is robust fidelity.
+        samples: Random removals that are averaged over where alpha > 0, at least 1.
+        seed: Of the order among ties and of the removals.
+        chunk: As in :func:`plus_minus`.
+        probability: As in :func:`plus_minus`.
+
+    Returns:
+        (clouds,) float64 in [-1, 1] for probabilities; NaN for a cloud without points.
+
+    Raises:
+        PellucidError: as :func:`plus_minus`.
+
+    Example:
+        >>> clouds = PointClouds(torch.tensor([0, 2, 2]), {"features": torch.tensor([[1.0], [0.0]])})
+        >>> def predict(clouds):
+        ...     return torch.zeros(len(clouds)).index_add(0, clouds.batch, clouds["features"][:, 0])
+        >>> minus_per_cloud(predict, clouds, torch.tensor([1.0, 0.0]), m=1).tolist()
+        [0.0, nan]
+    """
+    judge = _Judge(predict, clouds, importance, seed=seed, chunk=chunk, probability=probability)
+    return judge.spread(judge.robust_minus(judge.turn, judge.counts(fraction, m), alpha, samples))
+
+
+@metric("fidelity.plus")
+def plus(predict: Predict, clouds: PointClouds, importance: Tensor, *, fraction: float = FRACTION,
+         m: int | None = None, seed: int = 0) -> float:
+    """Fidelity+: how far the predicted class's probability falls without the important points; higher is better.
+
+    Args:
+        predict: Clouds -> (clouds,) probability of class 1.
+        clouds: What to judge on.
+        importance: (points,) the larger, the more important.
+        fraction: Share of a cloud's points that is important, in [0, 1].
+        m: Takes the m most important points of each cloud instead, at least 1.
+        seed: Of the order among ties.
+
+    Returns:
+        In [-1, 1]; compare it with ``plus_minus(...).plus.random``. NaN where no cloud has points.
+
+    Raises:
+        PellucidError: as :func:`plus_minus`, which also gives the interval and the baseline.
+
+    Example:
+        >>> clouds = PointClouds(torch.tensor([0, 2]), {"features": torch.tensor([[1.0], [0.0]])})
+        >>> def predict(clouds):
+        ...     return torch.zeros(len(clouds)).index_add(0, clouds.batch, clouds["features"][:, 0])
+        >>> plus(predict, clouds, torch.tensor([1.0, 0.0]), m=1), plus(predict, clouds, torch.tensor([0.0, 1.0]), m=1)
+        (1.0, 0.0)
+    """
+    return _mean(plus_per_cloud(predict, clouds, importance, fraction=fraction, m=m, seed=seed))
+
+
+@metric("fidelity.minus")
+def minus(predict: Predict, clouds: PointClouds, importance: Tensor, *, fraction: float = FRACTION,
+          m: int | None = None, seed: int = 0) -> float:
+    """Fidelity-: how far the predicted class's probability falls with only the important points; lower is better.
+
+    Args:
+        predict: Clouds -> (clouds,) probability of class 1.
+        clouds: What to judge on.
+        importance: (points,) the larger, the more important.
+        fraction: Share of a cloud's points that is important, in [0, 1].
+        m: Takes the m most important points of each cloud instead, at least 1.
+        seed: Of the order among ties.
+
+    Returns:
+        In [-1, 1]; compare it with ``plus_minus(...).minus.random``. NaN where no cloud has points.
+
+    Raises:
+        PellucidError: as :func:`plus_minus`, which also gives the interval and the baseline.
+
+    Example:
+        >>> clouds = PointClouds(torch.tensor([0, 2]), {"features": torch.tensor([[1.0], [0.0]])})
+        >>> def predict(clouds):
+        ...     return torch.zeros(len(clouds)).index_add(0, clouds.batch, clouds["features"][:, 0])
+        >>> minus(predict, clouds, torch.tensor([1.0, 0.0]), m=1), minus(predict, clouds, torch.tensor([0.0, 1.0]), m=1)
+        (0.0, 1.0)
+    """
+    return _mean(minus_per_cloud(predict, clouds, importance, fraction=fraction, m=m, seed=seed))
+
+
+@metric("fidelity.plus_area")
+def plus_area(predict: Predict, clouds: PointClouds, importance: Tensor, *, fractions: Sequence[float] = FRACTIONS,
+              seed: int = 0) -> float:
+    """Mean of fidelity+ over fractions of important points: the area under its curve; higher is better.
+
+    It is the mean prediction for the whole clouds minus ``fidelity.deletion``.
+
+    Args:
+        predict: Clouds -> (clouds,) probability of class 1.
+        clouds: What to judge on.
+        importance: (points,) the larger, the more important.
+        fractions: Increasing fractions of important points in [0, 1].
+        seed: Of the order among ties.
+
+    Returns:
+        In [-1, 1]; compare it with ``plus_minus(...).plus_area.random``. NaN where no cloud has points.
+
+    Raises:
+        PellucidError: as :func:`plus_minus`, which also gives the curve, the interval and the baseline.
+
+    Example:
+        >>> clouds = PointClouds(torch.tensor([0, 2]), {"features": torch.tensor([[1.0], [0.0]])})
+        >>> def predict(clouds):
+        ...     return torch.zeros(len(clouds)).index_add(0, clouds.batch, clouds["features"][:, 0])
+        >>> plus_area(predict, clouds, torch.tensor([1.0, 0.0]), fractions=(0, 0.5))
+        0.5
+    """
+    judge, fractions = _Judge(predict, clouds, importance, seed=seed), checked_fractions(fractions)
+    return _mean(area(torch.stack([judge.plus(judge.turn, whole_part(judge.sizes, f)) for f in fractions], 1),
+                      fractions))
+
+
+@metric("fidelity.minus_area")
+def minus_area(predict: Predict, clouds: PointClouds, importance: Tensor, *, fractions: Sequence[float] = FRACTIONS,
+               seed: int = 0) -> float:
+    """Mean of fidelity- over fractions of important points: the area under its curve; lower is better.
+
+    Args:
+        predict: Clouds -> (clouds,) probability of class 1.
+        clouds: What to judge on.
+        importance: (points,) the larger, the more important.
+        fractions: Increasing fractions of important points in [0, 1]; one point stays where they make none.
+        seed: Of the order among ties.
+
+    Returns:
+        In [-1, 1]; compare it with ``plus_minus(...).minus_area.random``. NaN where no cloud has points.
+
+    Raises:
+        PellucidError: as :func:`plus_minus`, which also gives the curve, the interval and the baseline.
+
+    Example:
+        >>> clouds = PointClouds(torch.tensor([0, 2]), {"features": torch.tensor([[1.0], [0.0]])})
+        >>> def predict(clouds):
+        ...     return torch.zeros(len(clouds)).index_add(0, clouds.batch, clouds["features"][:, 0])
+        >>> minus_area(predict, clouds, torch.tensor([0.0, 1.0]), fractions=(0.5, 1))
+        0.5
+    """
+    judge, fractions = _Judge(predict, clouds, importance, seed=seed), checked_fractions(fractions)
+    return _mean(area(torch.stack([judge.minus(judge.turn, whole_part(judge.sizes, f)) for f in fractions], 1),
+                      fractions))
+
+
+@metric("fidelity.robust_plus")
+def robust_plus(predict: Predict, clouds: PointClouds, importance: Tensor, *, fraction: float = FRACTION,
+                m: int | None = None, alpha: float = ALPHA_PLUS, samples: int = SAMPLES, seed: int = 0) -> float:
+    """Robust fidelity+: mean loss when each important point leaves by chance; higher is better.
+
+    f(G) - E f(G without each point of S by chance alpha): few points leave at a time, so clouds stay like those that
+    the model was trained on, and the number is small; only its ratio to the baseline says something.
+
+    Args:
+        predict: Clouds -> (clouds,) probability of class 1.
+        clouds: What to judge on.
+        importance: (points,) the larger, the more important.
+        fraction: Share of a cloud's points that is important, in [0, 1].
+        m: Takes the m most important points of each cloud instead, at least 1.
+        alpha: The authors' alpha_1: chance of an important point to leave, in [0, 1].
+        samples: Random removals that are averaged over, at least 1.
+        seed: Of the removals and of the order among ties.
+
+    Returns:
+        In [-1, 1]; compare it with ``plus_minus(...).robust_plus.random``. NaN where no cloud has points.
+
+    Raises:
+        PellucidError: as :func:`plus_minus`, which also gives the interval and the baseline.
+
+    Example:
+        >>> clouds = PointClouds(torch.tensor([0, 2]), {"features": torch.tensor([[1.0], [0.0]])})
+        >>> def predict(clouds):
+        ...     return torch.zeros(len(clouds)).index_add(0, clouds.batch, clouds["features"][:, 0])
+        >>> abs(robust_plus(predict, clouds, torch.tensor([1.0, 0.0]), m=1, samples=1000) - 0.1) < 0.03
+        True
+
+    Source: Zheng et al. 2024, Towards Robust Fidelity for Evaluating Explainability of Graph Neural Networks (ICLR);
+    there edges are taken out.
+    """
+    return _mean(plus_per_cloud(predict, clouds, importance, fraction=fraction, m=m, alpha=alpha, samples=samples,
+                                seed=seed))
+
+
+@metric("fidelity.robust_minus")
+def robust_minus(predict: Predict, clouds: PointClouds, importance: Tensor, *, fraction: float = FRACTION,
+                 m: int | None = None, alpha: float = ALPHA_MINUS, samples: int = SAMPLES, seed: int = 0) -> float:
+    """Robust fidelity-: mean loss when each unimportant point leaves by chance; lower is better.
+
+    f(G) - E f(S and each other point by chance alpha). Note that alpha is the chance to *stay*, as in the paper.
+
+    Args:
+        predict: Clouds -> (clouds,) probability of class 1.
+        clouds: What to judge on.
+        importance: (points,) the larger, the more important.
+        fraction: Share of a cloud's points that is important, in [0, 1].
+        m: Takes the m most important points of each cloud instead, at least 1.
+        alpha: The authors' alpha_2: chance of an unimportant point to stay, in [0, 1].
+        samples: Random removals that are averaged over, at least 1.
+        seed: Of the removals and of the order among ties.
+
+    Returns:
+        In [-1, 1]; compare it with ``plus_minus(...).robust_minus.random``. NaN where no cloud has points.
+
+    Raises:
+        PellucidError: as :func:`plus_minus`, which also gives the interval and the baseline.
+
+    Example:
+        >>> clouds = PointClouds(torch.tensor([0, 2]), {"features": torch.tensor([[1.0], [0.0]])})
+        >>> def predict(clouds):
+        ...     return torch.zeros(len(clouds)).index_add(0, clouds.batch, clouds["features"][:, 0])
+        >>> robust_minus(predict, clouds, torch.tensor([1.0, 0.0]), m=1)
+        0.0
+
+    Source: Zheng et al. 2024, Towards Robust Fidelity for Evaluating Explainability of Graph Neural Networks (ICLR);
+    there edges are taken out.
+    """
+    return _mean(minus_per_cloud(predict, clouds, importance, fraction=fraction, m=m, alpha=alpha, samples=samples,
+                                 seed=seed))
+
+
+@metric("fidelity.characterization")
+def characterization(plus: float, minus: float, *, plus_weight: float = 0.5, minus_weight: float = 0.5) -> float:
+    """Characterization score: weighted harmonic mean of fidelity+ and 1 - fidelity-; higher is better.
+
+    (w+ + w-) / (w+ / plus + w- / (1 - minus)). A harmonic mean is one of numbers in [0, 1], so both are first brought
+    there: an explanation whose removal *raises* the prediction scores 0.
+
+    Args:
+        plus: Mean fidelity+.
+        minus: Mean fidelity-.
+        plus_weight: w+, above 0.
+        minus_weight: w-, above 0.
+
+    Returns:
+        In [0, 1], 0 where plus is 0 or minus is 1; NaN where either is NaN.
+
+    Raises:
+        PellucidError: if a weight is not above 0.
+
+    Example:
+        >>> characterization(0.6, 0.4), characterization(0.9, 1.0)
+        (0.6, 0.0)
+
+    Source: Amara et al. 2022, GraphFramEx.
+    """
+    if not (0 < plus_weight < math.inf and 0 < minus_weight < math.inf):
+        raise PellucidError(f"expected weights above 0, got {plus_weight} and {minus_weight}; 0.5 and 0.5 are usual")
+    return float(_harmonic(as_array(plus), as_array(minus), plus_weight, minus_weight))
+
+
+def _harmonic(plus: Array, minus: Array, plus_weight: float = 0.5, minus_weight: float = 0.5) -> Array:
+    a, b = plus.clip(0, 1), (1 - minus).clip(0, 1)
+    bottom = as_array(plus_weight * b + minus_weight * a)
+    bottom[bottom == 0] = 1  # both are 0, and so is the score
+    return as_array((plus_weight + minus_weight) * a * b / bottom)
+
+
+def _characterization(plus: Tensor, minus: Tensor, plus_random: Tensor, minus_random: Tensor, level: float,
+                      resamples: int, seed: int) -> Estimate:
+    if not len(plus):
+        return Estimate(*[float("nan")] * 4)
+    a, b = as_array(plus), as_array(minus)
+    low, high = bootstrap(lambda places: _harmonic(a[places].mean(1), b[places].mean(1)), len(a), level=level,
+                          draws=resamples, seed=seed)
+    return Estimate(characterization(float(a.mean()), float(b.mean())), low, high,
+                    characterization(float(plus_random.mean()), float(minus_random.mean())))
+
+
+def _mean(values: Tensor) -> float:
+    return float(values[~values.isnan()].mean())  # of nothing: NaN
+
+
+class _Judge:
+    """Losses of the clouds that have points, for orders in which the most important point is 0."""
+
+    def __init__(self, predict: Predict, clouds: PointClouds, importance: Tensor, *, seed: int = 0, chunk: int = 512,
+                 probability: bool = True) -> None:
+        if chunk < 1:
+            raise PellucidError(f"expected at least 1 cloud in a chunk, got {chunk}; raise it")
+        values, _, _ = checked(importance, clouds.ptr)
+        self._full = clouds.sizes.cpu() > 0
+        clouds = clouds.select(clouds.sizes > 0)  # points stay where they are, since nothing but empty clouds goes
+        self.ptr, self.sizes = clouds.ptr.cpu(), clouds.sizes.cpu()
+        self._batch, self._points = batch_of(self.ptr), len(values)
+        self._seed, self._generator = seed, torch.Generator().manual_seed(seed)
+        self._removal = Removal(predict, clouds, chunk=chunk, probability=probability) if len(clouds) else None
+        self.turn = self._order(-values)
+
+    def _order(self, values: Tensor) -> Tensor:
+        return removal_order(values, self.ptr, torch.randperm(self._points, generator=self._generator))
+
+    def random(self) -> Tensor:
+        """(points,) another random order."""
+        return self._order(torch.zeros(self._points))
+
+    def counts(self, fraction: float, m: int | None) -> Tensor:
+        """(clouds,) how many points are important."""
+        if not 0 <= fraction <= 1 or (m is not None and m < 1):
+            raise PellucidError(f"expected a fraction in [0, 1] and m of at least 1, got {fraction} and {m}; take more "
+                                "points")
+        return whole_part(self.sizes, fraction) if m is None else self.sizes.clamp(max=m)
+
+    def plus(self, turn: Tensor, counts: Tensor) -> Tensor:
+        """(clouds,) loss without the first points; the last one stays."""
+        return self._loss(turn >= torch.minimum(counts, self.sizes - 1)[self._batch])
+
+    def minus(self, turn: Tensor, counts: Tensor) -> Tensor:
+        """(clouds,) loss with only the first points, of which there is one at least."""
+        return self._loss(turn < counts.clamp(min=1)[self._batch])
+
+    def robust_plus(self, turn: Tensor | None, counts: Tensor, alpha: float, samples: int) -> Tensor:
+        """(clouds,) mean loss as each of the first points leaves by chance; without an order, of random ones."""
+        last = torch.minimum(counts, self.sizes - 1)[self._batch]
+        return self._robust(turn, alpha, samples, alpha == 1, lambda order, goes: (order >= last) | ~goes)
+
+    def robust_minus(self, turn: Tensor | None, counts: Tensor, alpha: float, samples: int) -> Tensor:
+        """(clouds,) mean loss as each but the first points stays by chance; without an order, of random ones."""
+        last = counts.clamp(min=1)[self._batch]
+        return self._robust(turn, alpha, samples, alpha == 0, lambda order, stays: (order < last) | stays)
+
+    def _robust(self, turn: Tensor | None, alpha: float, samples: int, certain: bool,
+                stays: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        if not 0 <= alpha <= 1 or samples < 1:
+            raise PellucidError(f"expected alpha in [0, 1] and at least 1 sample, got {alpha} and {samples}; the "
+                                f"authors take {ALPHA_PLUS} for plus, {ALPHA_MINUS} for minus, and {SAMPLES}")
+        # an own generator, so that the removals are those of the method and of the baseline alike
+        generator = torch.Generator().manual_seed(self._seed + 1)
+        total = torch.zeros(len(self.sizes), dtype=torch.float64)
+        samples = 1 if certain and turn is not None else samples  # all removals would be the same
+        for _ in range(samples):
+            hit = torch.rand(self._points, generator=generator) < alpha
+            total += self._loss(stays(self.random() if turn is None else turn, hit))
+        return total / samples
+
+    def _loss(self, stays: Tensor) -> Tensor:
+        if self._removal is None:
+            return torch.zeros(0, dtype=torch.float64)
+        return self._removal.whole - self._removal.after(stays)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """(all clouds,) the values, and NaN for clouds without points."""
+        out = torch.full(self._full.shape, float("nan"), dtype=torch.float64)
+        out[self._full] = values
+        return out

@@ -1,0 +1,129 @@
+"""The one rule by which fidelity takes points out of clouds, and what a model then predicts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from pellucid.clouds import PointClouds
+from pellucid.errors import PellucidError
+from pellucid.metrics.ragged import batch_of
+
+Predict = Callable[[PointClouds], Tensor]
+
+FRACTIONS = tuple(i / 10 for i in range(10))
+"""Fractions of the points that are taken out: 0, 0.1, ..., 0.9."""
+
+
+class Removal:
+    """What a model predicts for clouds whose points leave them.
+
+    Points leave the cloud (:meth:`PointClouds.keep_points`), and ``predict`` builds the neighbourhoods of what is left.
+
+    Args:
+        predict: Clouds -> (clouds,) probability of class 1 (or any number, with ``probability=False``).
+        clouds: None of them empty.
+        chunk: Clouds given to ``predict`` at a time, at least 1.
+        probability: Whether to give the probability of the class predicted for the whole cloud (p where p >= 0.5,
+            else 1 - p); otherwise predictions are taken as they are.
+
+    Attributes:
+        ptr: (clouds + 1,) offsets, on the CPU.
+        sizes: (clouds,) points of each cloud, on the CPU.
+        whole: (clouds,) float64, the prediction for the whole clouds.
+
+    Raises:
+        PellucidError: if ``predict`` does not return one number for each cloud.
+    """
+
+    def __init__(self, predict: Predict, clouds: PointClouds, *, chunk: int, probability: bool) -> None:
+        self._predict, self._clouds, self._chunk = predict, clouds, chunk
+        self.ptr, self.sizes = clouds.ptr.cpu(), clouds.sizes.cpu()
+        raw = _predictions(predict, clouds, chunk)
+        self._flip = (raw < 0.5) if probability else torch.zeros_like(raw, dtype=torch.bool)
+        self.whole = torch.where(self._flip, 1 - raw, raw)
+
+    def after(self, stays: Tensor) -> Tensor:
+        """(clouds,) float64 predictions after only some points, (points,) bool, have stayed: one a cloud at least."""
+        if bool(stays.all()):
+            return self.whole
+        predicted = _predictions(self._predict, self._clouds.keep_points(stays), self._chunk)
+        return torch.where(self._flip, 1 - predicted, predicted)
+
+    def after_fraction(self, turn: Tensor, fraction: float) -> Tensor:
+        """(clouds,) predictions after a fraction of the points has left by turn; one point always stays."""
+        gone = torch.minimum(whole_part(self.sizes, fraction), self.sizes - 1)
+        return self.after(turn >= gone[batch_of(self.ptr)])
+
+
+def removal_order(values: Tensor, ptr: Tensor, shuffle: Tensor) -> Tensor:
+    """(points,) when a point leaves its cloud: 0 first; the smallest value first, ties by the shuffle.
+
+    Example:
+        >>> removal_order(torch.tensor([3.0, 1.0, 2.0, 0.0]), torch.tensor([0, 3, 4]), torch.arange(4)).tolist()
+        [2, 0, 1, 0]
+    """
+    batch = batch_of(ptr)
+    order = shuffle[torch.argsort(values[shuffle], stable=True)]
+    order = order[torch.argsort(batch[order], stable=True)]
+    turn = torch.empty_like(order)
+    turn[order] = torch.arange(len(order)) - ptr[batch]
+    return turn
+
+
+def whole_part(sizes: Tensor, fraction: float) -> Tensor:
+    """(clouds,) floor(fraction * size).
+
+    Example:
+        >>> whole_part(torch.tensor([100, 7]), 0.29).tolist()
+        [29, 2]
+    """
+    # the small addition keeps products such as 0.29 * 100 from being rounded down to 28
+    return (sizes.double() * fraction + 1e-9).floor().long()
+
+
+def checked_fractions(fractions: Sequence[float]) -> tuple[float, ...]:
+    """The fractions as floats.
+
+    Raises:
+        PellucidError: if they are fewer than two, do not increase or leave [0, 1].
+    """
+    fractions = tuple(float(f) for f in fractions)
+    if len(fractions) < 2 or not all(0 <= a < b <= 1 for a, b in itertools.pairwise(fractions)):
+        raise PellucidError(f"expected at least two increasing fractions in [0, 1], got {list(fractions)}; sort them")
+    return fractions
+
+
+def area(heights: Tensor, fractions: Sequence[float]) -> Tensor:
+    """Mean height of curves: the area under them over the range of fractions.
+
+    Args:
+        heights: (..., fractions).
+        fractions: Increasing.
+
+    Returns:
+        (...) float64.
+
+    Example:
+        >>> float(area(torch.tensor([1.0, 0.0]), (0.0, 0.5)))
+        0.5
+    """
+    span = torch.tensor(fractions, dtype=torch.float64)
+    return torch.trapezoid(heights, span) / (span[-1] - span[0])
+
+
+@torch.no_grad()
+def _predictions(predict: Predict, clouds: PointClouds, chunk: int) -> Tensor:
+    """(clouds,) float64 predictions on the CPU, a chunk of clouds at a time."""
+    parts = []
+    for start in range(0, len(clouds), chunk):
+        places = torch.arange(start, min(start + chunk, len(clouds)), device=clouds.device)
+        part = predict(clouds.select(places))
+        if part.shape != places.shape:
+            raise PellucidError(f"expected predictions of shape ({len(places)},), got {tuple(part.shape)}; return one "
+                                "number for each cloud")
+        parts.append(part.cpu().double())
+    return torch.cat(parts)
