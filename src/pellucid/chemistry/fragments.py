@@ -62,12 +62,17 @@ def matched_atoms(mol: Chem.Mol, smarts: str) -> set[int]:
         >>> sorted(matched_atoms(Chem.MolFromSmiles("CC(=O)c1ccccc1"), "carbonyl"))
         [1, 2]
     """
+    return {atom for match in matches(mol, smarts) for atom in match}
+
+
+def matches(mol: Chem.Mol, smarts: str) -> tuple[tuple[int, ...], ...]:
+    """The matches of a pattern one by one, each a tuple of atoms; arguments as for :func:`matched_atoms`."""
     known = FRAGMENTS.get(smarts)
     pattern = _pattern(known.smarts if known else smarts)
-    matches = _matches(mol, pattern)
-    if matches != _matches(mol, pattern):  # RDKit catches Ctrl-C in a search and returns what it has, without a word
+    found = _matches(mol, pattern)
+    if found != _matches(mol, pattern):  # RDKit catches Ctrl-C in a search and returns what it has, without a word
         raise KeyboardInterrupt
-    return {atom for match in matches for atom in match}
+    return found
 
 
 def _matches(mol: Chem.Mol, pattern: Chem.Mol) -> tuple[tuple[int, ...], ...]:
