@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pellucid.backbones import backbones
-from pellucid.benchmarks import presets, published, settings
+from pellucid.benchmarks.settings import presets, published, settings
 from pellucid.errors import PellucidError
 from pellucid.methods import methods
 

@@ -22,6 +22,7 @@ from pellucid.chemistry.fragments import matched_atoms
 from pellucid.chemistry.molecules import ATOM_TYPES
 from pellucid.clouds import PointClouds
 from pellucid.datasets.zinc import TEST_EQUAL, draw, zinc_smiles
+from pellucid.explanation import Explanation
 from pellucid.methods import Task, explainers
 from pellucid.methods.pyg_algorithm import PellucidAlgorithm
 from pellucid.methods.pyg_predictor import PyGPredictor
@@ -102,11 +103,22 @@ def explain(model: nn.Module, graphs: list[Data], chosen: Sequence[str] = tuple(
     for label in chosen:
         name, options = METHODS[label]
         started = time.perf_counter()
-        explanation = explainers[name](**options).explain(predictor, clouds)
+        explainer = explainers[name](**options)
+        explanation = explainer.explain(predictor, clouds)
         auc = per_cloud_roc_auc(explanation.importance, clouds["important"], clouds.ptr)
-        print(f"{label:22}{auc:6.3f}{time.perf_counter() - started:8.1f} s")
+        note = kept(predictor, explanation) if explainer.mask else ""
+        print(f"{label:22}{auc:6.3f}{time.perf_counter() - started:8.1f} s{note}")
         importance[label] = explanation.importance
     return importance
+
+
+@torch.no_grad()
+def kept(predictor: PyGPredictor, explanation: Explanation) -> str:
+    """How often a mask does what it was fitted for: the masked molecule is predicted as the whole one."""
+    clouds = explanation.clouds
+    masked = predictor.logits(clouds, predictor.neighbors(clouds), point_weight=explanation.importance)
+    same = (masked > 0) == (explanation.prediction > 0.5)
+    return f"   its masks keep {float(same.float().mean()):.0%} of the predictions"
 
 
 def explain_in_pyg(model: nn.Module, graphs: list[Data], name: str = "occlusion") -> torch.Tensor:
@@ -164,18 +176,19 @@ def main() -> None:
     batch = next(iter(DataLoader(new, batch_size=len(new))))
     with torch.no_grad():
         logits = model(batch.x, batch.edge_index, batch.batch)
-    print(f"{len(seen)} molecules to train on, {time.perf_counter() - started:.0f} s; {len(new)} to test on, ROC AUC of "
-          f"the prediction {roc_auc(batch.y, logits[:, 0]):.3f}")
+    print(f"{len(seen)} molecules to train on, {time.perf_counter() - started:.0f} s; {len(new)} to test on, ROC AUC "
+          f"of the prediction {roc_auc(batch.y, logits[:, 0]):.3f}")
 
     positive = [g for g in new if g.y]
     print(f"explaining the {len(positive)} positive ones; ROC AUC of the importance within a molecule, and time:")
     importance = explain(model, positive)
     inside = explain_in_pyg(model, positive)
-    print(f"in torch_geometric.explain.Explainer the same to {float((inside - importance['occlusion']).abs().max()):.0e}")
+    difference = float((inside - importance["occlusion"]).abs().max())
+    print(f"occlusion inside torch_geometric.explain.Explainer: the same to {difference:.0e}")
     if args.picture:
         few = [0, len(positive) // 2, len(positive) - 1]
         parts = {name: values.split([g.num_nodes for g in positive]) for name, values in importance.items()}
-        shown = {name: [parts[name][i] for i in few] for name in ("occlusion", "saliency", "bernmask, size=1")}
+        shown = {name: [parts[name][i] for i in few] for name in ("shapley", "occlusion", "saliency")}
         picture([positive[i] for i in few], shown, args.picture)
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pellucid.benchmarks import settings
+from pellucid.benchmarks.settings import settings
 from pellucid.chemistry.encoding import encode_molecules
 from pellucid.chemistry.molecules import MoleculeRecord, read_molecules
 from pellucid.clouds import PointClouds
 from pellucid.datasets import PreparedDataset, datasets, load_dataset
 from pellucid.errors import PellucidError
+from pellucid.explaining import Source, explain_with, prepare, subgraph_of
 from pellucid.explanation import Explanation
-from pellucid.files import read_json
 from pellucid.report.run import report_explanation, report_run
+from pellucid.subgraph import parse_rule
 from pellucid.training import Run, load_model, train
 from pellucid.training.config import merge
-from pellucid.training.evaluation import evaluate_model, explain_clouds
-from pellucid.training.fit import data_digest, json_ready, pick_device
+from pellucid.training.data import data_of, grouped
+from pellucid.training.evaluation import evaluate_model
+from pellucid.training.fit import json_ready, pick_device
+from pellucid.training.progress import waiting
 
 
 def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone: str = "egnn",
@@ -70,7 +74,7 @@ def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone:
     prepared = load_dataset(name, progress=progress, **(dataset_options or {})) if isinstance(dataset, str) else dataset
     recipe = prepared.recipe
     config = config.model_copy(update={"dataset_options": prepared.provenance.get("key", {})})
-    run = train(config, prepared.clouds, Path(out), task=recipe.task, outputs=recipe.targets,
+    run = train(config, grouped(prepared.clouds, config), Path(out), task=recipe.task, outputs=recipe.targets,
                 category_sizes=recipe.category_sizes, precision_at=recipe.precision_at, device=device,
                 data_provenance={**prepared.provenance, "path": str(prepared.path)}, progress=progress,
                 overwrite=overwrite)
@@ -99,18 +103,9 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
     target = pick_device(device)
     model, config, _ = load_model(Path(run), target)
     if dataset is None:
-        provenance = read_json(Path(run) / "provenance.json")
-        path = Path(provenance["data"].get("path", ""))
-        if not path.is_file():
-            raise PellucidError(f"expected the dataset of {run} in {path}, got nothing there; prepare {config.dataset} "
-                                "again and pass it")
-        clouds, _ = PointClouds.load(path)
-        if data_digest(clouds) != provenance["data_digest"]:
-            raise PellucidError(f"expected the data that {run} was trained on in {path}, got others; prepare "
-                                f"{config.dataset} again and pass it")
-        precision_at = datasets[config.dataset].precision_at
+        clouds, precision_at = data_of(Path(run)), datasets[config.dataset].precision_at
     else:
-        clouds, precision_at = dataset.clouds, dataset.recipe.precision_at
+        clouds, precision_at = grouped(dataset.clouds, config), dataset.recipe.precision_at
     chosen = clouds.split(split)
     model.refuse(chosen)
     metrics, _ = evaluate_model(model, chosen.to(target), precision_at_m=precision_at,
@@ -119,19 +114,32 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
 
 
 def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[MoleculeRecord], *,
-            out: str | Path | None = None, device: str = "auto", seed: int = 0, progress: bool = False) -> Explanation:
+            out: str | Path | None = None, method: str | None = None, options: Mapping[str, Any] | None = None,
+            with_runs: Sequence[str | Path] = (), draws: int = 1, subgraph: str | None = None,
+            dataset: PreparedDataset | None = None, device: str = "auto", seed: int = 0, progress: bool = False
+            ) -> Explanation:
     """Explains clouds or molecules that the model never saw.
 
     Args:
-        run: The run folder of a method that explains.
+        run: The run folder; with ``method``, of any method, otherwise of one that explains.
         molecules: A SMILES, a ``.smi``, ``.csv`` or ``.sdf`` file (poses are kept), records, or point clouds.
         out: Folder for ``explanation.parquet`` and, for molecules, ``report.html``; None writes nothing.
+        method: A post-hoc explainer (see ``pellucid list explainers``); None for the importance that the run learned.
+            One that learns is fitted on the training split of the run first.
+        options: Of the explainer.
+        with_runs: More run folders, e.g. of other seeds: all are explained in the same way, and their ranks averaged.
+        draws: How often each run explains, each time with slightly moved coordinates and another seed.
+        subgraph: Which points to mark in the column ``subgraph``: ``"top:5"`` (points), ``"top:0.2"`` (fraction),
+            ``"gap"``, or ``"fidelity:0.05"`` (calibrated on validation clouds to lose at most that share of the
+            probability); see :func:`pellucid.subgraph.subgraph`.
+        dataset: The training data, where they are not in the place that the run names any more.
         device: Where to compute.
-        seed: Of conformers and of the noise that the prediction sees.
-        progress: Whether to show a bar while conformers are made.
+        seed: Of conformers, explainers, and the noise that the prediction sees.
+        progress: Whether to show a bar for what takes long.
 
     Returns:
-        Explanation; what could not be read or embedded is in ``provenance["skipped"]``, the others go on.
+        Explanation; what could not be read or embedded is in ``provenance["skipped"]``, the others go on. With several
+        runs or draws it has columns ``spread`` and ``rank_stability``; see :func:`pellucid.uncertainty.ensemble`.
 
     Raises:
         PellucidError: if the run cannot explain, or nothing of the input can be used.
@@ -142,7 +150,12 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
         >>> e.importance.shape, e.covariance.shape  # doctest: +SKIP
         (torch.Size([10]), torch.Size([10, 3, 3]))
     """
-    model, config, signature = load_model(Path(run), pick_device(device))
+    if draws < 1:
+        raise PellucidError(f"expected at least 1 draw, got {draws}")
+    if subgraph is not None:
+        parse_rule(subgraph)  # a mistake is told before work starts
+    target = pick_device(device)
+    sources = [Source.open(Path(folder), target, method, options) for folder in (run, *with_runs)]
     skipped: list[str] = []
     if isinstance(molecules, PointClouds):
         clouds = molecules
@@ -151,9 +164,20 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
         encoded = encode_molecules(records, seed=seed, progress=progress)
         clouds = encoded.clouds
         skipped = [f"entry {record.number} ({record.name}): {reason}" for record, reason in encoded.skipped]
-    provenance = {"run": str(run), "seed": seed, "skipped": skipped, "config": config.model_dump(mode="json"),
-                  "signature": signature}
-    explanation = explain_clouds(model, clouds, seed=seed, provenance=provenance)
+    configs = [source.config for source in sources]
+    clouds = grouped(clouds, *configs)
+    for source in sources:
+        source.refuse(clouds)
+    data = grouped(dataset.clouds, *configs) if dataset is not None else None
+    with waiting("fitting the explainer", progress) as advance:
+        prepare(sources, data, seed=seed, advance=advance)
+    with waiting("explaining", progress) as advance:
+        explanation = explain_with(sources, clouds, draws=draws, seed=seed, advance=advance)
+    if subgraph is not None:
+        with waiting("choosing the subgraph", progress) as advance:
+            chosen = subgraph_of(explanation, sources, subgraph, data, draws=draws, seed=seed, advance=advance)
+        explanation = chosen.marked()
+    explanation = replace(explanation, provenance={"skipped": skipped, **explanation.provenance})
     if out is not None:
         folder = Path(out)
         explanation.save(folder / "explanation.parquet")

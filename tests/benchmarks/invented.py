@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pellucid.benchmarks import experiment
+from pellucid.benchmarks.experiments import experiment
 from pellucid.benchmarks.results import Cell, Choice, ResultTable
 
 DATASETS = ("synmol",)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pellucid.benchmarks import experiment, experiments, presets, published, settings
-from pellucid.benchmarks.experiments import LABELS, load
+from pellucid.benchmarks.experiments import LABELS, experiment, experiments, load
+from pellucid.benchmarks.settings import presets, published, settings
 from pellucid.errors import PellucidError
 from pellucid.methods import explainers
 

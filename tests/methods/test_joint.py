@@ -17,6 +17,8 @@ TASK = Task("binary", 1)
 
 def make(name, **options):
     torch.manual_seed(0)
+    if name == "joint":
+        options = {"noise": "both"} | options
     return methods[name](lambda: backbones["egnn"](3, (2,), 0, hidden=16, layers=2, dropout=0.0), TASK, scale=2.0,
                          dropout=0.0, **options)
 
@@ -34,6 +36,42 @@ def test_the_penalty_is_the_sum_of_both_divergences(clouds):
     u, a1, a2 = model.spread(raw[:, :-1])
     expected = 0.02 * gaussian_kl(u, a1, a2).mean() + 0.3 * bernoulli_kl(raw[:, -1], 0.8).mean()
     torch.testing.assert_close(model(clouds, table, epoch=3).penalty.detach(), expected)
+
+
+def test_either_noise_is_the_mean_of_the_parents_objectives(clouds):
+    """Over the coins of single clouds, the expected penalty is half of each divergence, and each cloud bears one."""
+    model = make("joint", noise="either", alpha=0.6, decay=3, beta=0.02, beta_existence=0.3).train()
+    table = model.neighbors(clouds)
+    with torch.no_grad():
+        raw = model.interpret(clouds, table)
+        u, a1, a2 = model.spread(raw[:, :-1])
+        kl, kl_existence = gaussian_kl(u, a1, a2), bernoulli_kl(raw[:, -1], 0.8)
+        seen = set()
+        for seed in range(6):
+            generator = torch.Generator().manual_seed(seed)
+            torch.randn(2, clouds.points, 3, generator=generator)
+            torch.rand(clouds.points, generator=generator)
+            masked = (torch.rand(len(clouds), generator=generator) < 0.5)[clouds.batch]
+            expected = (torch.where(masked, 0.3 * kl_existence, 0.02 * kl)).mean()
+            model.train()
+            got = model(clouds, table, epoch=3, generator=torch.Generator().manual_seed(seed)).penalty
+            torch.testing.assert_close(got, expected)
+            seen.add(tuple(masked.tolist()))
+    assert len(seen) == 6
+
+
+def test_a_cloud_bears_one_noise_only(clouds, monkeypatch):
+    model = make("joint", noise="either").train()
+    calls = []
+    encode = model.encoder.forward
+    monkeypatch.setattr(model.encoder, "forward", lambda *a, **k: calls.append(k) or encode(*a, **k))
+    model(clouds, model.neighbors(clouds))
+    moved = (calls[-1]["pos"] - clouds.pos * 2).abs().sum(1) > 1e-6
+    masked = calls[-1]["point_weight"] < 1
+    assert bool((moved ^ masked).all())
+    for a, b in zip(clouds.ptr, clouds.ptr[1:], strict=False):
+        assert len(set(moved[a:b].tolist())) == 1
+    assert 0 < int(moved.sum()) < clouds.points
 
 
 def test_importance_is_the_sum_of_both_log_precisions_and_the_columns_name_them(clouds):
@@ -114,6 +152,8 @@ def test_both_heads_and_the_encoder_learn(clouds):
 def test_joint_refuses_what_makes_no_sense():
     with pytest.raises(PellucidError, match="alpha in"):
         make("joint", alpha=0.2)
+    with pytest.raises(PellucidError, match="either or both"):
+        make("joint", noise="neither")
     with pytest.raises(PellucidError, match="beta_existence"):
         make("joint", beta_existence=-1)
 

@@ -1,6 +1,4 @@
-"""Settings of the papers, their experiments and published numbers (YAML beside this file), and tables of results."""
+"""Settings and published numbers of the papers (YAML beside this file), and what runs them and shows the results.
 
-from pellucid.benchmarks.experiments import Experiment, Published, experiment, experiments
-from pellucid.benchmarks.settings import presets, published, settings
-
-__all__ = ["Experiment", "Published", "experiment", "experiments", "presets", "published", "settings"]
+Nothing is imported here: workers and ``pellucid --help`` take what they need from the modules.
+"""

@@ -82,12 +82,12 @@ def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Seque
         if dry_run:
             return Live(plan, history, workers).outline(known)
         with make_engine(workers, ray) as engine:
-            started = time.perf_counter()
+            started, at_a_time = time.perf_counter(), f"{engine.slots} {type(engine).__name__}"
             with Live(plan, history, engine.slots, show=progress) as live:
                 records = run(plan, results_store, engine, execute, retry_failed=retry_failed, watch=live.watch)
         provenance = {
             "command": command or None, "date": time.strftime("%Y-%m-%d"), "machine": machine(),
-            "workers": f"{engine.slots} {type(engine).__name__}", "wall seconds": time.perf_counter() - started,
+            "workers": at_a_time, "wall seconds": time.perf_counter() - started,
             "seconds": plan.costs(records), "runs": live.counts(),
             "data": {name: {**prepared.provenance.get("key", {}), "clouds": len(prepared.clouds)}
                      for name, prepared in data.items()},

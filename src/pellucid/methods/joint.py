@@ -28,10 +28,16 @@ KEPT = 0.1
 class Joint(LRIGaussian):
     """Joint LRI: one training learns of each point both how likely it is needed and how far it may move.
 
-    Minimises CE(f(cloud masked and moved), y) + beta * mean_v KL(N(0, Sigma_v) || N(0, I)) + beta_existence * mean_v
-    KL(Bern(p_v) || Bern(r)): the two objectives of Miao et al. 2023 (eq. 1 and 2) with both noises in one pass, which
-    is ours. A message from u to v is multiplied by m_u m_v, the points are moved by eps and their neighbourhoods
-    rebuilt. Both noises are drawn in eval mode too: a mask's expectation is an input that f has never seen.
+    The objectives of Miao et al. 2023 (eq. 1 and 2) in one training, which is ours: in each step a coin gives every
+    cloud one of the two noises, and it pays for the one that it bears, so that the loss is an unbiased estimate of
+
+        1/2 [CE(f(masked cloud), y) + beta_existence * mean_v KL(Bern(p_v) || Bern(r))]
+        + 1/2 [CE(f(moved cloud), y) + beta * mean_v KL(N(0, Sigma_v) || N(0, I))]
+
+    with one f and one g, at the cost of a single parent. A message from u to v of a masked cloud is multiplied by m_u
+    m_v; a moved cloud's neighbourhoods are rebuilt. With ``noise="both"`` every cloud bears and pays for both; then the
+    two compete for what a point tells, and each finds less than alone (docs/results.md). Noise is drawn in eval mode
+    too: a mask's expectation is an input that f has never seen.
 
     Importance is logit(p) - log det Sigma: minus the logarithm of the noise's volume, where existence counts by its
     noise-to-signal ratio, (1 - p) / p = Var m / (E m)^2 for a Bernoulli mask, as a variance beside those of the D
@@ -46,6 +52,7 @@ class Joint(LRIGaussian):
         decay: r starts at 0.9 and falls by 0.1 every ``decay`` joint epochs down to alpha.
         temperature: Of the concrete relaxation.
         beta_existence: Weight of the Bernoulli KL divergence.
+        noise: ``"either"`` (a coin for each cloud) or ``"both"``.
         beta: Weight of the Gaussian KL divergence.
         scale: Constant c: the Gaussian prior's standard deviation is 1/c in the unit of the coordinates.
         graph_reconstruction: Whether messages are weighted by phi.
@@ -63,7 +70,8 @@ class Joint(LRIGaussian):
     importance_name = "existence and location importance, logit p - log det Sigma"
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, alpha: float = 0.7, decay: int = 10,
-                 temperature: float = 1.0, beta_existence: float = 0.1, beta: float = 0.01, scale: float = 1.0,
+                 temperature: float = 1.0, beta_existence: float = 0.1, noise: str = "either", beta: float = 0.01,
+                 scale: float = 1.0,
                  graph_reconstruction: bool = True, reconstruct: NeighborRule | None = None,
                  neighbor_distance: float = 1.0, shared: bool = True, groups: str = "", dropout: float = 0.2,
                  rule: NeighborRule | None = None) -> None:
@@ -73,7 +81,10 @@ class Joint(LRIGaussian):
         check_bernoulli(alpha, decay, temperature)
         if not beta_existence >= 0:
             raise PellucidError(f"expected beta_existence of at least 0, got {beta_existence}")
+        if noise not in ("either", "both"):
+            raise PellucidError(f"expected noise either or both, got {noise!r}")
         self.alpha, self.decay, self.temperature, self.beta_existence = alpha, decay, temperature, beta_existence
+        self.noise = noise
 
     def interpreter_outputs(self) -> int:
         """U (D x D), a1, a2 and the logit of p."""
@@ -86,16 +97,21 @@ class Joint(LRIGaussian):
         raw = by.mean(self.interpret(clouds, neighbors))
         logit = raw[:, -1]
         u, a1, a2 = self.spread(raw[:, :-1])
-        moved, rebuilt = self.move(clouds, by.spread(sample(u, a1, a2, generator)))
-        mask = concrete(logit, self.temperature, generator)
-        with perturbed(self.encoder):
-            h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt),
-                             point_weight=by.spread(mask))
+        eps, mask = sample(u, a1, a2, generator), concrete(logit, self.temperature, generator)
         log_determinant = log_det(u, a1, a2)
         prior = prior_at(epoch, self.alpha, self.decay)
         exists, placed = bernoulli_kl(logit, prior), gaussian_kl(u, a1, a2, log_determinant)
-        count = max(by.count, 1)
-        kl_existence, kl = exists.sum() / count, placed.sum() / count
+        kl_existence, kl = exists, placed
+        if self.noise == "either":
+            coin = torch.rand(len(clouds), generator=generator, device=clouds.device) < 0.5
+            masked = coin[clouds.batch[by.first]]
+            eps, mask = torch.where(masked[:, None], 0, eps), torch.where(masked, mask, 1)
+            kl_existence, kl = torch.where(masked, exists, 0), torch.where(masked, 0, placed)
+        kl_existence, kl = kl_existence.sum() / max(by.count, 1), kl.sum() / max(by.count, 1)
+        moved, rebuilt = self.move(clouds, by.spread(eps))
+        with perturbed(self.encoder):
+            h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt),
+                             point_weight=by.spread(mask))
         output = Output(self.classify(h, clouds), self.beta * kl + self.beta_existence * kl_existence,
                         by.spread((logit - log_determinant).detach()),
                         parts={"kl": kl.detach(), "kl_existence": kl_existence.detach()})

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pellucid.benchmarks import published
+from pellucid.benchmarks.settings import published
 from pellucid.chemistry.encoding import molecule_of
 from pellucid.chemistry.molecules import ATOM_TYPES
 from pellucid.clouds import PointClouds
@@ -19,6 +19,7 @@ from pellucid.report.content import PublishedCell, ReportContent, Sample
 from pellucid.report.depiction import depict, depict_truth
 from pellucid.report.page import write_report
 from pellucid.training.fit import Run
+from pellucid.uncertainty import agreement
 
 SAMPLES = 24
 """Molecules that a run's report shows."""
@@ -33,6 +34,7 @@ def samples_of(explanation: Explanation, clouds: list[int]) -> list[Sample]:
     """
     data = explanation.clouds
     ptr = data.ptr.tolist()
+    kept = explanation.columns.get("subgraph")
     samples = []
     for i in clouds:
         rows = slice(ptr[i], ptr[i + 1])
@@ -54,11 +56,28 @@ def samples_of(explanation: Explanation, clouds: list[int]) -> list[Sample]:
             bonds=[(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), b.GetBondTypeAsDouble()) for b in mol.GetBonds()],
             important=truth,
             covariance=covariance[rows].double().numpy() if covariance is not None else None,
-            svg=depict(mol, importance),
+            svg=depict(mol, importance, marked=kept[rows].numpy() if kept is not None else None),
             svg_truth=depict_truth(mol, truth) if truth is not None else None,
-            facts={"SMILES": data.text["smiles"][i]},
+            facts={"SMILES": data.text["smiles"][i], **_facts(explanation, i)},
+            columns={name: column[rows].double().numpy() for name, column in explanation.columns.items()},
         ))
     return samples
+
+
+def _facts(explanation: Explanation, i: int) -> dict[str, str]:
+    """What an ensemble and a subgraph say of one cloud."""
+    facts = {}
+    if (members := explanation.provenance.get("ensemble")) is not None:
+        facts["Prediction over members"] = (f"{explanation.prediction[i, 0]:.3f} ± "
+                                            f"{members['prediction_spread'][i][0]:.3f}")
+        if (agreed := members["rank_correlations"][i]) is not None:
+            facts["Agreement of members"] = f"mean Spearman rank correlation {agreed:.2f} (random: 0)"
+    if (chosen := explanation.provenance.get("subgraph")) is not None:
+        size, points = chosen["sizes"][i], int(explanation.clouds.sizes[i])
+        facts["Subgraph"] = f"{size} of {points} atoms: {chosen['rule']}"
+        if chosen.get("alone") and chosen["alone"][i] is not None:
+            facts["Subgraph alone"] = f"predicted probability {chosen['alone'][i]:.3f}"
+    return facts
 
 
 def choose(explanation: Explanation, count: int = SAMPLES) -> list[int]:
@@ -143,12 +162,14 @@ def report_explanation(path: Path, explanation: Explanation, notes: list[str]) -
     if len(data) == 0:
         raise PellucidError("expected at least one molecule to show, got none")
     config = explanation.provenance.get("config", {})
+    explainer = explanation.provenance.get("explainer")
+    sentence = agreement(explanation)
     content = ReportContent(
         title="Which atoms decided",
-        subtitle=f"{config.get('method', {}).get('name', '')} with {config.get('backbone', {}).get('name', '')}, "
-                 f"trained on {config.get('dataset', '')}",
+        subtitle=f"{explainer + ' on ' if explainer else ''}{config.get('method', {}).get('name', '')} with "
+                 f"{config.get('backbone', {}).get('name', '')}, trained on {config.get('dataset', '')}",
         provenance=explanation.provenance,
         samples=samples_of(explanation, list(range(len(data)))),
-        notes=notes,
+        notes=[*([sentence] if sentence else []), *notes],
     )
     return write_report(path, content)
