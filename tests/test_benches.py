@@ -1,6 +1,8 @@
 """The peer of the speed benchmarks computes the same functions: otherwise its times would mean nothing."""
 
 import importlib.util
+import json
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -132,3 +134,13 @@ def test_peer_refuses_what_it_has_no_counterpart_for(peer):
     model = model_of("egnn", "lri-bernoulli", {"shared": False})
     with pytest.raises(ValueError, match="shared encoder"):
         peer.from_ours(model)
+
+
+def test_the_speed_of_masks_is_measured_on_all_sides():
+    command = [sys.executable, str(BENCHES / "bernmask_speed.py"), "--synthetic", "--backbones", "egnn", "--batched",
+               "--json", "--molecules", "6", "--peer-molecules", "2", "--steps", "2", "--rounds", "1", "--warmup", "0"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    (result,) = json.loads(done.stdout)["results"]
+    assert (result["molecules"], result["peer_molecules"], result["steps"]) == (6, 2, 2)
+    assert len(result["times"]) == 3
+    assert all(times["median"] > 0 for times in result["times"].values())

@@ -188,3 +188,140 @@ def test_a_dataset_that_is_gone_is_told(world, tmp_path, capsys):
     (folder / "provenance.json").write_text(json.dumps(provenance))
     assert run("evaluate", str(folder)) == 2
     assert "prepare synmol" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture(scope="module")
+def runs(world):
+    """Two more runs on the same data: another seed, and one that only predicts."""
+    assert run("train", "synmol", "--out", str(world / "second"), "--backbone", "dgcnn", "--seed", "1", *TRAIN) == 0
+    assert run("train", "synmol", "--out", str(world / "erm"), "--backbone", "egnn", "--method", "erm", *TRAIN) == 0
+    return world
+
+
+AMIDE = "CCCCCC(=O)Nc1ccc(F)cc1"
+
+
+def test_explain_with_an_explainer(runs, tmp_path, capsys):
+    for name in ("erm", "run"):
+        e = tmp_path / name
+        assert run("explain", str(runs / name), AMIDE, "--out", str(e), "--method", "gradgam", "--json") == 0
+        table = json.loads(capsys.readouterr().out)
+        assert len(table["importance"]) == 15
+        assert "std_1" not in table
+        assert "gradgam on " in (e / "report.html").read_text()
+    made = pellucid.explain(runs / "erm", AMIDE, method="gradgam", device="cpu")
+    assert made.provenance["explainer"] == "gradgam"
+    assert made.provenance["options"] == {}
+    assert made.provenance["skipped"] == []
+
+
+def test_an_explainer_that_learns_is_fitted_on_the_training_split(runs, monkeypatch):
+    from pellucid.methods import explainers
+
+    class Learns(explainers["random"]):
+        trains = True
+        fitted = None
+
+        def __init__(self, factor=1.0):
+            self.factor = factor
+
+        def fit(self, predictor, clouds, *, seed=0, advance=None):
+            Learns.fitted = clouds
+            advance(1, 1)
+
+        def attribute(self, *arguments):
+            made = super().attribute(*arguments)
+            made.importance *= self.factor
+            return made
+
+    monkeypatch.setitem(explainers._entries, "learns", Learns)
+    made = pellucid.explain(runs / "erm", AMIDE, method="learns", options={"factor": 100.0}, progress=True)
+    assert set(Learns.fitted["split"].tolist()) == {0}
+    assert float(made.importance.max()) > 1
+
+
+def test_explain_with_several_runs_draws_and_a_subgraph(runs, tmp_path, capsys):
+    words = ("explain", str(runs / "run"), AMIDE, "--with", str(runs / "second"), "--draws", "2", "--out",
+             str(tmp_path / "e"), "--subgraph", "gap", "--json")
+    assert run(*words) == 0
+    captured = capsys.readouterr()
+    table = json.loads(captured.out)
+    assert {"spread", "rank_stability", "subgraph", "std_1"} <= set(table)
+    assert 0 <= min(table["importance"]) <= max(table["importance"]) <= 1
+    assert True in table["subgraph"]
+    assert "2 draws of each of 2 runs" in " ".join(captured.err.split())
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert "2 draws of each of 2 runs" in page
+    assert "data-kept" in page
+    assert pq.read_table(tmp_path / "e" / "explanation.parquet").to_pydict() == table
+
+
+def test_draws_of_one_run_keep_its_unit(runs):
+    whole = pellucid.explain(runs / "run", AMIDE)
+    drawn = pellucid.explain(runs / "run", AMIDE, draws=4, subgraph="top:3")
+    assert torch.corrcoef(torch.stack([whole.importance, drawn.importance]))[0, 1] > 0.9
+    assert float((whole.importance - drawn.importance).abs().max()) < float(drawn.columns["spread"].max()) * 4
+    about = drawn.provenance["ensemble"]
+    assert (about["runs"], about["draws"], about["scale"]) == (1, 4, "none")
+    assert about["jitter"] > 0
+    assert int(drawn.columns["subgraph"].sum()) == 3
+    again = pellucid.explain(runs / "run", AMIDE, draws=4, subgraph="top:3")
+    assert torch.equal(again.importance, drawn.importance)
+
+
+def test_fidelity_is_calibrated_on_the_validation_split(runs, monkeypatch):
+    from pellucid import explaining
+
+    seen = []
+
+    def predict(clouds):  # a small model trained for two epochs may never predict class 1
+        seen.append(len(clouds))
+        return (clouds.sizes / 20.0).clamp(max=1)
+
+    monkeypatch.setattr(explaining, "predict_with", lambda sources: predict)
+    made = pellucid.explain(runs / "run", AMIDE, subgraph="fidelity:0.3")
+    whole = explaining.data_of(runs / "run").split("val")
+    about = made.provenance["subgraph"]
+    assert seen[0] == len(whole)
+    assert about["calibration"]["clouds"] == int((whole.sizes >= 10).sum())
+    assert 0.7 <= about["calibration"]["kept"] < 0.85
+    assert about["sizes"] == [-(-15 * round(20 * about["calibration"]["fraction"]) // 20)]
+    assert about["alone"] == [pytest.approx(about["sizes"][0] / 20)]
+    monkeypatch.setattr(explaining, "predict_with", lambda sources: lambda clouds: torch.zeros(len(clouds)))
+    with pytest.raises(pellucid.PellucidError, match="predicted class 1, got none"):
+        pellucid.explain(runs / "run", AMIDE, subgraph="fidelity")
+    monkeypatch.setattr(explaining, "predict_with", lambda sources: None)
+    with pytest.raises(pellucid.PellucidError, match="binary task with one output"):
+        pellucid.explain(runs / "run", AMIDE, subgraph="fidelity")
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (("erm",), "one out of bernmask"),
+    (("erm", "--method", "gradgamm"), "did you mean 'gradgam'"),
+    (("erm", "--method", "bernmask", "--set", "options.stepps=3"), "did you mean 'steps'"),
+    (("erm", "--method", "gradgam", "--set", "steps=3"), "write e.g. --set options.steps=100"),
+    (("run", "--set", "options.steps=3"), "options together with an explainer"),
+    (("run", "--subgraph", "tops"), "did you mean 'top'"),
+    (("run", "--with", "nowhere"), "config.json"),
+])
+def test_mistakes_in_explaining_are_one_sentence(words, sentence, runs, tmp_path, capsys):
+    assert run("explain", str(runs / words[0]), "CCO", "--out", str(tmp_path / "e"), *words[1:]) == 2
+    captured = capsys.readouterr()
+    assert sentence in " ".join(captured.err.split())
+    assert captured.out == ""
+    assert not (tmp_path / "e").exists()
+
+
+def test_long_work_shows_a_bar_and_short_work_none(capsys, monkeypatch):
+    import time
+
+    from pellucid.training import progress
+
+    with progress.waiting("thinking"):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "PATIENCE", 0.01)
+    with progress.waiting("thinking") as advance:
+        advance(1, 2)
+        time.sleep(0.2)
+    assert "thinking" in capsys.readouterr().err

@@ -120,11 +120,35 @@ def test_keep_points_against_a_loop(clouds, seed):
     assert torch.equal(fewer.pos, clouds.pos[keep])
     assert torch.equal(fewer["y"], clouds["y"])
     assert fewer.text == clouds.text
-    assert "edge_index" not in fewer
-    assert fewer.edge_ptr is None
+    for i, (a, b) in enumerate(zip(clouds.ptr.tolist(), clouds.ptr.tolist()[1:], strict=False)):
+        new = {old: n for n, old in enumerate(v - a for v in range(a, b) if keep[v])}
+        mine = slice(int(clouds.edge_ptr[i]), int(clouds.edge_ptr[i + 1]))
+        edges = [([new[u], new[v]], bond) for (u, v), bond in
+                 zip(clouds["edge_index"][mine].tolist(), clouds["bond"][mine].tolist(), strict=True)
+                 if u in new and v in new]
+        rows = slice(int(fewer.edge_ptr[i]), int(fewer.edge_ptr[i + 1]))
+        assert edges == list(zip(fewer["edge_index"][rows].tolist(), fewer["bond"][rows].tolist(), strict=True))
     assert set(fewer.declared) == set(fewer.names)
     assert fewer.unit("pos") == "angstrom"
     fewer.replace(y=clouds["y"])  # still passes the checks
+
+
+def test_edges_are_rows_of_the_flat_tensors():
+    clouds = make([3, 0, 2, 5], seed=1)
+    owner = torch.repeat_interleave(torch.arange(4), clouds.edge_ptr.diff())
+    assert torch.equal(clouds.edges(), (clouds["edge_index"] + clouds.ptr[owner][:, None]).t())
+    assert PointClouds(clouds.ptr, {"edge_index": clouds["edge_index"][:0]}).edges().shape == (2, 0)
+    for bad in (-1, 2):
+        wrong = PointClouds(offsets([9, 2]), {"edge_index": torch.tensor([[0, 8], [1, bad]])}, edge_ptr=offsets([1, 1]))
+        with pytest.raises(PellucidError, match=rf"among the 2 points of cloud 1, got \[1, {bad}\]"):
+            wrong.edges()
+    with pytest.raises(PellucidError, match="expected a field 'edge_index'"):
+        PointClouds(offsets([1]), {"important": torch.ones(1, dtype=torch.bool)}).edges()
+    lone = PointClouds(offsets([2]), {"bond": torch.zeros(1, dtype=torch.int64)}, declared=DECLARED,
+                       edge_ptr=offsets([1]))
+    less = lone.keep_points(torch.tensor([True, False]))  # without their ends nobody knows which edges stay
+    assert less.names == []
+    assert less.edge_ptr is None
 
 
 @settings(deadline=None, derandomize=True, max_examples=40)

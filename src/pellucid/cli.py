@@ -137,12 +137,30 @@ def evaluate(run: Annotated[Path, typer.Argument(help="Run folder")],
 def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
             molecules: Annotated[str, typer.Argument(metavar="INPUT", help="SMILES, or a .smi, .csv or .sdf file")],
             out_: Annotated[Path, typer.Option("--out", help="Folder for the table and the report.")],
-            seed: Annotated[int, typer.Option(min=0, help="Of conformers and noise.")] = 0,
+            method: Annotated[str | None, typer.Option(help="A post-hoc explainer, see: pellucid list explainers; "
+                              "default: what the run itself learned.")] = None,
+            set_: Annotated[list[str] | None, typer.Option("--set", help="An option of the explainer, e.g. "
+                            "options.steps=100.")] = None,
+            with_: Annotated[list[Path] | None, typer.Option("--with", help="Another run, e.g. of another seed: "
+                             "their ranks are averaged. May be given several times.")] = None,
+            draws: Annotated[int, typer.Option(min=1, help="How often each run explains slightly moved "
+                             "coordinates, to see how far the answer varies.")] = 1,
+            subgraph: Annotated[str | None, typer.Option(help="Mark the points to keep: top:5, top:0.2, gap or "
+                                "fidelity:0.05.")] = None,
+            seed: Annotated[int, typer.Option(min=0, help="Of conformers, explainers and noise.")] = 0,
             device: Device = "auto", as_json: Json = False) -> None:
     """Explain molecules that the model never saw: which atoms decided, and in which directions they may move."""
     from pellucid.api import explain as run_explain
+    from pellucid.settings_text import parse_settings
+    from pellucid.uncertainty import agreement
 
-    explanation = run_explain(run, molecules, out=out_, seed=seed, device=device, progress=True)
+    settings = parse_settings(set_ or [])
+    for name in settings:
+        if name != "options" or not isinstance(settings[name], dict):
+            raise PellucidError(f"expected options of the explainer, got {name!r}; write e.g. --set options.steps=100")
+    explanation = run_explain(run, molecules, out=out_, method=method, options=settings.get("options"),
+                              with_runs=with_ or [], draws=draws, subgraph=subgraph, seed=seed, device=device,
+                              progress=True)
     for text in explanation.provenance["skipped"]:
         log.print(f"left out: {text}", style="yellow", markup=False)
     if as_json:
@@ -151,7 +169,50 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
         names = explanation.clouds.text.get("id", [str(i) for i in range(len(explanation.clouds))])
         predictions = explanation.prediction[:, 0].tolist()
         _print({name: f"{p:.3f}" for name, p in zip(names, predictions, strict=True)}, False, "predictions")
+    if (sentence := agreement(explanation)) is not None:
+        log.print(sentence, markup=False)
     log.print(f"report: {out_ / 'report.html'}")
+
+
+@app.command(epilog="Example: pellucid bench lri-table2 --datasets synmol --preset smoke --workers 2 --out table2")
+def bench(table: Annotated[str, typer.Argument(help="lri-table2, lri-table4 or lri-table6")],
+          datasets: Annotated[str | None, typer.Option(help="Names with commas; all that can be made here.")] = None,
+          backbones: Annotated[str | None, typer.Option(help="Names with commas; all of the table.")] = None,
+          methods: Annotated[str | None, typer.Option(help="Names with commas; all of the table.")] = None,
+          preset: Annotated[str, typer.Option(help="paper, standard (within 2.5 hours on 2 cores for synmol) or smoke "
+                                              "(minutes).")] = "standard",
+          seeds: Annotated[str | None, typer.Option(help="Numbers with commas; those of the preset.")] = None,
+          out_: Annotated[Path | None, typer.Option("--out", help="Folder for results.md, .tex, .csv, .html, .json."
+                                                    )] = None,
+          workers: Annotated[int, typer.Option(min=1, help="Processes on this machine, one thread each.")] = 1,
+          ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster, or local, instead.")] = None,
+          store: Annotated[str | None, typer.Option(help="SQLite file or PostgreSQL URL with the results.")] = None,
+          artifacts: Annotated[Path | None, typer.Option(help="Folder for models that all workers see.")] = None,
+          source: Source = None, source_dir: SourceDir = None, size: Size = None, data_seed: DataSeed = None,
+          device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+          retry_failed: Annotated[bool, typer.Option(help="Run again what failed before.")] = False,
+          dry_run: Annotated[bool, typer.Option(help="Show what would run, and about how long it takes.")] = False,
+          as_json: Json = False) -> None:
+    """Run a table of a paper, the published numbers beside ours; the same command goes on where it stopped."""
+    from pellucid.benchmarks.bench import bench as run_bench
+    from pellucid.benchmarks.live import outline_table
+    from pellucid.benchmarks.render import markdown
+    from pellucid.benchmarks.results import ResultTable
+    from pellucid.settings_text import parse_names, parse_numbers
+
+    result = run_bench(table, datasets=parse_names(datasets), backbones=parse_names(backbones),
+                       methods=parse_names(methods), preset=preset, seeds=parse_numbers(seeds), store=store,
+                       artifacts=artifacts, out=out_, workers=workers, ray=ray, device=device,
+                       dataset_options=_options(source, source_dir, size, data_seed), retry_failed=retry_failed,
+                       dry_run=dry_run, progress=True, command=" ".join(["pellucid", *sys.argv[1:]]))
+    if isinstance(result, ResultTable):
+        sys.stdout.write(json.dumps(result.document(), indent=2) + "\n" if as_json else markdown(result))
+    elif as_json:
+        _print(result, True, "")
+    else:
+        out.print(outline_table(result))
+    if out_ is not None and not dry_run:
+        log.print(f"page: {out_ / 'results.html'}")
 
 
 @app.command(epilog="Example: pellucid version")

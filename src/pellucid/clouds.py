@@ -45,7 +45,7 @@ FIELDS: dict[str, Field] = {
     "categories": Field("point", "int", ("C",), "", "categorical features, e.g. the atom type"),
     "features": Field("point", "float", ("F",), "", "real features"),
     "important": Field("point", "bool", (), "", "ground truth: does this point decide the label"),
-    "group": Field("point", "int", (), "", "group within the cloud: functional group, residue, track; -1 = none"),
+    "group": Field("point", "int", (), "", "functional group, residue, track, unique in its cloud; -1 = a point alone"),
     "direction": Field("point", "float", ("D",), "", "ground truth direction, e.g. of the velocity"),
     "y": Field("cloud", "float", ("T",), "", "targets; NaN where missing"),
     "split": Field("cloud", "int", (), "", "0 = train, 1 = validation, 2 = test"),
@@ -229,6 +229,29 @@ class PointClouds:
         return torch.repeat_interleave(torch.arange(len(self), device=self.ptr.device), self.sizes,
                                        output_size=self.points)
 
+    def edges(self) -> Tensor:
+        """(2, edges) the given edges as rows of the flat tensors, in PyG's order: row 0 sources, row 1 targets.
+
+        Raises:
+            PellucidError: if the clouds do not carry ``edge_index``, or an end is no point of its cloud.
+
+        Example:
+            >>> bonds = {"edge_index": torch.tensor([[0, 1], [1, 0]])}
+            >>> PointClouds(torch.tensor([0, 3, 5]), bonds, edge_ptr=torch.tensor([0, 0, 2])).edges().tolist()
+            [[3, 4], [4, 3]]
+        """
+        ends, edge_ptr = self["edge_index"], self.edge_ptr
+        if edge_ptr is None:
+            return ends.t()  # no rows
+        cloud = torch.repeat_interleave(torch.arange(len(self), device=self.device), edge_ptr.diff(),
+                                        output_size=len(ends))
+        outside = (ends < 0) | (ends >= self.sizes[cloud, None])
+        if self.device.type == "cpu" and bool(outside.any()):  # elsewhere looking would make the device wait
+            at = int(outside.any(1).nonzero()[0])
+            raise PellucidError(f"expected edges among the {int(self.sizes[cloud[at]])} points of cloud "
+                                f"{int(cloud[at])}, got {ends[at].tolist()}; count the points of each cloud from 0")
+        return ends.t() + self.ptr[cloud]
+
     @property
     def device(self) -> torch.device:
         """Where the tensors are."""
@@ -288,7 +311,9 @@ class PointClouds:
         return self._like(offsets(sizes), tensors, text, edge_ptr, partner)
 
     def keep_points(self, keep: Tensor) -> PointClouds:
-        """The same clouds without some of their points (clouds may become empty). Edge fields are dropped.
+        """The same clouds without some of their points (clouds may become empty).
+
+        Given edges stay where both ends stay. Edge-level fields without ``edge_index`` are dropped.
 
         Args:
             keep: (points,) bool.
@@ -300,10 +325,18 @@ class PointClouds:
             raise PellucidError(f"expected a bool mask of shape ({self.points},), got {tuple(keep.shape)} "
                                 f"{keep.dtype}; say for each point whether it stays")
         keep = keep.to(self.device)
+        rows = offsets(keep.to(torch.int64))  # what was row v is row rows[v] of what stays
+        ptr, edge_ptr = rows[self.ptr], None
         tensors = {k: v[keep] if self.declared[k].level == "point" else v for k, v in self._tensors.items()
                    if self.declared[k].level != "edge"}
-        kept = offsets(keep.to(torch.int64))[self.ptr]
-        return self._like(kept, tensors, self.text, None, self.partner)
+        if self.edge_ptr is not None and "edge_index" in self:
+            ends = self.edges()
+            stay = keep[ends].all(0)
+            edge_ptr = offsets(stay.to(torch.int64))[self.edge_ptr]
+            tensors |= {k: v[stay] for k, v in self._tensors.items() if self.declared[k].level == "edge"}
+            starts = torch.repeat_interleave(ptr[:-1], edge_ptr.diff())
+            tensors["edge_index"] = (rows[ends[:, stay]] - starts).t().to(self["edge_index"].dtype)
+        return self._like(ptr, tensors, self.text, edge_ptr, self.partner)
 
     def split(self, name: str) -> PointClouds:
         """The clouds of one split: ``"train"``, ``"val"`` or ``"test"``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.files import replacing
+from pellucid.grouping import Grouping, refuse_groups
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,9 @@ class Explanation:
     def table(self) -> dict[str, list[Any]]:
         """One row a point: cloud, point, importance, rank within the cloud (1 = most important), place, truth."""
         clouds = self.clouds
-        batch, sizes = clouds.batch, clouds.sizes
-        point = torch.arange(clouds.points) - torch.repeat_interleave(clouds.ptr[:-1], sizes)
-        order = torch.argsort(-self.importance, stable=True)
-        order = order[torch.argsort(batch[order], stable=True)]
-        rank = torch.empty_like(point)
-        rank[order] = point + 1
+        batch = clouds.batch
+        point = torch.arange(clouds.points) - clouds.ptr[batch]
+        rank = _ranks(self.importance, batch)
         columns: dict[str, list[Any]] = {"cloud": batch.tolist(), "point": point.tolist()}
         for name, values in clouds.text.items():
             if name == "id":
@@ -100,7 +99,7 @@ class Explanation:
             columns["category"] = clouds["categories"][:, 0].tolist()
         if "important" in clouds:
             columns["important"] = clouds["important"].tolist()
-        for d, axis in zip(range(clouds.pos.shape[1]), "xyzw", strict=False):
+        for d, axis in zip(range(clouds.pos.shape[1] if "pos" in clouds else 0), "xyzw", strict=False):
             columns[axis] = clouds.pos[:, d].tolist()
         if self.covariance is not None:
             std, axes = self.principal_axes()
@@ -110,8 +109,57 @@ class Explanation:
                     columns[f"axis_{i + 1}_{axis}"] = axes[:, i, d].tolist()
         return columns
 
+    def groups(self, field: str = "group") -> dict[str, list[Any]]:
+        """One row a group: how much its points decided, whatever method made the explanation.
+
+        Args:
+            field: Field whose ids group the points; a point with -1 is a group by itself. Names are read from the text
+                ``<field>_names`` (one JSON list a cloud, by id), where there is one.
+
+        Returns:
+            Columns cloud, id, group, name, first (place of its first point in the cloud), points (their number),
+            importance (mean over its points), importance_sum, rank of the mean within the cloud (1 = most important).
+
+        Raises:
+            PellucidError: if the clouds do not carry the field.
+
+        Example:
+            >>> clouds = PointClouds(torch.tensor([0, 3]), {"pos": torch.zeros(3, 3), "group": torch.tensor([0, 1, 0])})
+            >>> table = Explanation(clouds, torch.ones(1, 1), torch.tensor([1.0, 4.0, 5.0])).groups()
+            >>> table["importance"], table["importance_sum"], table["rank"]
+            ([3.0, 4.0], [6.0, 4.0], [2, 1])
+        """
+        clouds = self.clouds
+        refuse_groups(clouds, field)
+        by = Grouping(clouds, field)
+        batch = clouds.batch[by.first]
+        cloud, ids = batch.tolist(), clouds[field][by.first].tolist()
+        names = [json.loads(text) for text in clouds.text.get(f"{field}_names", ["[]"] * len(clouds))]
+        mean = by.mean(self.importance)
+        columns: dict[str, list[Any]] = {"cloud": cloud}
+        if "id" in clouds.text:
+            columns["id"] = [clouds.text["id"][i] for i in cloud]
+        return columns | {
+            "group": ids,
+            "name": [names[i][g] if 0 <= g < len(names[i]) else "" for i, g in zip(cloud, ids, strict=True)],
+            "first": (by.first - clouds.ptr[batch]).tolist(),
+            "points": by.sizes.tolist(),
+            "importance": mean.tolist(),
+            "importance_sum": by.sum(self.importance).tolist(),
+            "rank": _ranks(mean, batch).tolist(),
+        }
+
     def save(self, path: Path) -> None:
         """Writes :meth:`table` as parquet, whole or not at all."""
         table = pa.table(self.table())
         with replacing(path) as temporary:
             pq.write_table(table, temporary)
+
+
+def _ranks(values: Tensor, batch: Tensor) -> Tensor:
+    """(rows,) 1 for the largest value of each cloud; ties keep their order. The clouds in ``batch`` must ascend."""
+    order = torch.argsort(-values, stable=True)
+    order = order[torch.argsort(batch[order], stable=True)]
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(batch)) - torch.searchsorted(batch, batch) + 1
+    return rank

@@ -24,7 +24,8 @@ from pellucid.training.evaluation import explain_clouds
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from toy import toy_clouds, toy_config
 
-LRI = ["joint", "lri-bernoulli", "lri-gaussian"]
+BOTH = {"joint": {"noise": "both"}, "lri-bernoulli": {}, "lri-gaussian": {}}
+LRI = list(BOTH)
 SIZES = (7, 1, 9)
 
 
@@ -111,7 +112,7 @@ def perturbed(model, clouds, seed=0):
 @pytest.mark.parametrize("name", LRI)
 def test_a_group_has_one_mask_and_moves_as_one(name, training, method, random_clouds):
     clouds = with_ids(random_clouds())
-    moves, mask = perturbed(method(name, groups="group", scale=2.0).train(training), clouds)
+    moves, mask = perturbed(method(name, groups="group", scale=2.0, **BOTH[name]).train(training), clouds)
     rows = rows_of(clouds)
     if name != "lri-gaussian":
         assert all(len(set(mask[r].tolist())) == 1 for r in rows), "exactly equal"
@@ -121,7 +122,7 @@ def test_a_group_has_one_mask_and_moves_as_one(name, training, method, random_cl
         assert all(float((moves[r] - moves[r[0]]).detach().abs().max()) < 1e-12 for r in rows)
         assert all(float((moves[a[0]] - moves[b[0]]).detach().abs().max()) > 1e-3
                    for a, b in itertools.combinations(rows, 2))
-        again, _ = perturbed(method(name, groups="group", scale=2.0).train(training), clouds, seed=1)
+        again, _ = perturbed(method(name, groups="group", scale=2.0, **BOTH[name]).train(training), clouds, seed=1)
         assert not torch.allclose(again, moves)
 
 
@@ -151,7 +152,8 @@ def test_importance_and_covariance_are_those_of_the_group(name, method, random_c
 @pytest.mark.parametrize("name", LRI)
 def test_kl_counts_each_group_once(name, training, method, random_clouds):
     clouds = with_ids(random_clouds())
-    model = method(name, groups="group", beta=0.5, **({"beta_existence": 0.25} if name == "joint" else {}))
+    weights = {"beta": 0.5, **({"beta_existence": 0.25} if name == "joint" else {})}
+    model = method(name, groups="group", **weights, **BOTH[name])
     model.train(training)
     table = model.neighbors(clouds)
     state = {k: v.clone() for k, v in model.state_dict().items()}

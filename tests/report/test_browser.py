@@ -6,13 +6,14 @@ import io
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pellucid.report import ReportContent, Sample, write_report
+from pellucid.report import ReportContent, Sample, depict, write_report
 
 pytestmark = pytest.mark.browser
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -141,3 +142,45 @@ def test_without_webgl_the_rest_still_works(chromium: Any, tmp_path: Path, conte
     assert page.locator("#depictions svg").count() == 2
     assert "WebGL" in page.locator("#view3d").inner_text()
     browser.close()
+
+
+def test_columns_can_be_shown(browser: Any, tmp_path: Path, samples: list[Sample]) -> None:
+    n = len(samples[0].pos)
+    kept = (samples[0].importance > np.median(samples[0].importance)).astype(float)
+    columns = {"spread": np.linspace(0.1, 0.5, n), "rank_stability": np.linspace(1, -1, n), "subgraph": kept,
+               "kind": np.arange(n) % 3.0, "<odd>": np.arange(n)}
+    marked = replace(samples[0], columns=columns,
+                     svg=depict(samples[0].facts["SMILES"], samples[0].importance, marked=kept))
+    page, troubles = opened(browser, write_report(tmp_path / "report.html", ReportContent("t", samples=[marked,
+                                                                                                        samples[1]])))
+    page.wait_for_selector("#view3d canvas")
+    options = page.locator("#shown option").all_text_contents()
+    assert options == ["importance", "spread", "rank stability", "subgraph", "kind", "<odd>"]
+    assert "±" in page.locator("#atoms tbody tr").first.text_content()
+    heads = page.locator("#atoms th").all_text_contents()
+    assert "Rank stability" in heads
+    assert "Spread" not in heads
+    assert page.locator("#depictions [data-kept]").count() == int(kept.sum())
+    disc = page.locator("#depictions figure").first.locator("ellipse").first
+    first, before = picture(page), disc.evaluate("node => node.style.fill")
+
+    page.select_option("#shown", "rank_stability")
+    assert page.locator("#importance-name").text_content() == "Rank stability"
+    assert disc.evaluate("node => node.style.fill") != before
+    assert page.locator("#bar-high").text_content() == "1"
+    assert (picture(page) != first).any(axis=2).mean() > 0.01
+
+    page.select_option("#shown", "kind")
+    assert page.locator("#kinds").inner_text().split() == ["neither", "existence", "location"]
+    assert page.locator("#bar").is_hidden()
+    assert page.locator("#scale").is_hidden()
+    colours = page.locator("#depictions figure").first.locator("ellipse").evaluate_all("n => n.map(x => x.style.fill)")
+    assert len(set(colours)) == 3
+    page.locator("#atoms th button", has_text="Rank stability").click()
+    assert page.locator("#atoms tbody tr").first.get_attribute("data-atom") == "0"
+
+    page.locator("#sample-1").click()  # which has no columns, and is shown by its importance
+    assert "Location importance" in page.locator("#importance-name").text_content()
+    assert page.locator("#bar").is_visible()
+    assert troubles == []
+    page.close()

@@ -39,6 +39,7 @@ def test_everything_optional_may_be_left_out() -> None:
     ({"svg": "no drawing"}, "SVG"),
     ({"name": 3}, "text"),
     ({"facts": ["SMILES"]}, "dict of facts"),
+    ({"columns": {"spread": [0.1]}}, r"spread of sample 'CO' .*\(2,\), got \(1,\)"),
 ])
 def test_bad_samples_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(PellucidError, match=message):

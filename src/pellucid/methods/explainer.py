@@ -19,20 +19,21 @@ from pellucid.methods.tasks import Task
 from pellucid.neighbors import Neighbors
 from pellucid.registry import Registry
 
-Need = Literal["pos", "inputs", "point_weight", "embed"]
-"""What an explainer may change or read: coordinates, input embeddings, existence of points, the last layer."""
+Need = Literal["pos", "inputs", "point_weight", "edge_weight", "embed"]
+"""What an explainer may change or read: coordinates, input embeddings, existence, messages, the last layer."""
 
 WHAT: dict[str, str] = {
     "pos": "a prediction that can be differentiated with respect to coordinates",
     "inputs": "input features or embeddings that can be changed",
     "point_weight": "points whose messages can be weighted",
+    "edge_weight": "messages that can be weighted one by one",
     "embed": "a last layer that can be read",
 }
 
 
 @runtime_checkable
 class Predictor(Protocol):
-    """What can be explained: every :class:`pellucid.methods.Method`, and :class:`pellucid.methods.pyg.PyGPredictor`."""
+    """What can be explained: every :class:`pellucid.methods.Method`, and PyG models in a :class:`PyGPredictor`."""
 
     task: Task
 
@@ -47,14 +48,16 @@ class Predictor(Protocol):
         """(points, width) what the layers start from."""
 
     def embed(self, clouds: PointClouds, neighbors: Neighbors, *, pos: Tensor | None = None,
-              inputs: Tensor | None = None, point_weight: Tensor | None = None) -> Tensor:
+              inputs: Tensor | None = None, point_weight: Tensor | None = None,
+              edge_weight: Tensor | None = None) -> Tensor:
         """(points, width) of the last layer."""
 
     def classify(self, h: Tensor, clouds: PointClouds) -> Tensor:
         """(points, width) of the last layer -> (clouds, outputs) logits."""
 
     def logits(self, clouds: PointClouds, neighbors: Neighbors, *, pos: Tensor | None = None,
-               inputs: Tensor | None = None, point_weight: Tensor | None = None) -> Tensor:
+               inputs: Tensor | None = None, point_weight: Tensor | None = None,
+               edge_weight: Tensor | None = None) -> Tensor:
         """(clouds, outputs) logits, or values for regression."""
 
     def refuse(self, clouds: PointClouds) -> None:
@@ -77,7 +80,7 @@ class Attribution:
 
 
 @contextlib.contextmanager
-def frozen(predictor: Predictor) -> Iterator[None]:
+def frozen(predictor: Predictor | nn.Module) -> Iterator[None]:
     """Eval mode, and parameters without gradient, while explaining; everything is as before afterwards."""
     if not isinstance(predictor, nn.Module):
         yield

@@ -6,23 +6,26 @@ function rankLabels(values) {
   return out;
 }
 
-function table(s, t, rank) {
+function table(s, colours, rank) {
+  const more = Object.keys(s.columns).filter(id => id !== "spread"), spread = s.columns.spread, shown = quantity(s).id;
+  const swatched = shown === "spread" ? "importance" : shown; // the spread stands behind the importance
   const unit = unitOf(s), columns = [["index", "#", "num"], ["label", "Element", ""], ["importance", "Importance", "num"], ["rank", "Rank", "num"]];
+  for (const id of more) columns.push(["column " + id, DATA.columns[id].label, DATA.columns[id].kinds.length ? "" : "num"]);
   if (s.std) columns.push(["std0", `σ₁ (${unit})`, "num"], ["std1", "σ₂", "num"], ["std2", "σ₃", "num"]);
   if (s.important) columns.push(["truth", "Truth", ""]);
   if (!columns.some(([id]) => id === state.sort)) { state.sort = "index"; state.down = false; }
-  const value = (i, id) => ({ index: i, label: s.labels[i], importance: s.importance[i], rank: rank[i], truth: s.important?.[i],
+  const value = (i, id) => id.startsWith("column ") ? s.columns[id.slice(7)][i] : ({ index: i, label: s.labels[i], importance: s.importance[i], rank: rank[i], truth: s.important?.[i],
     std0: s.std?.[i][0], std1: s.std?.[i][1], std2: s.std?.[i][2] })[id];
   const head = make("tr");
   for (const [id, title, cls] of columns) {
     const cell = make("th", cls), button = make("button", "", title + (id === state.sort ? (state.down ? " ▾" : " ▴") : ""));
     button.type = "button";
-    button.title = id.startsWith("std") ? "standard deviation along this principal axis, largest first; click to sort" : "click to sort";
+    button.title = id.startsWith("std") ? "standard deviation along this principal axis, largest first; click to sort" : DATA.columns[id.slice(7)] && id.startsWith("column ") ? `${DATA.columns[id.slice(7)].about} Click to sort` : "click to sort";
     cell.setAttribute("aria-sort", id === state.sort ? (state.down ? "descending" : "ascending") : "none");
     button.onclick = () => {
-      state.down = id === state.sort ? !state.down : ["importance", "truth"].includes(id);
+      state.down = id === state.sort ? !state.down : ["importance", "truth"].includes(id) || id.startsWith("column ");
       state.sort = id;
-      table(s, t, rank);
+      table(s, colours, rank);
     };
     cell.append(button);
     head.append(cell);
@@ -45,11 +48,14 @@ function table(s, t, rank) {
     row.dataset.atom = i;
     for (const [id, , cls] of columns) {
       const v = value(i, id);
-      const cell = make("td", cls, id === "truth" ? (v ? "● important" : "–") : id === "label" || id === "index" || id === "rank" ? String(v) : write(v, id));
+      const kinds = id.startsWith("column ") ? DATA.columns[id.slice(7)].kinds : [];
+      const cell = make("td", cls, kinds.length ? kinds[v] ?? "–" : id === "truth" ? (v ? "● important" : "–") : id === "label" || id === "index" || id === "rank" ? String(v) : write(v, id));
+      if (kinds.length && !v) cell.classList.add("quiet");
       if (id === "truth" && v) cell.classList.add("yes");
-      if (id === "importance") {
+      if (id === "importance" && spread) cell.append(make("span", "quiet", " ± " + write(spread[i], id)));
+      if (id === swatched || id === "column " + swatched) {
         const swatch = make("span", "swatch");
-        swatch.style.background = colourAt(t[i]);
+        swatch.style.background = colours[i];
         cell.prepend(swatch);
       }
       row.append(cell);

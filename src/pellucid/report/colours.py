@@ -18,6 +18,8 @@ COLOUR_MAP: tuple[str, ...] = (
 NO_VALUE = "#b9bec7"
 TRUE_COLOUR = "#0f8f83"
 FALSE_COLOUR = "#dfe2e6"
+MARK_COLOUR = "#0b63ce"
+"""Of the subgraph: far from all of the colour map and from the ground truth."""
 
 RGB = tuple[float, float, float]
 

@@ -35,22 +35,40 @@ function ranks(values) { // average ranks, 0 = least important; missing values h
   return out;
 }
 
+function quantity(sample) { // what the atoms are coloured by
+  const id = $("shown").value, column = sample.columns[id];
+  return column ? { id, values: column, ...DATA.columns[id] }
+    : { id: "importance", values: sample.importance, label: sample.importance_name, about: "", kinds: [] };
+}
+
+function painted(sample, mode) { // the colour of each atom, whether it is dark, and what the colours mean
+  const { values, kinds, colours } = quantity(sample);
+  if (!kinds.length) {
+    const { t, ...more } = scaled(sample, mode);
+    return { colours: t.map(colourAt), dark: t.map(x => finite(x) && darkAt(x)), kinds: null, ...more };
+  }
+  const known = v => finite(v) && kinds[v] !== undefined, bright = v => [1, 3, 5].reduce((sum, at, c) =>
+    sum + [0.299, 0.587, 0.114][c] * parseInt(colours[v].slice(at, at + 2), 16), 0);
+  return { colours: values.map(v => known(v) ? colours[v] : DATA.colours.none), dark: values.map(v => known(v) && bright(v) < 127.5),
+    kinds: kinds.map((kind, v) => [kind, colours[v]]), low: "", high: "", note: "" };
+}
+
 function scaled(sample, mode) { // where each atom is on the colour map, and what its two ends mean
-  const values = sample.importance;
+  const { id, values, label } = quantity(sample);
   if (mode === "rank") {
     const rank = ranks(values), last = Math.max(...rank.filter(finite), 0) || 1, lowest = Math.min(...rank.filter(finite), last);
     return { t: rank.map(r => finite(r) ? (last > lowest ? (r - lowest) / (last - lowest) : 0.5) : null),
-      low: "least important", high: "most important",
+      low: id === "importance" ? "least important" : "lowest", high: id === "importance" ? "most important" : "highest",
       note: "Colours show ranks within this molecule: how much the atoms differ is not shown." };
   }
   const pool = mode === "all"
-    ? DATA.samples.filter(s => s.importance_name === sample.importance_name).flatMap(s => s.importance) : values;
+    ? DATA.samples.map(quantity).filter(q => q.id === id && q.label === label).flatMap(q => q.values) : values;
   let low = Infinity, high = -Infinity;
   for (const v of pool) if (finite(v)) { if (v < low) low = v; if (v > high) high = v; }
   return { t: values.map(v => finite(v) ? (high > low ? (v - low) / (high - low) : 0.5) : null),
     low: show(low), high: show(high),
     note: mode === "all" ? "Colours span all molecules of this report: they may be compared between molecules."
-      : "Colours span this molecule's least to most important atom: do not compare them between molecules." };
+      : "Colours span this molecule's lowest to highest value: do not compare them between molecules." };
 }
 
 function auc(values, truth) { // chance that an important atom is ranked above an unimportant one

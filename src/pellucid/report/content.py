@@ -79,6 +79,8 @@ class Sample:
         svg: 2D depiction from :func:`pellucid.report.depict`, or ``None``.
         svg_truth: The same with the ground truth, from :func:`pellucid.report.depict_truth`, or ``None``.
         facts: Shown as they are, e.g. ``{"SMILES": "CCO"}``.
+        columns: More named numbers, (n,) each; those in :data:`pellucid.report.columns.KNOWN` are explained, and
+            ``spread`` is shown as the ± of the importance.
 
     Raises:
         PellucidError: if shapes disagree, a bond points nowhere, or a covariance is none.
@@ -104,6 +106,7 @@ class Sample:
     svg: str | None = None
     svg_truth: str | None = None
     facts: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("name", "unit", "importance_name"):
@@ -137,6 +140,8 @@ class Sample:
         if not isinstance(self.facts, dict):
             raise PellucidError(f"expected a dict of facts {at}, got {type(self.facts).__name__}; pass {{}} for none")
         object.__setattr__(self, "facts", {str(key): str(value) for key, value in self.facts.items()})
+        object.__setattr__(self, "columns", {str(name): numbers(values, f"{name} {at}", (n,))
+                                             for name, values in self.columns.items()})
 
     def _check_answers(self, at: str) -> None:
         answers: tuple[tuple[str, Any], ...] = (("prediction", self.prediction), ("target", self.target))

@@ -13,11 +13,11 @@ from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from pellucid.errors import PellucidError
-from pellucid.report.colours import FALSE_COLOUR, RGB, TRUE_COLOUR, colour, numbers, rgb
+from pellucid.report.colours import FALSE_COLOUR, MARK_COLOUR, RGB, TRUE_COLOUR, colour, numbers, rgb
 
 
 def depict(molecule: Any, importance: ArrayLike | None = None, *, colours: Sequence[RGB] | None = None,
-           title: str = "", size: tuple[int, int] = (420, 300)) -> str:
+           marked: ArrayLike | None = None, title: str = "", size: tuple[int, int] = (420, 300)) -> str:
     """Draws a molecule in 2D with its atoms on coloured discs.
 
     With ``importance`` the colours span this molecule's least to most important atom, as the report's 3D view does
@@ -27,11 +27,12 @@ def depict(molecule: Any, importance: ArrayLike | None = None, *, colours: Seque
         molecule: A SMILES, or an RDKit molecule; it is not changed. Atoms keep their order.
         importance: (n,) real numbers, one an atom in the molecule's order. NaN is drawn grey.
         colours: n triples (red, green, blue) in [0, 1], instead of ``importance``.
+        marked: (n,) bool: these atoms' discs get an outline, and the bonds between them are thick.
         title: Accessible name of the drawing.
         size: Width and height in pixels; the drawing scales with the page.
 
     Returns:
-        An SVG document. Discs carry the class ``atom-i``.
+        An SVG document. Discs carry the class ``atom-i``, those of marked atoms ``data-kept`` too.
 
     Raises:
         PellucidError: if the SMILES does not parse, or the numbers are not one an atom.
@@ -51,7 +52,11 @@ def depict(molecule: Any, importance: ArrayLike | None = None, *, colours: Seque
     elif colours is not None:
         rows = numbers(colours, f"colours (the molecule has {n} atoms)", (n, 3))
         table = [(float(r), float(g), float(b)) for r, g, b in rows.clip(0, 1)]
-    return _draw(mol, table, title, size, "importance" if importance is not None else "fixed")
+    svg = _draw(mol, table, title, size, "importance" if importance is not None else "fixed")
+    if marked is None:
+        return svg
+    kept = numbers(marked, f"marked (the molecule has {n} atoms)", (n,)).astype(bool)
+    return _mark(svg, set(kept.nonzero()[0].tolist()))
 
 
 def depict_truth(molecule: Any, important: ArrayLike, *, title: str = "", size: tuple[int, int] = (420, 300)) -> str:
@@ -119,6 +124,23 @@ def _draw(mol: Any, colours: list[RGB] | None, title: str, size: tuple[int, int]
         drawer.DrawMolecule(mol, highlightAtoms=atoms, highlightBonds=[], highlightAtomColors=fills)
         drawer.FinishDrawing()
     return _tidy(str(drawer.GetDrawingText()), colours, title, kind)
+
+
+def _mark(svg: str, kept: set[int]) -> str:
+    """Outlines discs, and thickens the bonds between them."""
+
+    def outline(match: re.Match[str]) -> str:
+        if int(match.group(1)) not in kept:
+            return match.group(0)
+        return re.sub(r"stroke:#\w{6};stroke-width:[\d.]+px", f"stroke:{MARK_COLOUR};stroke-width:2.6px",
+                      match.group(0)).replace("<ellipse", "<ellipse data-kept='1'", 1)
+
+    def thicken(match: re.Match[str]) -> str:
+        both = {int(match.group(1)), int(match.group(2))} <= kept
+        return re.sub(r"stroke-width:[\d.]+px", "stroke-width:3.4px", match.group(0)) if both else match.group(0)
+
+    svg = re.sub(r"<ellipse[^>]*class='atom-(\d+)'[^>]*>", outline, svg)
+    return re.sub(r"<path class='bond-\d+ atom-(\d+) atom-(\d+)'[^>]*>", thicken, svg)
 
 
 def _tidy(svg: str, colours: list[RGB] | None, title: str, kind: str) -> str:

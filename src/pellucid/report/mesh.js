@@ -85,11 +85,11 @@ const Mesh = (() => {
   }
 
   // Bonds as one to three sticks; an aromatic bond is one full and one broken stick.
-  function bonds(pos, list, scale, colour) {
+  function bonds(pos, list, scale, colourOf) {
     const out = empty(), sides = list.length > 1500 ? 5 : 9, neighbours = pos.map(() => []);
     for (const [a, b] of list) { neighbours[a].push(b); neighbours[b].push(a); }
     for (const [a, b, order] of list) {
-      const d = unit(sub(pos[b], pos[a]));
+      const d = unit(sub(pos[b], pos[a])), colour = colourOf(a, b);
       let side = null; // double bonds lie in the plane of their neighbours
       for (const [at, other] of [[a, b], [b, a]]) {
         for (const n of neighbours[at]) {

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 
 from pellucid.errors import PellucidError
 from pellucid.files import write_text
-from pellucid.report.colours import COLOUR_MAP, FALSE_COLOUR, NO_VALUE, TRUE_COLOUR
+from pellucid.report.colours import COLOUR_MAP, FALSE_COLOUR, MARK_COLOUR, NO_VALUE, TRUE_COLOUR
+from pellucid.report.columns import described
 from pellucid.report.content import ReportContent, Sample
 from pellucid.report.tables import key_numbers, metrics_table, notes_list, provenance_table, rows
 
@@ -82,7 +83,9 @@ def render(content: ReportContent) -> str:
 def data(content: ReportContent) -> dict[str, Any]:
     """What the page's code draws, as JSON-able data; NaN and infinities become ``None``."""
     return {
-        "colours": {"map": list(COLOUR_MAP), "none": NO_VALUE, "true": TRUE_COLOUR, "false": FALSE_COLOUR},
+        "colours": {"map": list(COLOUR_MAP), "none": NO_VALUE, "true": TRUE_COLOUR, "false": FALSE_COLOUR,
+                    "mark": MARK_COLOUR},
+        "columns": described(dict.fromkeys(name for sample in content.samples for name in sample.columns)),
         "history": _clean(content.history),
         "selected_epoch": content.selected_epoch,
         "published": [_clean({"metric": cell.metric, "mean": cell.mean, "std": cell.std, "source": cell.source})
@@ -112,6 +115,7 @@ def _sample(sample: Sample) -> dict[str, Any]:
         "important": None if sample.important is None else [int(true) for true in sample.important],
         "std": None, "axes": None, "prediction": _clean(sample.prediction), "target": _clean(sample.target),
         "svg": sample.svg, "svg_truth": sample.svg_truth, "facts": sample.facts,
+        "columns": {name: _rounded(values) for name, values in sample.columns.items()},
     }  # fmt: skip
     if sample.covariance is not None:
         variances, axes = np.linalg.eigh(sample.covariance)

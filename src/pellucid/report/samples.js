@@ -20,6 +20,9 @@ function setUpSamples() {
     Object.assign($("k"), { min: nice - 1, max: nice + 0.7 });
     $("k").value = nice;
   }
+  $("shown").add(new Option("importance", "importance"));
+  for (const [id, { label }] of Object.entries(DATA.columns)) $("shown").add(new Option(label.toLowerCase(), id));
+  $("shown-label").hidden = $("shown").options.length < 2;
   samples.forEach((s, at) => {
     const item = make("div", "item"), ok = verdict(s);
     item.id = "sample-" + at;
@@ -34,7 +37,7 @@ function setUpSamples() {
   });
   $("search").oninput = $("wrong").onchange = filter;
   document.addEventListener("keydown", key);
-  for (const id of ["scale", "symbols", "ellipsoids"]) $(id).onchange = () => draw();
+  for (const id of ["shown", "scale", "symbols", "ellipsoids"]) $(id).onchange = () => draw();
   $("k").oninput = () => { sizeLabel(); resized(); };
   $("reset").onclick = () => { state.camera = firstCamera(samples[state.at]); draw(); };
   sizeLabel();
@@ -101,13 +104,13 @@ function describe(s) {
   if (ok !== null) badges.append(make("span", "badge " + (ok ? "right" : "wrong"), ok ? "✓ right" : "✗ wrong"));
   const score = s.important ? auc(s.importance, s.important) : null;
   if (score !== null) badges.append(make("span", "badge", `importance against truth: ROC AUC ${score.toFixed(3)}`));
-  $("importance-name").textContent = s.importance_name.charAt(0).toUpperCase() + s.importance_name.slice(1);
   document.querySelectorAll(".needs-ellipsoids").forEach(node => { node.hidden = !s.std; });
   $("facts").replaceChildren(...Object.entries(s.facts).flatMap(([k, v]) => [make("dt", "", k), make("dd", "", v)]));
-  const figures = [[s.svg, "Coloured by importance"], [s.svg_truth, "Ground truth"]].filter(([svg]) => svg).map(([svg, text]) => {
+  const figures = [[s.svg, "2D structure"], [s.svg_truth, "Ground truth"]].filter(([svg]) => svg).map(([svg, text]) => {
     const figure = make("figure"), node = clean(svg);
     if (!node) return null;
-    figure.append(node, make("figcaption", "", text + (node.dataset.colours === "fixed" || text === "Ground truth" ? "" : ", same colours as in 3D")));
+    figure.append(node, make("figcaption", "", text + (node.dataset.colours === "fixed" || text === "Ground truth" ? "" : ", same colours as in 3D")
+      + (node.querySelector("[data-kept]") ? "; outlined: the subgraph" : "")));
     return figure;
   }).filter(Boolean);
   $("depictions").replaceChildren(...figures);
@@ -129,7 +132,7 @@ function clean(text) {
   return document.importNode(root, true);
 }
 
-function recolour(s, t) { // the 2D drawing follows the colour scale of the 3D scene
+function recolour(colours, dark) { // the 2D drawing follows the colour scale of the 3D scene
   const svg = $("depictions").querySelector("svg[data-colours=importance]");
   document.querySelectorAll("#depictions ellipse[class^=atom-]").forEach(disc => {
     const at = +disc.getAttribute("class").slice(5);
@@ -137,10 +140,10 @@ function recolour(s, t) { // the 2D drawing follows the colour scale of the 3D s
     disc.onmouseleave = () => light(-1);
   });
   if (!svg) return;
-  t.forEach((value, at) => svg.querySelectorAll(".atom-" + at).forEach(node => {
+  colours.forEach((colour, at) => svg.querySelectorAll(".atom-" + at).forEach(node => {
     const cls = node.getAttribute("class").trim();
     if (cls !== "atom-" + at) return; // a bond
-    if (node.localName === "ellipse") { node.style.fill = node.style.stroke = colourAt(value); }
-    else if (node.getAttribute("fill") || node.style.fill) node.style.fill = finite(value) && darkAt(value) ? "#fff" : "#000";
+    if (node.localName === "ellipse") { node.style.fill = colour; if (!node.dataset.kept) node.style.stroke = colour; }
+    else if (node.getAttribute("fill") || node.style.fill) node.style.fill = dark[at] ? "#fff" : "#000";
   }));
 }

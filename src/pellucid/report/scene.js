@@ -51,14 +51,16 @@ function sizeLabel() {
 }
 
 function draw(onlySizes = false) {
-  const s = samples[state.at], { t, low, high, note } = scaled(s, $("scale").value), n = s.pos.length;
+  const s = samples[state.at], { colours, dark, kinds, low, high, note } = painted(s, $("scale").value), n = s.pos.length;
   const scale = lengthScale(s), { centre, radius } = frame(s), unit = unitOf(s);
-  const colours = t.map(colourAt), rank = rankLabels(s.importance);
+  const rank = rankLabels(s.importance), { label: title, about } = quantity(s);
   const level = n > 1200 ? 0 : n > 250 ? 1 : n > 90 ? 2 : 3;
   const chosen = chooseEllipsoids(s), shrink = chosen.length ? 0.85 : 1; // leave room for small ellipsoids
   const ball = s.labels.map(label => shrink * scale * (0.15 + 0.23 * (COVALENT[label] || 0.76)));
   const unitAxes = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
-  const text = s.pos.map((p, i) => `<b>${escape(s.labels[i])} ${i}</b><br>importance ${show(s.importance[i], 4)}, rank ${rank[i]} of ${n}`
+  const text = s.pos.map((p, i) => `<b>${escape(s.labels[i])} ${i}</b><br>importance ${show(s.importance[i], 4)}${s.columns.spread ? ` ± ${show(s.columns.spread[i], 2)}` : ""}, rank ${rank[i]} of ${n}`
+    + Object.keys(s.columns).filter(id => id !== "spread").map(id => `<br>${escape(DATA.columns[id].label.toLowerCase())} `
+      + escape(DATA.columns[id].kinds.length ? DATA.columns[id].kinds[s.columns[id][i]] ?? "–" : show(s.columns[id][i], 3))).join("")
     + (s.std ? `<br>std along its axes ${s.std[i].map(x => show(x)).join(" / ")} ${escape(unit)}` : "")
     + (s.important ? `<br>truth: ${s.important[i] ? "important" : "not important"}` : ""));
   const eye = state.camera.eye, up = state.camera.up;
@@ -71,7 +73,7 @@ function draw(onlySizes = false) {
     const m = Mesh.ellipsoids(s.pos, s.pos.map(() => unitAxes), ball.map(r => [r, r, r]), tone, s.pos.map((p, i) => i), level);
     return mesh("atoms", m, sceneName, { text: m.owner.map(i => text[i]), customdata: m.owner, hovertemplate: "%{text}<extra></extra>" });
   };
-  const stickMesh = Mesh.bonds(s.pos, s.bonds, scale, "#9aa1ac");
+  const stickMesh = Mesh.bonds(s.pos, s.bonds, scale, (a, b) => s.columns.subgraph?.[a] && s.columns.subgraph[b] ? DATA.colours.mark : "#9aa1ac");
   const sticks = sceneName => mesh("bonds", stickMesh, sceneName, { hoverinfo: "skip" });
   const ring = sceneName => ({ type: "scatter3d", mode: "markers", name: "halo", scene: sceneName, x: [null], y: [null], z: [null],
     hoverinfo: "skip", marker: { symbol: "circle-open", size: 26, color: "#1a2230", line: { width: 3, color: "#1a2230" } } });
@@ -111,7 +113,7 @@ function draw(onlySizes = false) {
     modebar: { bgcolor: "rgba(0,0,0,0)", color: "#9aa1ac", activecolor: "#1a2230" },
     hoverlabel: { bgcolor: "#ffffff", bordercolor: "#9aa1ac", font: { color: "#1a2230", size: 12.5 }, align: "left" },
     scene: layout3(!pair ? { x: [0, 1], y: [0, 1] } : stacked ? { x: [0, 1], y: [0.5, 1] } : { x: [0, 0.5], y: [0, 1] },
-      symbols(i => finite(t[i]) && darkAt(t[i]), i => colours[i])) };
+      symbols(i => dark[i], i => colours[i])) };
   if (pair) layout.scene2 = layout3(stacked ? { x: [0, 1], y: [0, 0.5] } : { x: [0.5, 1], y: [0, 1] },
     symbols(i => s.important[i], () => DATA.colours.true));
   state.drawn = { s, pair, halos: traces.map((trace, at) => trace.name === "halo" ? at : -1).filter(at => at >= 0) };
@@ -119,15 +121,24 @@ function draw(onlySizes = false) {
     .then(listen).catch(noWebgl);
   $("truth-caption").hidden = !pair;
   document.querySelector(".captions").classList.toggle("single", !pair);
+  $("importance-name").textContent = title.charAt(0).toUpperCase() + title.slice(1);
+  $("scale-label").hidden = document.querySelector(".colour-bar").hidden = !!kinds;
+  $("kinds").hidden = !kinds;
+  $("kinds").replaceChildren(...(kinds || []).map(([kind, colour]) => {
+    const item = make("span", "", kind), dot = make("span", "dot");
+    dot.style.background = colour;
+    item.prepend(dot);
+    return item;
+  }));
   $("bar-low").textContent = low;
   $("bar-high").textContent = high;
   const inside = sizeLabel();
-  $("stage-note").textContent = note + (!chosen.length ? "" : ` Ellipsoids are drawn at ${show(kValue(), 2)} × the standard deviation`
+  $("stage-note").textContent = [about, note].filter(Boolean).join(" ") + (!chosen.length ? "" : ` Ellipsoids are drawn at ${show(kValue(), 2)} × the standard deviation`
     + ` (${inside < 0.005 ? "under 1" : (100 * inside).toFixed(0)}\u00a0% of the noise lies inside): by what the model learned, an atom with a large one may move far and the prediction stays;`
     + " a small one marks an atom, a short axis a direction, that matters.");
   if (onlySizes) return;
-  table(s, t, rank);
-  recolour(s, t);
+  table(s, colours, rank);
+  recolour(colours, dark);
 }
 
 function chooseEllipsoids(s) {

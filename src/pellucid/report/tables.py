@@ -270,6 +270,8 @@ def provenance_table(provenance: dict[str, Any]) -> str:
 
     def walk(group: dict[str, Any], depth: int) -> None:
         for key, value in group.items():
+            if isinstance(value, list | tuple) and value and all(isinstance(entry, dict) for entry in value):
+                value = dict(enumerate(value, 1))
             name = f'<th scope="row" style="padding-left:{12 + 18 * depth}px">{html.escape(str(key))}</th>'
             if isinstance(value, dict) and value:
                 parts.append(f'<tr class="sub">{name}<td></td></tr>')

@@ -1,0 +1,83 @@
+"""Columns, ensembles and subgraphs on the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pellucid.chemistry.encoding import encode_molecules
+from pellucid.chemistry.molecules import read_molecules
+from pellucid.explanation import Explanation
+from pellucid.report import ReportContent, depict
+from pellucid.report.colours import MARK_COLOUR
+from pellucid.report.columns import KNOWN, described
+from pellucid.report.page import data, embed
+from pellucid.report.run import report_explanation, samples_of
+from pellucid.report.tables import provenance_table
+from pellucid.subgraph import subgraph
+from pellucid.uncertainty import ensemble
+
+
+@pytest.fixture(scope="module")
+def explanation() -> Explanation:
+    clouds = encode_molecules([r for s in ("CC(=O)NC", "CCCCCO") for r in read_molecules(s)]).clouds
+    random = torch.Generator().manual_seed(0)
+    members = [Explanation(clouds, torch.rand(2, 1, generator=random), torch.rand(clouds.points, generator=random),
+                           "importance of a test", provenance={"seed": seed},
+                           columns={"kind": torch.arange(clouds.points) % 3, "odd_number": torch.rand(clouds.points)})
+               for seed in range(3)]
+    return subgraph(ensemble(members), "top", m=2,
+                    predict=lambda clouds: torch.full((len(clouds),), 0.25)).marked()
+
+
+def test_samples_carry_columns_marks_and_facts(explanation: Explanation) -> None:
+    first, second = samples_of(explanation, [0, 1])
+    assert list(first.columns) == ["kind", "odd_number", "spread", "rank_stability", "subgraph"]
+    np.testing.assert_allclose(second.columns["spread"], explanation.columns["spread"][5:])
+    kept = explanation.columns["subgraph"][:5].nonzero().squeeze(1).tolist()
+    assert first.svg is not None
+    assert [int(i) for i in re.findall(r"data-kept='1'[^>]*class='atom-(\d+)'", first.svg)] == kept
+    assert first.facts["Subgraph"] == "2 of 5 atoms: the 2 most important points of each cloud"
+    assert first.facts["Subgraph alone"] == "predicted probability 0.250"
+    assert re.fullmatch(r"0\.\d{3} ± 0\.\d{3}", first.facts["Prediction over members"])
+    assert re.fullmatch(r"mean Spearman rank correlation -?\d\.\d\d \(random: 0\)", first.facts["Agreement of members"])
+
+
+def test_the_page_says_what_the_ensemble_is(explanation: Explanation, tmp_path: Path) -> None:
+    page = report_explanation(tmp_path / "report.html", explanation, []).read_text(encoding="utf-8")
+    assert "Importance is the mean over 3 explanations of ranks within each sample" in page
+    assert "points with a mean Jaccard index of" in page
+    assert '"mark":"#0b63ce"' in page
+
+
+def test_the_page_carries_columns_and_what_they_mean(explanation: Explanation) -> None:
+    content = json.loads(embed(data(ReportContent("t", samples=samples_of(explanation, [0, 1])))))
+    np.testing.assert_allclose(content["samples"][0]["columns"]["spread"], explanation.columns["spread"][:5], rtol=1e-5)
+    assert content["samples"][0]["columns"]["kind"] == [0, 1, 2, 0, 1]
+    assert content["columns"]["odd_number"] == {"label": "Odd number", "about": "", "kinds": [], "colours": []}
+    assert content["columns"]["kind"]["kinds"] == ["neither", "existence", "location"]
+    for column in KNOWN.values():
+        assert len(column.kinds) == len(column.colours)
+        assert column.about.endswith(".")
+    assert described([]) == {}
+
+
+def test_marked_atoms_are_outlined_and_their_bonds_thick() -> None:
+    plain, svg = depict("CC(=O)N", [0, 1, 2, 3]), depict("CC(=O)N", [0, 1, 2, 3], marked=[0, 1, 1, 0])
+    assert svg.count("data-kept") == 2
+    assert svg.count(MARK_COLOUR) == 2
+    thick = re.findall(r"<path class='bond-\d+ atom-(\d+) atom-(\d+)'[^>]*stroke-width:3.4px", svg)
+    assert thick
+    assert set(thick) == {("1", "2")}
+    assert depict("CC(=O)N", [0, 1, 2, 3], marked=[False] * 4) == plain
+
+
+def test_provenance_counts_the_members() -> None:
+    page = provenance_table({"members": [{"run": "a"}, {"run": "b"}], "list": [1, 2]})
+    assert re.findall(r">(\d)</th>", page) == ["1", "2"]
+    assert "1, 2" in page
