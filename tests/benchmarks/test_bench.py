@@ -220,8 +220,7 @@ def test_the_score_of_a_mask_is_that_of_the_masked_prediction(finished, data):
     assert masked_score(model, explainer, clouds) == pytest.approx(roc_auc_score(clouds["y"][:, 0], logits[:, 0]))
 
 
-def test_data_that_changed_or_went_is_told(finished, tiny, tmp_path):
-    folder, _ = finished
+def test_data_that_changed_or_went_is_told(tiny, tmp_path):
     content = {"kind": "train", "artifacts": str(tmp_path), "folder": "x", "warm_start": None, "config": {},
                "device": "cpu", "data": {"path": str(tmp_path / "gone"), "digest": "0", "task": "binary", "outputs": 1,
                                          "category_sizes": [14], "precision_at": [5]}}

@@ -46,7 +46,11 @@ def test_run_folder_is_complete(method: str, tmp_path: Path) -> None:
         assert table.num_rows == clouds.split("test").points
         for name in ("roc_auc", "roc_auc_per_cloud", "precision@1", "precision@2"):
             assert 0 <= metrics["interpretation"][name] <= 1
-        assert set(metrics["fidelity"]) == {"deletion", "insertion"}
+        assert set(metrics["fidelity"]) == {"deletion", "insertion", "plus", "minus", "plus_area", "minus_area",
+                                            "characterization", "robust_plus", "robust_minus"}
+        assert set(metrics["sanity"]["randomisation"]) == {"value", "low", "high", "random"}
+        for name, (low, high) in metrics["interpretation"]["intervals"].items():
+            assert low <= metrics["interpretation"][name] <= high
     model, config, _ = load_model(run.folder)
     assert config == run.config
     for name, value in model.state_dict().items():

@@ -140,8 +140,11 @@ def _for_reading(metrics: dict[str, Any]) -> dict[str, Any]:
     """Without what is no metric, and each random baseline beside the number that it belongs to."""
     shown = {k: dict(v) for k, v in metrics.items() if k not in ("selected_epoch", "seconds")}
     if "interpretation" in shown:
-        random = shown["interpretation"].pop("random")
-        shown["interpretation"] |= {f"{name}_random": value for name, value in random.items()}
+        group = shown["interpretation"]
+        random, intervals = group.pop("random"), group.pop("intervals", {})
+        shown["interpretation"] = {
+            name: {"value": value, "low": low, "high": high, "random": random[name]}
+            for name, value in group.items() for low, high in [intervals.get(name, (None, None))]}
     if "stability" in shown:
         shown["stability"] = {k: v for k, v in shown["stability"].items() if k not in ("draws", "jitter")}
     return shown

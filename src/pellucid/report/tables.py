@@ -39,8 +39,19 @@ ABOUT: dict[str, tuple[str, str]] = {
     "rank_correlation": (
         "Rank correlation", "agreement of the importance when the atoms are moved a little; 1 is the same order"),
     "prediction_std": ("Spread of the prediction", "standard deviation over small moves and draws of the noise"),
-    "fidelity_plus": ("Fidelity+", "how far the prediction falls without the important atoms"),
-    "fidelity_minus": ("Fidelity−", "how far the prediction falls with only the important atoms; lower is better"),
+    "plus": ("Fidelity+", "how far the prediction falls without the most important fifth of the atoms"),
+    "minus": (
+        "Fidelity−", "how far the prediction falls with only the most important fifth of the atoms; lower is better"),
+    "plus_area": ("Fidelity+, area", "the same over all fractions"),
+    "minus_area": ("Fidelity−, area", "the same over all fractions; lower is better"),
+    "characterization": ("Characterization", "harmonic mean of fidelity+ and 1 − fidelity−"),
+    "robust_plus": (
+        "Robust fidelity+", "a tenth of the important atoms taken away at random, so that samples stay like real ones"),
+    "robust_minus": (
+        "Robust fidelity−", "a tenth of the unimportant atoms taken away at random; lower is better"),
+    "randomisation": (
+        "Randomised model", "rank correlation with the importance from a model with shuffled weights; near random is "
+        "right: the explanation hangs on what was learned"),
     "comprehensiveness": ("Comprehensiveness", "how far the prediction falls without the important atoms"),
     "sufficiency": (
         "Sufficiency", "how far the prediction falls with only the important atoms; lower is better"),
@@ -59,6 +70,7 @@ class Row:
     spread: float | None = None
     baseline: float | None = None
     published: list[PublishedCell] = field(default_factory=list)
+    interval: tuple[float, float] | None = None
 
 
 def number(value: float | None) -> str:
@@ -114,17 +126,18 @@ def rows(metrics: dict[str, Any], published: list[PublishedCell]) -> list[Row]:
 
     Example:
         >>> rows({"fidelity": {"deletion": {"auc": 0.2, "random": 0.5}}}, [])
-        [Row(path='fidelity.deletion.auc', ours=0.2, spread=None, baseline=0.5, published=[])]
+        [Row(path='fidelity.deletion.auc', ours=0.2, spread=None, baseline=0.5, published=[], interval=None)]
     """
     cells: dict[str, list[PublishedCell]] = {}
     for cell in published:
         cells.setdefault(cell.metric, []).append(cell)
     out: list[Row] = []
 
-    def add(path: str, ours: float | None, spread: float | None, baseline: float | None) -> None:
+    def add(path: str, ours: float | None, spread: float | None, baseline: float | None,
+            interval: tuple[float, float] | None = None) -> None:
         if baseline is None and path.split(".")[-1] in ("roc_auc", "roc_auc_per_cloud", "roc_auc_per_sample"):
             baseline = 0.5  # of any uninformed ranking, whatever the class balance
-        out.append(Row(path, ours, spread, baseline, cells.pop(path, [])))
+        out.append(Row(path, ours, spread, baseline, cells.pop(path, []), interval))
 
     def walk(group: dict[str, Any], prefix: str) -> None:
         values = [key for key, value in group.items() if is_number(value) and key != "random"]
@@ -133,6 +146,10 @@ def rows(metrics: dict[str, Any], published: list[PublishedCell]) -> list[Row]:
             if isinstance(value, dict):
                 if is_number(value.get("mean")) and is_number(value.get("std")):
                     add(path, value["mean"], value["std"], value.get("random"))
+                elif "low" in value and "high" in value:
+                    known = is_number(value["low"]) and is_number(value["high"])
+                    add(path, value["value"], None, value.get("random"),
+                        (value["low"], value["high"]) if known else None)
                 else:
                     walk(value, f"{path}.")
             elif not (values if key == "random" else key.endswith("_random") and key.removesuffix("_random") in values):
@@ -188,6 +205,8 @@ def metrics_table(table: list[Row]) -> str:
         group = head
         name, about = readable(row.path)
         ours = number(row.ours) + (f' <span class="quiet">± {number(row.spread)}</span>' if row.spread else "")
+        if row.interval:
+            ours += f'<div class="quiet">{number(row.interval[0])} to {number(row.interval[1])}</div>'
         parts.append(f'<tr data-metric="{html.escape(row.path)}"><td><div>{html.escape(name)}</div>'
                      f'<div class="about">{html.escape(about) or html.escape(row.path)}</div></td>'
                      f'<td class="num ours">{ours}</td>')
@@ -244,8 +263,11 @@ def _bar(row: Row) -> str:
         left, right = sorted((x(0.0), x(row.ours)))
         parts.append(f'<rect class="bar-ours" x="{left:.1f}" y="3" width="{max(right - left, 1):.1f}" height="11" '
                      f'rx="2"><title>ours {number(row.ours)}</title></rect>')
+        whisker = row.interval
         if row.spread and math.isfinite(row.spread):
-            a, b = x(row.ours - row.spread), x(row.ours + row.spread)
+            whisker = row.ours - row.spread, row.ours + row.spread
+        if whisker:
+            a, b = map(x, whisker)
             parts.append(f'<path class="whisker-ours" d="M{a:.1f} 8.5H{b:.1f}M{a:.1f} 5v7M{b:.1f} 5v7"/>')
     for index, cell in enumerate(row.published):
         y, middle = 22.5 + 13 * index, x(cell.mean)

@@ -15,7 +15,10 @@ from pellucid.methods import Method, Task
 from pellucid.metrics.classification import accuracy, average_precision, roc_auc
 from pellucid.metrics.faithfulness import fidelity
 from pellucid.metrics.interpretation import per_cloud_roc_auc, pooled_roc_auc, precision_at
+from pellucid.metrics.interpretation_estimates import interpretation_estimates
+from pellucid.metrics.plus_minus import plus_minus
 from pellucid.metrics.regression import mae, r2, rmse, spearman
+from pellucid.metrics.sanity import randomisation_test
 from pellucid.metrics.sparsity import gini
 from pellucid.metrics.stability import jaccard, rank_correlation
 from pellucid.training.batches import Batches
@@ -25,6 +28,8 @@ from pellucid.uncertainty import draws
 
 DRAWS = 5
 """Draws over which stability is measured."""
+ROBUST = 10
+"""Draws of the robust fidelities."""
 JITTER = 0.05
 """Standard deviation by which stability moves each coordinate, in mean distances between neighbours."""
 
@@ -95,7 +100,7 @@ def evaluate_model(model: Method, clouds: PointClouds, *, precision_at_m: tuple[
         clouds: The split.
         precision_at_m: The m of the dataset's precision@m.
         seed: Of noise and random baselines.
-        quick: Leaves out fidelity and stability, which need many passes.
+        quick: Leaves out intervals, fidelity, stability and the randomisation check, which need many passes.
 
     Returns:
         Nested metrics as in ``metrics.json``, and the explanation (None for a method without one).
@@ -113,7 +118,13 @@ def evaluate_model(model: Method, clouds: PointClouds, *, precision_at_m: tuple[
                                      "random": interpretation_metrics(model.task, clouds, random, precision_at_m)}
     metrics["sparsity"] = {"gini": gini(importance, clouds.ptr)}
     if not quick:
+        if "important" in clouds:
+            metrics["interpretation"]["intervals"] = {
+                name: (known.low, known.high) for name, known in interpretation_estimates(
+                    importance, clouds["important"], clouds.ptr, m=precision_at_m, clouds=counted(model.task, clouds),
+                    seed=seed).items()}
         metrics["fidelity"] = _fidelity(model, clouds, importance, seed)
+        metrics["sanity"] = {"randomisation": _randomisation(model, clouds, seed)}
         metrics["stability"] = _stability(model, clouds, explanation, precision_at_m[0], seed)
     return metrics, explanation
 
@@ -150,8 +161,19 @@ def _fidelity(model: Method, clouds: PointClouds, importance: Tensor, seed: int)
     if chosen is not None:  # as for the ground truth, only positive clouds have a reason to be found
         some = clouds.select(chosen)
         importance = importance[chosen[clouds.batch]]
-    return fidelity(probability_of(model), some.without_text(), importance, seed=seed,
-                    probability=model.task.kind != "regression").as_dict()
+    predict, some, probability = probability_of(model), some.without_text(), model.task.kind != "regression"
+    areas = fidelity(predict, some, importance, seed=seed, probability=probability).as_dict()
+    return areas | plus_minus(predict, some, importance, seed=seed, probability=probability, samples=ROBUST).as_dict()
+
+
+def _randomisation(model: Method, clouds: PointClouds, seed: int) -> dict[str, Any]:
+    """The sanity check of Adebayo et al. 2018: importance must change when the model's weights are shuffled."""
+
+    def explain(other: Method) -> Tensor:
+        return explain_clouds(other, clouds, seed=seed).importance
+
+    return randomisation_test(explain, model, clouds.ptr, clouds=counted(model.task, clouds), seed=seed
+                              ).whole.as_dict()
 
 
 def _stability(model: Method, clouds: PointClouds, explanation: Explanation, m: int, seed: int) -> dict[str, Any]:
