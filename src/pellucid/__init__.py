@@ -15,12 +15,13 @@ __version__ = version("pellucid")
 
 if TYPE_CHECKING:
     from pellucid.api import evaluate, explain, fit, load_dataset
+    from pellucid.benching import bench
     from pellucid.clouds import PointClouds
     from pellucid.explanation import Explanation
     from pellucid.neighbors import Neighbors
 
-_LAZY = {"evaluate": "api", "explain": "api", "fit": "api", "load_dataset": "api", "PointClouds": "clouds",
-         "Explanation": "explanation", "Neighbors": "neighbors"}
+_LAZY = {"bench": "benching", "evaluate": "api", "explain": "api", "fit": "api", "load_dataset": "api",
+         "PointClouds": "clouds", "Explanation": "explanation", "Neighbors": "neighbors"}
 
 
 def __getattr__(name: str) -> Any:
@@ -32,5 +33,5 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"pellucid.{_LAZY[name]}"), name)
 
 
-__all__ = ["Explanation", "Neighbors", "PellucidError", "PointClouds", "__version__", "evaluate", "explain", "fit",
-           "load_dataset"]
+__all__ = ["Explanation", "Neighbors", "PellucidError", "PointClouds", "__version__", "bench", "evaluate", "explain",
+           "fit", "load_dataset"]

@@ -194,10 +194,10 @@ def bench(table: Annotated[str, typer.Argument(help="lri-table2, lri-table4 or l
           dry_run: Annotated[bool, typer.Option(help="Show what would run, and about how long it takes.")] = False,
           as_json: Json = False) -> None:
     """Run a table of a paper, the published numbers beside ours; the same command goes on where it stopped."""
-    from pellucid.benchmarks.bench import bench as run_bench
+    from pellucid.benching import bench as run_bench
     from pellucid.benchmarks.live import outline_table
-    from pellucid.benchmarks.render import markdown
     from pellucid.benchmarks.results import ResultTable
+    from pellucid.report.benchmark import markdown
     from pellucid.settings_text import parse_names, parse_numbers
 
     result = run_bench(table, datasets=parse_names(datasets), backbones=parse_names(backbones),

@@ -12,8 +12,8 @@ from rich.console import Console
 from sklearn.metrics import roc_auc_score
 from tiny import same_tables, tiny_data, tiny_experiment
 
-from pellucid.benchmarks import bench as module
-from pellucid.benchmarks.bench import bench
+from pellucid import benching as module
+from pellucid.benching import bench
 from pellucid.benchmarks.live import Live, outline_table
 from pellucid.benchmarks.plan import BenchPlan
 from pellucid.benchmarks.runner import Event

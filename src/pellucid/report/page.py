@@ -71,13 +71,13 @@ def render(content: ReportContent) -> str:
         if metrics else "",
         "provenance": "<section id='provenance'><details><summary><h2>How it was made</h2><span class='quiet'>"
         f"settings, versions, data</span></summary>{provenance}</details></section>" if provenance else "",
-        "style": _asset("page.css"),
+        "style": asset("page.css"),
         "plotly": _plotly(),
-        "code": "".join(map(_asset, _CODE)),
+        "code": "".join(map(asset, _CODE)),
         "content": embed(data(content)),
     }
     # One pass, so that text put in is never searched for the names of other parts.
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], _asset("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], asset("page.html"))
 
 
 def data(content: ReportContent) -> dict[str, Any]:
@@ -152,7 +152,8 @@ def _comparison(content: ReportContent) -> str:
             "copied from the source named beside them and were not measured here.</p>")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file beside this module."""
     return resources.files("pellucid.report").joinpath(name).read_text(encoding="utf-8")
 
 

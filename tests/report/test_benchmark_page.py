@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from invented import REASON, invented_table
 
-from pellucid.benchmarks.charts import scale_of
-from pellucid.benchmarks.render import csv, html, latex, markdown, progress, write
 from pellucid.benchmarks.results import ResultTable
 from pellucid.errors import PellucidError
+from pellucid.report.benchmark import csv, html, latex, markdown, progress, write
+from pellucid.report.charts import scale_of
 
 EVIL = ("</style><script>alert(1)</script><img src=http://x.invalid/a.png onerror=alert(1)>{{title}} "
         "| & % $ # _ { } ~ ^ \\")

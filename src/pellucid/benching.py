@@ -15,7 +15,6 @@ from pellucid.benchmarks.engines import make_engine
 from pellucid.benchmarks.experiments import experiment
 from pellucid.benchmarks.live import Live
 from pellucid.benchmarks.plan import BenchPlan, cost_group
-from pellucid.benchmarks.render import write
 from pellucid.benchmarks.results import ResultTable
 from pellucid.benchmarks.runner import run
 from pellucid.benchmarks.store import Record, Store
@@ -23,6 +22,7 @@ from pellucid.benchmarks.work import execute
 from pellucid.datasets import load_dataset
 from pellucid.errors import PellucidError
 from pellucid.files import home
+from pellucid.report.benchmark import write
 from pellucid.training.fit import pick_device
 
 
@@ -61,7 +61,7 @@ def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Seque
             been computed then. A run that fails is recorded with its reason, and the others go on.
 
     Example:
-        >>> from pellucid.benchmarks.bench import bench
+        >>> from pellucid import bench
         >>> bench("lri-table2", datasets=["synmol"], preset="smoke", out="results")  # doctest: +SKIP
     """
     chosen = experiment(table)

@@ -10,13 +10,13 @@ import math
 import re
 from collections.abc import Iterable
 from contextlib import ExitStack
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pellucid.benchmarks.charts import legend, panel, scale_of
 from pellucid.benchmarks.results import Agreement, Cell, ResultTable, order_agreement
 from pellucid.files import replacing
+from pellucid.report.charts import legend, panel, scale_of
+from pellucid.report.page import asset
 from pellucid.report.tables import notes_list, provenance_table, signed
 
 _MARKS = "≈ ours within one published standard deviation of the published mean, ↑ above, ↓ below."
@@ -138,10 +138,10 @@ def html(table: ResultTable) -> str:
         "failures": f'<section id="failures"><h2>What failed</h2>{notes_list(failures)}</section>' if failures else "",
         "provenance": f'<section id="provenance"><h2>How it was made</h2>{provenance_table(table.provenance)}</section>'
         if table.provenance else "",
-        "style": _asset("pellucid.report", "page.css") + _asset("pellucid.benchmarks", "render.css"),
+        "style": asset("page.css") + asset("benchmark.css"),
     }
     # One pass, so that text put in is never searched for the names of other parts.
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], _asset("pellucid.benchmarks", "render.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], asset("benchmark.html"))
 
 
 def progress(table: ResultTable) -> str:
@@ -280,10 +280,6 @@ def _latex_table(table: ResultTable, dataset: str) -> str:
 
 def _h(text: str) -> str:
     return html_.escape(text)
-
-
-def _asset(package: str, name: str) -> str:
-    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def _section(name: str, title: str, lead: str, body: str) -> str:
