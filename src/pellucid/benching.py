@@ -87,8 +87,8 @@ def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Seque
                 records = run(plan, results_store, engine, execute, retry_failed=retry_failed, watch=live.watch)
         provenance = {
             "command": command or None, "date": time.strftime("%Y-%m-%d"), "machine": machine(),
-            "workers": at_a_time, "wall seconds": time.perf_counter() - started,
-            "seconds": plan.costs(records), "runs": live.counts(),
+            "workers": at_a_time, "wall seconds": round(time.perf_counter() - started, 1),
+            "seconds": plan.costs(records), "seconds of a run": plan.times(records), "runs": live.counts(),
             "data": {name: {**prepared.provenance.get("key", {}), "clouds": len(prepared.clouds)}
                      for name, prepared in data.items()},
             "versions": {name: version(name) for name in ("pellucid", "torch")},

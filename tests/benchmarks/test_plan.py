@@ -20,7 +20,8 @@ def make(data, experiment=None, **options):
 
 def done(job, score=0.5, auc=0.7, seconds=10.0):
     metrics = {"interpretation": {"roc_auc": auc, "precision@5": 0.4}}
-    return Record(job.key, job.label, job.content, "done", {"metrics": metrics, "validation": score}, seconds=seconds)
+    result = {"metrics": metrics, "validation": score, "seconds": {"training": seconds - 1, "evaluation": 1}}
+    return Record(job.key, job.label, job.content, "done", result, seconds=seconds)
 
 
 def kinds(jobs):
@@ -129,6 +130,7 @@ def test_what_sharing_saves_is_counted(data):
     results = {job.key: done(job, seconds=100.0 if job.content["kind"] == "train" else 1.0) for job in plan.next({})}
     costs = plan.costs(results)
     assert costs == {"computing": 102.0, "saved by shared classifiers": 100.0, "saved by shared warm-ups": 0.0}
+    assert plan.times(results) == {"synmol egnn": {"random": 0.0, "gradgeo": 0.0}}
 
 
 def test_what_is_left_counts_every_job_once(data):

@@ -252,8 +252,23 @@ class BenchPlan:
                 kind = "warm-ups" if self.jobs[key].content["kind"] == "warm-up" else "classifiers"
                 others = sum(user in seconds for user in users) - 1
                 saved[kind] += max(others, 0) * seconds[key]
-        return {"computing": sum(seconds.values()), "saved by shared classifiers": saved["classifiers"],
-                "saved by shared warm-ups": saved["warm-ups"]}
+        return {"computing": round(sum(seconds.values()), 1),
+                "saved by shared classifiers": round(saved["classifiers"], 1),
+                "saved by shared warm-ups": round(saved["warm-ups"], 1)}
+
+    def times(self, results: Mapping[str, Record]) -> dict[str, dict[str, float]]:
+        """Mean seconds of each row's runs by backbone and method.
+
+        A training counts with all its epochs, shared ones included; an explanation with fitting.
+        """
+        times: dict[str, dict[str, float]] = {}
+        for row in self.rows:
+            known = [results[job.key].result for job in row.final.values() if job.key in results]
+            spent = [sum(v for part, v in result["seconds"].items() if part != "evaluation")
+                     for result in known if result is not None]
+            if spent:
+                times.setdefault(" ".join(row.place[:2]), {})[row.place[2]] = round(sum(spent) / len(spent), 1)
+        return times
 
 
 def _picked(kind: str, known: Sequence[str], asked: Sequence[str] | None) -> list[str]:
