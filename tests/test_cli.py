@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,7 +17,7 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 import pellucid
-from pellucid import cli
+from pellucid import benching, cli
 from pellucid.datasets import zinc
 from pellucid.files import sha256
 
@@ -53,7 +55,7 @@ def run(*words: str) -> int:
     return 0
 
 
-@pytest.mark.parametrize("words", [(), ("data",), ("list",), ("train",), ("evaluate",), ("explain",),
+@pytest.mark.parametrize("words", [(), ("data",), ("list",), ("train",), ("evaluate",), ("explain",), ("bench",),
                                    ("data", "list"), ("data", "prepare"), ("data", "describe")])
 def test_every_help_has_an_example_or_the_commands(words, capsys):
     assert run(*words, "--help") == 0
@@ -325,3 +327,31 @@ def test_long_work_shows_a_bar_and_short_work_none(capsys, monkeypatch):
         advance(1, 2)
         time.sleep(0.2)
     assert "thinking" in capsys.readouterr().err
+
+
+def test_bench_tells_its_plan(world, capsys):
+    words = ["bench", "lri-table2", "--datasets", "synmol", "--preset", "smoke", "--size", "60", "--dry-run"]
+    assert run(*words, "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["runs"] == sum(row["runs"] for row in plan["rows"]) == 39
+    assert run(*words, "--methods", "gradgeo", "--backbones", "egnn") == 0
+    assert "2 runs to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["lri-table9"], "known: lri-table2"), (["lri-table2", "--datasets", "plbind"], "plbind"),
+    (["lri-table2", "--methods", "gradgoe"], "did you mean 'gradgeo'"),
+    (["lri-table2", "--seeds", "one"], "whole numbers"),
+    (["lri-table2", "--preset", "fast"], "preset"), (["lri-table2", "--store", "{locked}"], "locked by another process")])
+def test_bench_refuses_in_one_sentence(world, tmp_path, capsys, monkeypatch, words, message):
+    place = tmp_path / "results.sqlite"
+    holder = sqlite3.connect(place)
+    holder.execute("CREATE TABLE t (x)")
+    holder.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(benching, "Store", partial(benching.Store, wait=0.2))
+    words = [str(place) if word == "{locked}" else word for word in words]
+    assert run("bench", *words, "--size", "60", "--dry-run") == 2
+    holder.close()
+    error = capsys.readouterr().err
+    assert message.lower() in error.lower()
+    assert "Traceback" not in error
