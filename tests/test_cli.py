@@ -342,7 +342,8 @@ def test_bench_tells_its_plan(world, capsys):
     (["lri-table9"], "known: lri-table2"), (["lri-table2", "--datasets", "plbind"], "plbind"),
     (["lri-table2", "--methods", "gradgoe"], "did you mean 'gradgeo'"),
     (["lri-table2", "--seeds", "one"], "whole numbers"),
-    (["lri-table2", "--preset", "fast"], "preset"), (["lri-table2", "--store", "{locked}"], "locked by another process")])
+    (["lri-table2", "--preset", "fast"], "preset"),
+    (["lri-table2", "--store", "{locked}"], "locked by another process")])
 def test_bench_refuses_in_one_sentence(world, tmp_path, capsys, monkeypatch, words, message):
     place = tmp_path / "results.sqlite"
     holder = sqlite3.connect(place)
