@@ -299,7 +299,7 @@ def translate(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     theirs = {}
     for name, value in ours.items():
-        if name.endswith(".edge.weight"):
+        if name.endswith(".edge.weight") or ".second_" in name:  # the release has one set of running statistics
             continue
         edge = ours.get(name.replace(".message.weight", ".edge.weight")) if ".message.weight" in name else None
         name = name.replace(".message.", ".edge_nn.").replace(".update.", ".node_nn.")

@@ -115,6 +115,7 @@ def test_what_a_worker_cannot_import_is_a_reason(tmp_path, processes, monkeypatc
 
 
 SCRIPT = """
+import signal
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
@@ -124,6 +125,7 @@ from pellucid.benchmarks.runner import run
 from pellucid.benchmarks.store import Store
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
     folder = Path(sys.argv[2])
     jobs = [toy_job(folder, "long", touch=["long began"], wait_for="never"), toy_job(folder, "short")]
     with Store(folder / "results.sqlite") as store, Processes(count := int(sys.argv[3])) as engine:

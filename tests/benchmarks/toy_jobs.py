@@ -87,6 +87,7 @@ def check_the_pair(folder, store, engine, run):
                   watch=lambda event: events.append((event.kind, event.job.content["name"])))
     assert {record.status for record in records.values()} == {"done"}
     assert calls(folder) == ["other", "victim", "victim"]
-    assert events[2:] == [("retried", "victim"), ("finished", "victim"), ("finished", "other")]
+    assert events[2] == ("retried", "victim")
+    assert sorted(events[3:]) == [("finished", "other"), ("finished", "victim")]  # both may end at once
     assert {r.content["name"]: r.attempts for r in records.values()} == {"victim": 2, "other": 1}
     return records

@@ -206,7 +206,7 @@ def test_the_scale_multiplies_the_coordinates(name, method, random_clouds):
     clouds = random_clouds()
     table = NeighborRule("knn", 4)(clouds.pos, clouds.ptr)
     scaled = clouds.replace(pos=clouds.pos * 3)
-    options = {"neighbor_distance": 3.0} if name == "lri-gaussian" else {}  # phi knows the unit
+    options = {"neighbor_distance": 3.0} if name in ("lri-gaussian", "joint") else {}  # phi knows the unit
     expected = method(name, **options)(scaled, table, generator=seeded())
     got = method(name, scale=3.0)(clouds, table, generator=seeded())
     close(got.logits, expected.logits)

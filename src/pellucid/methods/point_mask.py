@@ -62,4 +62,5 @@ class PointMask(LRI):
         mask = F.relu(z.sigmoid() - self.t)
         kl = (0.5 * (mean.square() + std.square() - 1) - std.log()).sum() / max(clouds.points, 1)
         logits = self.logits(clouds, neighbors, pos=clouds.pos * mask[:, None])
-        return Output(logits, self.beta * kl, mask.detach(), parts={"kl": kl.detach()})
+        importance = F.relu(mean.detach().sigmoid() - self.t)
+        return Output(logits, self.beta * kl, importance, parts={"kl": kl.detach()})
