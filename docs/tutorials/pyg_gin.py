@@ -182,6 +182,11 @@ def main() -> None:
     positive = [g for g in new if g.y]
     print(f"explaining the {len(positive)} positive ones; ROC AUC of the importance within a molecule, and time:")
     importance = explain(model, positive)
+    clouds, predictor = PointClouds.from_pyg(positive), PyGPredictor(model, Task("binary"))
+    with torch.no_grad():
+        alone = predictor.logits(clouds, predictor.neighbors(clouds), point_weight=clouds["important"].float())
+    print(f"with the features of all but the true atoms at zero the model says yes to "
+          f"{float((alone > 0).float().mean()):.0%}")
     inside = explain_in_pyg(model, positive)
     difference = float((inside - importance["occlusion"]).abs().max())
     print(f"occlusion inside torch_geometric.explain.Explainer: the same to {difference:.0e}")

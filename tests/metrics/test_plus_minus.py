@@ -14,18 +14,9 @@ from pellucid.errors import PellucidError
 from pellucid.metrics import metrics
 from pellucid.metrics.bootstrap import bootstrap, interval
 from pellucid.metrics.faithfulness import fidelity
-from pellucid.metrics.plus_minus import (
-    characterization,
-    minus,
-    minus_area,
-    minus_per_cloud,
-    plus,
-    plus_area,
-    plus_minus,
-    plus_per_cloud,
-    robust_minus,
-    robust_plus,
-)
+from pellucid.metrics.losses import minus_per_cloud, plus_per_cloud
+from pellucid.metrics.plus_minus import characterization, plus_minus
+from pellucid.metrics.plus_minus_each import minus, minus_area, plus, plus_area, robust_minus, robust_plus
 
 NAN = float("nan")
 SIZES = [7, 1, 4, 10, 2]

@@ -24,7 +24,7 @@ from pellucid.training import RunConfig
 from pellucid.training.config import merge
 from pellucid.training.fit import data_digest, warm_up_identity
 
-PLAIN, NOISY, SEARCHED_MASK = 2.8, 6.5, 40.0
+PLAIN, NOISY, MASK = 2.8, 6.5, 40.0
 """Seconds per 100,000 points on one core, for a first estimate: a plain epoch, an epoch with an interpreter, and 100
 steps of a mask (docs/results.md has the runs they come from)."""
 Place = tuple[str, str, str]
@@ -137,7 +137,7 @@ class BenchPlan:
                    "artifacts": self.artifacts, "device": self.device}
         steps = options.get("steps", 0) * (about["points"] / 25 if not searched else about["points"] / 7)
         epochs = options.get("epochs", 0) * about["points"] * 0.8 * PLAIN
-        estimate = 2 + (epochs + steps / 100 * SEARCHED_MASK) / 1e5
+        estimate = 2 + (epochs + steps / 100 * MASK) / 1e5
         job = Job(key, f"{dataset} {backbone} {method}{tail} seed {seed}", content, (run.key,), estimate=estimate)
         self.uses[run.key].add(key)
         return self.jobs.setdefault(key, job)
