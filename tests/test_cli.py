@@ -80,6 +80,31 @@ def test_describe_as_json(world, capsys):
     assert content["important_mean"] > 3
 
 
+def test_options_of_a_dataset_are_listed_and_are_flags(world, capsys):
+    assert run("data", "options", "actstrack", "--json") == 0
+    options = json.loads(capsys.readouterr().out)
+    assert options["field"].startswith("2.0. Magnetic field")
+    assert run("data", "describe", "synmol", "--size", "60", "--test", "equal", "--json") == 0
+    path = json.loads(capsys.readouterr().out)["path"]
+    assert run("data", "describe", "synmol", "--size=60", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["path"] == path
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (("actstrack", "--feild", "4"), "did you mean 'field'"),
+    (("actstrack", "--field", "0"), "expected a magnetic field, got 0 T"),
+    (("actstrack", "--field", "-1"), "expected field to be a number from 0.01 to 50, got -1"),
+    (("actstrack", "--tracks", "ten"), "expected tracks to be a whole number from 3 to 500, got 'ten'"),
+    (("actstrack", "--full", "--size", "100"), "expected size or full, got both"),
+    (("actstrack", "four"), "expected --name value, got 'four'"),
+])
+def test_mistakes_in_options_of_a_dataset_are_one_sentence(words, sentence, capsys):
+    assert run("data", "prepare", *words) == 2
+    captured = capsys.readouterr()
+    assert sentence in " ".join(captured.err.split())
+    assert captured.out == ""
+
+
 def test_the_run_keeps_the_contract(world, capsys):
     assert run("evaluate", str(world / "run"), "--json") == 0
     again = json.loads(capsys.readouterr().out)
@@ -317,7 +342,7 @@ def test_mistakes_in_explaining_are_one_sentence(words, sentence, runs, tmp_path
 def test_long_work_shows_a_bar_and_short_work_none(capsys, monkeypatch):
     import time
 
-    from pellucid.training import progress
+    from pellucid import progress
 
     with progress.waiting("thinking"):
         pass
@@ -339,7 +364,7 @@ def test_bench_tells_its_plan(world, capsys):
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (["lri-table9"], "known: lri-table2"), (["lri-table2", "--datasets", "plbind"], "plbind"),
+    (["lri-table9"], "known: lri-figure3, lri-table2"), (["lri-table2", "--datasets", "plbind"], "plbind"),
     (["lri-table2", "--methods", "gradgoe"], "did you mean 'gradgeo'"),
     (["lri-table2", "--seeds", "one"], "whole numbers"),
     (["lri-table2", "--preset", "fast"], "preset"),

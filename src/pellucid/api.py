@@ -12,9 +12,11 @@ from pellucid.chemistry.encoding import encode_molecules
 from pellucid.chemistry.molecules import MoleculeRecord, read_molecules
 from pellucid.clouds import PointClouds
 from pellucid.datasets import PreparedDataset, datasets, load_dataset
+from pellucid.datasets.hits import read_events
 from pellucid.errors import PellucidError
 from pellucid.explaining import Source, explain_with, prepare, subgraph_of
 from pellucid.explanation import Explanation
+from pellucid.progress import waiting
 from pellucid.report.run import report_explanation, report_run
 from pellucid.subgraph import parse_rule
 from pellucid.training import Run, load_model, train
@@ -22,7 +24,6 @@ from pellucid.training.config import merge
 from pellucid.training.data import data_of, grouped
 from pellucid.training.evaluation import evaluate_model
 from pellucid.training.fit import json_ready, pick_device
-from pellucid.training.progress import waiting
 
 
 def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone: str = "egnn",
@@ -116,14 +117,15 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
 def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[MoleculeRecord], *,
             out: str | Path | None = None, method: str | None = None, options: Mapping[str, Any] | None = None,
             with_runs: Sequence[str | Path] = (), draws: int = 1, subgraph: str | None = None,
-            dataset: PreparedDataset | None = None, device: str = "auto", seed: int = 0, progress: bool = False
-            ) -> Explanation:
-    """Explains clouds or molecules that the model never saw.
+            columns: str | Path | None = None, dataset: PreparedDataset | None = None, device: str = "auto",
+            seed: int = 0, progress: bool = False) -> Explanation:
+    """Explains clouds, molecules or events that the model never saw.
 
     Args:
         run: The run folder; with ``method``, of any method, otherwise of one that explains.
-        molecules: A SMILES, a ``.smi``, ``.csv`` or ``.sdf`` file (poses are kept), records, or point clouds.
-        out: Folder for ``explanation.parquet`` and, for molecules, ``report.html``; None writes nothing.
+        molecules: A SMILES, a ``.smi``, ``.csv`` or ``.sdf`` file (poses are kept), records, or point clouds; with
+            ``columns``, a file or folder of hits.
+        out: Folder for ``explanation.parquet`` and ``report.html``; None writes nothing.
         method: A post-hoc explainer (see ``pellucid list explainers``); None for the importance that the run learned.
             One that learns is fitted on the training split of the run first.
         options: Of the explainer.
@@ -132,6 +134,7 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
         subgraph: Which points to mark in the column ``subgraph``: ``"top:5"`` (points), ``"top:0.2"`` (fraction),
             ``"gap"``, or ``"fidelity:0.05"`` (calibrated on validation clouds to lose at most that share of the
             probability); see :func:`pellucid.subgraph.subgraph`.
+        columns: The columns of hits: ``"trackml"`` or a YAML file; see :mod:`pellucid.collisions.columns`.
         dataset: The training data, where they are not in the place that the run names any more.
         device: Where to compute.
         seed: Of conformers, explainers, and the noise that the prediction sees.
@@ -159,6 +162,10 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
     skipped: list[str] = []
     if isinstance(molecules, PointClouds):
         clouds = molecules
+    elif columns is not None:
+        if not isinstance(molecules, (str, Path)):
+            raise PellucidError("expected a file or folder of hits together with columns, got something else")
+        clouds = read_events(Path(molecules), columns)
     else:
         records = read_molecules(molecules) if isinstance(molecules, (str, Path)) else list(molecules)
         encoded = encode_molecules(records, seed=seed, progress=progress)
@@ -181,8 +188,7 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
     if out is not None:
         folder = Path(out)
         explanation.save(folder / "explanation.parquet")
-        if "smiles" in clouds.text:
-            report_explanation(folder / "report.html", explanation, [f"Left out: {s}" for s in skipped])
+        report_explanation(folder / "report.html", explanation, [f"Left out: {s}" for s in skipped])
     return explanation
 
 

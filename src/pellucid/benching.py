@@ -12,17 +12,18 @@ from typing import Any
 
 from pellucid.benchmarks.code import code_digest
 from pellucid.benchmarks.engines import make_engine
-from pellucid.benchmarks.experiments import experiment
+from pellucid.benchmarks.experiments import Experiment, experiment
 from pellucid.benchmarks.live import Live
-from pellucid.benchmarks.plan import BenchPlan, cost_group
+from pellucid.benchmarks.plan import BenchPlan, cost_group, picked
 from pellucid.benchmarks.results import ResultTable
 from pellucid.benchmarks.runner import run
 from pellucid.benchmarks.store import Record, Store
 from pellucid.benchmarks.work import execute
 from pellucid.datasets import load_dataset
 from pellucid.errors import PellucidError
-from pellucid.files import home
+from pellucid.files import home, write_text
 from pellucid.report.benchmark import write
+from pellucid.report.figure import draw, fit
 from pellucid.training.fit import pick_device
 
 
@@ -66,14 +67,17 @@ def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Seque
     """
     chosen = experiment(table)
     chosen.preset(preset)
+    picked("backbone", chosen.backbones, backbones)  # a wrong name is told before data are made
+    picked("method", chosen.all_methods, methods)
     if workers < 1 or (seeds is not None and not seeds):
         raise PellucidError(f"expected at least one worker and one seed, got {workers} and {seeds}")
     pick_device(device)
-    names = chosen.available(list(datasets) if datasets is not None else None)
+    names = chosen.available(list(datasets) if datasets is not None else None, preset)
     default = home() / "bench"
     folder = Path(artifacts) if artifacts is not None else default
     with Store(store if store is not None else default / "results.sqlite") as results_store:
-        data = {name: load_dataset(name, progress=progress, **(dataset_options or {})) for name in names}
+        data = {name: load_dataset(chosen.recipe(name), progress=progress,
+                                   **{**(dataset_options or {}), **chosen.datasets[name].options}) for name in names}
         plan = BenchPlan(chosen, preset, data, chosen_backbones=backbones, chosen_methods=methods, seeds=seeds,
                          artifacts=str(folder.resolve()), device=device)
         history = results_store.seconds_of(lambda record: cost_group(record.content))
@@ -95,9 +99,36 @@ def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Seque
             "code": code_digest("pellucid.benchmarks.work"),
         }
         result = plan.table(records, provenance)
+    pictures = _figure(chosen, result) if chosen.axis else {}
     if out is not None:
         write(result, Path(out))
+        for name, picture in pictures.items():
+            write_text(Path(out) / name, picture)
     return result
+
+
+def _figure(chosen: Experiment, result: ResultTable) -> dict[str, str]:
+    """Pictures by file name of the first metric of each method and backbone against the experiment's axis.
+
+    The fits go into the table's notes and provenance.
+    """
+    assert chosen.axis is not None
+    pictures = {}
+    for backbone in result.backbones:
+        for method in result.methods:
+            points = [(float(chosen.datasets[cell.dataset].options[chosen.axis.option] or 0), value)
+                      for cell in result.cells if (cell.backbone, cell.method) == (backbone, method)
+                      for value in cell.values]
+            if not points:
+                continue
+            line, metric = fit(points), result.label(result.metrics[0])
+            name = f"{chosen.name.rpartition('-')[2]}-{backbone}-{method}.svg"
+            pictures[name] = draw(points, line, chosen.axis.label, metric)
+            if line is not None:
+                result.notes.append(f"{result.label(method)}, {result.label(backbone)}: "
+                                    f"{line.sentence(chosen.axis.option, metric.lower())}.")
+                result.provenance.setdefault("fit", {})[f"{backbone} {method}"] = line.document()
+    return pictures
 
 
 def machine() -> str:

@@ -25,12 +25,19 @@ Source = Annotated[str | None, typer.Option(help="Where the raw data come from; 
 SourceDir = Annotated[Path | None, typer.Option(help="Folder with the raw files, where the source needs one.")]
 Size = Annotated[int | None, typer.Option(min=1, help="Number of samples, where the source can be sampled.")]
 DataSeed = Annotated[int | None, typer.Option(min=0, help="Seed of sampling, splits and conformers.")]
+DataOption = Annotated[list[str] | None, typer.Option("--data", help="An option of the dataset, e.g. field=4; see: "
+                                                      "pellucid data options NAME.")]
+OWN_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""A dataset's own options become flags."""
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
-def _options(source: str | None, source_dir: Path | None, size: int | None, seed: int | None) -> dict[str, Any]:
+def _options(source: str | None, source_dir: Path | None, size: int | None, seed: int | None,
+             data: list[str] | None = None) -> dict[str, Any]:
+    from pellucid.settings_text import parse_settings
+
     given = {"source": source, "source_dir": source_dir, "size": size, "seed": seed}
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None} | parse_settings(data or [])
 
 
 def _print(content: Any, as_json: bool, title: str) -> None:
@@ -74,27 +81,39 @@ def data_list(as_json: Json = False) -> None:
     list_("datasets", as_json)
 
 
-@data_app.command("prepare", epilog="Example: pellucid data prepare synmol --size 2000")
-def data_prepare(name: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")], source: Source = None,
-                 source_dir: SourceDir = None, size: Size = None, seed: DataSeed = None,
+@data_app.command("options", epilog="Example: pellucid data options actstrack")
+def data_options(name: Annotated[str, typer.Argument(help="Dataset, e.g. actstrack")], as_json: Json = False) -> None:
+    """List the options of a dataset with their defaults and what they mean."""
+    from pellucid.datasets.base import option_table
+
+    _print(option_table(name), as_json, name)
+
+
+@data_app.command("prepare", context_settings=OWN_FLAGS, epilog="Example: pellucid data prepare synmol --size 2000; "
+                  "pellucid data prepare actstrack --field 4 --tracks 20")
+def data_prepare(ctx: typer.Context, name: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
+                 source: Source = None, source_dir: SourceDir = None, size: Size = None, seed: DataSeed = None,
                  processes: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
                  as_json: Json = False) -> None:
-    """Make a dataset; an interrupted preparation goes on where it stopped."""
+    """Make a dataset, or go on where a stop left it. Further flags: pellucid data options NAME."""
     from pellucid.datasets import load_dataset
+    from pellucid.settings_text import parse_flags
 
     options = _options(source, source_dir, size, seed) | ({"processes": processes} if processes else {})
-    prepared = load_dataset(name, progress=True, **options)
+    prepared = load_dataset(name, progress=True, **options, **parse_flags(ctx.args))
     _print({"clouds": len(prepared.clouds), "path": str(prepared.path)}, as_json, name)
 
 
-@data_app.command("describe", epilog="Example: pellucid data describe synmol --json")
-def data_describe(name: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")], source: Source = None,
-                  source_dir: SourceDir = None, size: Size = None, seed: DataSeed = None,
+@data_app.command("describe", context_settings=OWN_FLAGS, epilog="Example: pellucid data describe synmol --json")
+def data_describe(ctx: typer.Context, name: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
+                  source: Source = None, source_dir: SourceDir = None, size: Size = None, seed: DataSeed = None,
                   as_json: Json = False) -> None:
     """Describe a dataset: counts, class ratio, points and important points a sample, provenance."""
     from pellucid.datasets import describe, load_dataset
+    from pellucid.settings_text import parse_flags
 
-    _print(describe(load_dataset(name, progress=True, **_options(source, source_dir, size, seed))), as_json, name)
+    options = _options(source, source_dir, size, seed) | parse_flags(ctx.args)
+    _print(describe(load_dataset(name, progress=True, **options)), as_json, name)
 
 
 @app.command(epilog="Example: pellucid train synmol --backbone egnn --method lri-gaussian --out runs/first")
@@ -108,7 +127,7 @@ def train(dataset: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
           set_: Annotated[list[str] | None, typer.Option("--set", help="Any setting, e.g. method.scale=5 or "
                           "method.options.graph_reconstruction=false.")] = None,
           source: Source = None, source_dir: SourceDir = None, size: Size = None,
-          data_seed: DataSeed = None, device: Device = "auto",
+          data_seed: DataSeed = None, data: DataOption = None, device: Device = "auto",
           overwrite: Annotated[bool, typer.Option(help="Replace a run that is there.")] = False,
           as_json: Json = False) -> None:
     """Train a model that explains itself; evaluate it; write the report."""
@@ -117,7 +136,7 @@ def train(dataset: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
 
     run = fit(dataset, out=out_, backbone=backbone, method=method, preset=preset, epochs=epochs, seed=seed,
               device=device, progress=True, overwrite=overwrite,
-              dataset_options=_options(source, source_dir, size, data_seed),
+              dataset_options=_options(source, source_dir, size, data_seed, data),
               over=parse_settings(set_ or []))
     _print(run.metrics, as_json, f"{run.folder}, test split")
     log.print(f"report: {run.folder / 'report.html'}")
@@ -135,7 +154,8 @@ def evaluate(run: Annotated[Path, typer.Argument(help="Run folder")],
 
 @app.command(epilog="Example: pellucid explain runs/first 'CCCCC(=O)NC1CC1' --out explained")
 def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
-            molecules: Annotated[str, typer.Argument(metavar="INPUT", help="SMILES, or a .smi, .csv or .sdf file")],
+            molecules: Annotated[str, typer.Argument(metavar="INPUT", help="SMILES, or a .smi, .csv or .sdf file; with "
+                                                     "--columns a table of hits.")],
             out_: Annotated[Path, typer.Option("--out", help="Folder for the table and the report.")],
             method: Annotated[str | None, typer.Option(help="A post-hoc explainer, see: pellucid list explainers; "
                               "default: what the run itself learned.")] = None,
@@ -147,9 +167,11 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
                              "coordinates, to see how far the answer varies.")] = 1,
             subgraph: Annotated[str | None, typer.Option(help="Mark the points to keep: top:5, top:0.2, gap or "
                                 "fidelity:0.05.")] = None,
+            columns: Annotated[str | None, typer.Option(help="INPUT is hits in CSV, parquet or ROOT with these "
+                               "columns: trackml, or a YAML file that maps them.")] = None,
             seed: Annotated[int, typer.Option(min=0, help="Of conformers, explainers and noise.")] = 0,
             device: Device = "auto", as_json: Json = False) -> None:
-    """Explain molecules that the model never saw: which atoms decided, and in which directions they may move."""
+    """Explain molecules or events that the model never saw: which points decided, and where they may move."""
     from pellucid.api import explain as run_explain
     from pellucid.settings_text import parse_settings
     from pellucid.uncertainty import agreement
@@ -159,8 +181,8 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
         if name != "options" or not isinstance(settings[name], dict):
             raise PellucidError(f"expected options of the explainer, got {name!r}; write e.g. --set options.steps=100")
     explanation = run_explain(run, molecules, out=out_, method=method, options=settings.get("options"),
-                              with_runs=with_ or [], draws=draws, subgraph=subgraph, seed=seed, device=device,
-                              progress=True)
+                              with_runs=with_ or [], draws=draws, subgraph=subgraph, columns=columns, seed=seed,
+                              device=device, progress=True)
     for text in explanation.provenance["skipped"]:
         log.print(f"left out: {text}", style="yellow", markup=False)
     if as_json:
@@ -175,7 +197,7 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
 
 
 @app.command(epilog="Example: pellucid bench lri-table2 --datasets synmol --preset smoke --workers 2 --out table2")
-def bench(table: Annotated[str, typer.Argument(help="lri-table2, lri-table4 or lri-table6")],
+def bench(table: Annotated[str, typer.Argument(help="lri-table2 to lri-table6, or lri-figure3")],
           datasets: Annotated[str | None, typer.Option(help="Names with commas; all that can be made here.")] = None,
           backbones: Annotated[str | None, typer.Option(help="Names with commas; all of the table.")] = None,
           methods: Annotated[str | None, typer.Option(help="Names with commas; all of the table.")] = None,
@@ -189,6 +211,7 @@ def bench(table: Annotated[str, typer.Argument(help="lri-table2, lri-table4 or l
           store: Annotated[str | None, typer.Option(help="SQLite file or PostgreSQL URL with the results.")] = None,
           artifacts: Annotated[Path | None, typer.Option(help="Folder for models that all workers see.")] = None,
           source: Source = None, source_dir: SourceDir = None, size: Size = None, data_seed: DataSeed = None,
+          data: DataOption = None,
           device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
           retry_failed: Annotated[bool, typer.Option(help="Run again what failed before.")] = False,
           dry_run: Annotated[bool, typer.Option(help="Show what would run, and about how long it takes.")] = False,
@@ -203,7 +226,7 @@ def bench(table: Annotated[str, typer.Argument(help="lri-table2, lri-table4 or l
     result = run_bench(table, datasets=parse_names(datasets), backbones=parse_names(backbones),
                        methods=parse_names(methods), preset=preset, seeds=parse_numbers(seeds), store=store,
                        artifacts=artifacts, out=out_, workers=workers, ray=ray, device=device,
-                       dataset_options=_options(source, source_dir, size, data_seed), retry_failed=retry_failed,
+                       dataset_options=_options(source, source_dir, size, data_seed, data), retry_failed=retry_failed,
                        dry_run=dry_run, progress=True, command=" ".join(["pellucid", *sys.argv[1:]]))
     if isinstance(result, ResultTable):
         sys.stdout.write(json.dumps(result.document(), indent=2) + "\n" if as_json else markdown(result))

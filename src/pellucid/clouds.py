@@ -47,6 +47,8 @@ FIELDS: dict[str, Field] = {
     "important": Field("point", "bool", (), "", "ground truth: does this point decide the label"),
     "group": Field("point", "int", (), "", "functional group, residue, track, unique in its cloud; -1 = a point alone"),
     "direction": Field("point", "float", ("D",), "", "ground truth direction, e.g. of the velocity"),
+    "momentum": Field("point", "float", ("P",), "GeV", "true momentum at the hit; for evaluation only"),
+    "layer": Field("point", "int", (), "", "detector surface that measured the point"),
     "y": Field("cloud", "float", ("T",), "", "targets; NaN where missing"),
     "split": Field("cloud", "int", (), "", "0 = train, 1 = validation, 2 = test"),
     "edge_index": Field("edge", "int", ("2",), "", "given edges (e.g. bonds): source and target within the cloud"),

@@ -30,3 +30,7 @@ class UnknownNameError(PellucidError):
 
 class DamagedFileError(PellucidError):
     """A file of ours that cannot be read back."""
+
+
+class MissingPackageError(PellucidError):
+    """An optional package that is not installed; the message has the command that installs it."""

@@ -70,3 +70,25 @@ def parse_numbers(text: str | None) -> list[int] | None:
     if not all(name.isdecimal() for name in names) or len(set(names)) < len(names):
         raise PellucidError(f"expected different whole numbers with commas between, got {text!r}; write e.g. 0,1,2")
     return [int(name) for name in names]
+
+
+def parse_flags(words: list[str]) -> dict[str, Any]:
+    """Options out of ``--name value`` words; a flag without a value is True, values are read as YAML.
+
+    Raises:
+        PellucidError: if a value has no flag before it.
+
+    Example:
+        >>> parse_flags(["--field", "4", "--full", "--val-tracks=20"])
+        {'field': 4, 'full': True, 'val_tracks': 20}
+    """
+    texts: list[str] = []
+    for word in words:
+        if word.startswith("--"):
+            name, sign, value = word[2:].partition("=")
+            texts.append(f"{name.replace('-', '_')}={value if sign else 'true'}")
+        elif texts and texts[-1].endswith("=true"):
+            texts[-1] = texts[-1].removesuffix("true") + word
+        else:
+            raise PellucidError(f"expected --name value, got {word!r}; see pellucid data options NAME")
+    return parse_settings(texts)

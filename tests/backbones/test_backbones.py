@@ -5,6 +5,7 @@ import torch
 
 from pellucid.backbones import backbones, geometry
 from pellucid.errors import PellucidError
+from pellucid.methods import NeighborRule
 from pellucid.neighbors import Neighbors, knn, radius
 
 NAMES = list(backbones)
@@ -323,3 +324,31 @@ def test_trains_on_a_task_that_needs_the_geometry(name, encoder, random_clouds):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.1 * float(target.var())
+
+
+def test_points_as_directions_from_the_origin(name, encoder, random_clouds):
+    """With unit length only the direction of a point counts, and the gradient along it is zero."""
+    clouds = random_clouds((6, 5))
+    rule = NeighborRule("knn", 4, unit_length=True)
+    model = encoder(name, unit_length=True)
+    table = rule(clouds.pos, clouds.ptr)
+    stretched = clouds.pos * torch.rand(11, 1, dtype=torch.float64).add(0.5)
+    assert torch.equal(rule(stretched, clouds.ptr).index, table.index)
+    on_sphere = clouds.pos / clouds.pos.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(model(clouds, table, pos=stretched), model(clouds, table))
+    torch.testing.assert_close(encoder(name)(clouds, table, pos=on_sphere), model(clouds, table))
+    pos = clouds.pos.clone().requires_grad_()
+    model(clouds, table, pos=pos).square().sum().backward()
+    assert float((pos.grad * clouds.pos).sum(1).abs().max()) < 1e-9
+    assert float(pos.grad.abs().max()) > 1e-6
+
+
+def test_coordinates_can_be_features(name, encoder, random_clouds):
+    clouds = random_clouds((6, 5))
+    table = NeighborRule("knn", 4)(clouds.pos, clouds.ptr)
+    model = encoder(name, coordinates=True)
+    moved = clouds.pos + 1.0
+    assert not torch.allclose(model(clouds, table, pos=moved), model(clouds, table))  # no translation invariance
+    with torch.no_grad():
+        model.coordinates.weight.zero_()
+    torch.testing.assert_close(model(clouds, table, pos=moved), model(clouds, table))

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pellucid.benchmarks.experiments import LABELS, experiment, experiments, load
+from pellucid.benchmarks.experiments import LABELS, experiment, experiments, factor, load
 from pellucid.benchmarks.settings import presets, published, settings
+from pellucid.datasets import datasets
 from pellucid.errors import PellucidError
 from pellucid.methods import explainers
 
@@ -20,10 +21,11 @@ FOLDER = Path(load.__code__.co_filename).parent / "experiments"
 
 
 def test_what_there_is():
-    assert experiments() == ["lri-table2", "lri-table4", "lri-table6"]
-    assert [len(experiment(name).cells) for name in experiments()] == [4 * 8 * 9, 4 * 3 * 3, 2 * 9]
-    with pytest.raises(PellucidError, match=r"got 'lri-table3'; .*Known: lri-table2, lri-table4, lri-table6"):
-        experiment("lri-table3")
+    assert {name: len(experiment(name).cells) for name in experiments()} == {
+        "lri-figure3": 0, "lri-table2": 4 * 8 * 9, "lri-table3": 10 * 3, "lri-table4": 4 * 3 * 3, "lri-table5": 0,
+        "lri-table6": 2 * 9}
+    with pytest.raises(PellucidError, match=r"got 'lri-table9'; .*Known: lri-figure3, lri-table2, lri-table3"):
+        experiment("lri-table9")
 
 
 @pytest.mark.parametrize(("name", "place", "mean", "std"), [
@@ -33,6 +35,7 @@ def test_what_there_is():
     ("lri-table2", ("synmol", "dgcnn", "gradgeo", "interpretation.roc_auc"), 0.7210, 0.0966),
     ("lri-table2", ("synmol", "egnn", "lri-bernoulli", "interpretation.precision@5"), 0.7196, 0.0597),
     ("lri-table2", ("plbind", "egnn", "pointmask", "interpretation.precision@20"), 0.4510, 0.0),
+    ("lri-table3", ("14T", "dgcnn", "lri-gaussian", "directions.angle_assisted"), 7.50, 2.37),
     ("lri-table4", ("plbind", "dgcnn", "lri-gaussian", "classification.roc_auc"), 0.8434, 0.0532),
     ("lri-table6", ("actstrack", "egnn", "without-reconstruction", "interpretation.precision@40"), 0.5902, 0.0137),
 ])  # fmt: skip
@@ -113,13 +116,15 @@ def test_every_point_is_a_valid_configuration(name):
     table = experiment(name)
     for preset, method in product(table.presets, table.all_methods):
         variant = table.variant(method)
-        assert table.preset(preset).settings in presets("synmol")
-        for point in table.points(preset, "synmol", method):
-            over = table.over(preset, "synmol", method, point)
+        column = "synmol" if "synmol" in table.datasets else next(iter(table.datasets))
+        recipe = table.recipe(column)
+        assert table.preset(preset).settings in presets(recipe)
+        for point in table.points(preset, column, method):
+            over = table.over(preset, column, method, point)
             options = over.pop("explainer", {}).get("options", {})
             assert bool(options) == (variant.explainer is not None and bool(point))
             assert variant.explainer is None or explainers[variant.explainer](**options)
-            config = settings("synmol", variant.method, "egnn", table.preset(preset).settings, over)
+            config = settings(recipe, variant.method, "egnn", table.preset(preset).settings, over)
             assert config.training.epochs == point.get("training.epochs", config.training.epochs)
 
 
@@ -206,3 +211,29 @@ def test_files_that_are_no_experiment(tmp_path, text):
         load(tmp_path / "mine.yaml")
     with pytest.raises(PellucidError, match=r"none\.yaml"):
         load(tmp_path / "none.yaml")
+
+
+def test_a_column_can_be_a_recipe_with_options():
+    table = experiment("lri-table5")
+    assert {table.recipe(name) for name in table.datasets} == {"actstrack"}
+    assert table.datasets["20-30"].options == {"tracks": 10, "val_tracks": 20, "test_tracks": 30}
+    assert table.available(None, "standard") == ["10-10", "15-20", "20-30"]
+    assert table.available(None, "paper") == list(table.datasets)
+    assert table.available(["40-70"], "standard") == ["40-70"]
+    for name in table.datasets:
+        checked = datasets["actstrack"]().check({**datasets["actstrack"].defaults, **table.datasets[name].options})
+        assert checked["tracks"] == 10
+
+
+def test_figure_3_has_the_runs_of_table_3():
+    one, other = experiment("lri-table3"), experiment("lri-figure3")
+    assert {name: column.options for name, column in one.datasets.items()} == {
+        name: column.options for name, column in other.datasets.items()}
+    assert one.presets == other.presets
+    assert other.axis.option == "field"
+
+
+def test_angles_are_no_percent():
+    cell = experiment("lri-table3").published("2T", "dgcnn", "random", "directions.angle_assisted")
+    assert (cell.mean, cell.source.split(", ")[1]) == (45, "2 T")
+    assert factor("directions.eigen_ratio") == 1

@@ -356,6 +356,55 @@ def test_spread_is_clamped(raw, method, random_clouds):
     assert bool(out.penalty.isfinite())
 
 
+def test_noise_can_be_kept_to_the_first_coordinates(method, random_clouds):
+    clouds = random_clouds((9, 7))
+    model = method("lri-gaussian", noise_dim=2, scale=2.0)
+    table = model.neighbors(clouds)
+    with torch.no_grad():
+        out = model(clouds, table, generator=seeded())
+        u, a1, a2 = model.spread(model.interpret(clouds, table))
+        moved, _ = model.move(clouds, torch.ones(clouds.points, 2, dtype=torch.float64))
+    assert u.shape == (16, 2, 2)
+    close(moved - 2 * clouds.pos, torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64).expand(16, 3))
+    close(out.covariance[:, :2, :2], covariance(u, a1, a2) / 4)
+    assert float(out.covariance[:, 2].abs().max()) == float(out.covariance[:, :, 2].abs().max()) == 0
+    close(out.importance, -torch.linalg.slogdet(covariance(u, a1, a2))[1])
+    with pytest.raises(PellucidError, match="noise_dim from 0 to the 3 coordinates, got 4"):
+        method("lri-gaussian", noise_dim=4)
+
+
+@pytest.mark.parametrize("noise_dim", [0, 2])
+def test_in_the_frame_of_the_beam_noise_turns_with_the_cloud(noise_dim, method, random_clouds):
+    clouds = random_clouds((9, 7))
+    model = method("lri-gaussian", backbone="egnn", frame="beam", noise_dim=noise_dim)
+    c, s = 0.6, 0.8
+    turn = torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=torch.float64)
+    turned = clouds.replace(pos=clouds.pos @ turn.T)
+    with torch.no_grad():
+        one, other = (model(x, model.neighbors(x), generator=seeded()) for x in (clouds, turned))
+    close(turn @ one.covariance @ turn.T, other.covariance)
+    close(one.importance, other.importance)
+    with pytest.raises(PellucidError, match="lab or beam"):
+        method("lri-gaussian", frame="sky")
+    with pytest.raises(PellucidError, match="frame lab for groups"):
+        method("lri-gaussian", frame="beam", groups="group")
+
+
+@pytest.mark.parametrize("name", ["lri-bernoulli", "lri-gaussian", "joint", "pointmask"])
+def test_only_an_interpreter_of_its_own_can_train_alone(name, method):
+    model = method(name, **({} if name == "pointmask" else {"shared": False}))
+    model.freeze_classifier()
+    training = {n.split(".")[0] for n, p in model.named_parameters() if p.requires_grad}
+    assert training == {"own_encoder", "interpreter"}
+    assert {n.split(".")[0] for n, p in model.named_parameters() if not p.requires_grad} >= {"encoder", "classifier"}
+
+
+@pytest.mark.parametrize("name", ["erm", "lri-gaussian"])
+def test_without_one_the_classifier_cannot_be_frozen(name, method):
+    with pytest.raises(PellucidError, match="shared"):
+        method(name).freeze_classifier()
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
 def test_bad_neighbour_distance_is_refused(value, method):
     with pytest.raises(PellucidError):

@@ -312,3 +312,23 @@ def test_warm_ups_differ_where_the_classifier_would() -> None:
         assert warm_up_identity(changed) != base
     with pytest.raises(PellucidError, match="warm-up epochs"):
         warm_up(toy_config("erm", warmup=0), toy_clouds(), Path("never"), task="binary")
+
+
+def test_a_frozen_classifier_stays_as_warm_up_left_it(tmp_path: Path) -> None:
+    clouds = toy_clouds()
+    options = {"task": "binary", "category_sizes": (2,), "device": "cpu", "progress": False}
+    frozen = toy_config(warmup=1, epochs=2, freeze_classifier=True)
+    with pytest.raises(PellucidError, match="shared=false"):
+        train(frozen, clouds, tmp_path / "shared", quick=True, **options)
+    assert not (tmp_path / "shared" / "model.safetensors").exists()
+    method = frozen.method.model_copy(update={"options": {"shared": False}})
+    config = frozen.model_copy(update={"method": method})
+    checkpoint = warm_up(config, clouds, tmp_path / "warm", **options)
+    before = {k.removeprefix("model."): v for k, v in torch.load(checkpoint, weights_only=False)["state_dict"].items()}
+    run = train(config, clouds, tmp_path / "run", quick=True, **options)
+    assert run.metrics["selected_epoch"] == 2  # the last: the classifier cannot become better
+    names = {n for n, _ in run.model.named_parameters()}
+    same = {n for n in names if torch.equal(run.model.state_dict()[n], before[n])}
+    assert {n.split(".")[0] for n in names - same} == {"own_encoder", "interpreter"}
+    assert {n.split(".")[0] for n in same} >= {"encoder", "classifier", "phi"}
+    assert all(p.requires_grad for p in run.model.parameters())

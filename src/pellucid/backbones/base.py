@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.backbones.kernels import Norm, dropout
@@ -123,6 +124,10 @@ class Backbone(nn.Module, ABC):
         layers: Number of message-passing layers.
         dropout: Probability in every MLP layer.
         length_scale: Lengths are divided by it before the network sees them, so that the unit does not matter.
+        unit_length: Whether coordinates are brought to unit length first: points are seen as directions from the
+            origin (as on ActsTrack).
+        coordinates: Whether coordinates, so placed, are features of the points too (paper, E.2); an embedding is then
+            neither invariant to translations nor to rotations.
     """
 
     symmetry: ClassVar[str]
@@ -132,7 +137,8 @@ class Backbone(nn.Module, ABC):
     """Whether layers see the direction to a neighbour besides the distance."""
 
     def __init__(self, dim: int = 3, category_sizes: Sequence[int] = (), feature_size: int = 0, *, hidden: int = 64,
-                 layers: int = 4, dropout: float = 0.2, length_scale: float = 1.0) -> None:
+                 layers: int = 4, dropout: float = 0.2, length_scale: float = 1.0, unit_length: bool = False,
+                 coordinates: bool = False) -> None:
         super().__init__()
         if hidden < 1 or layers < 1:
             raise PellucidError(f"expected at least one layer of width 1, got layers={layers}, hidden={hidden}")
@@ -140,12 +146,18 @@ class Backbone(nn.Module, ABC):
         if not length_scale > 0:
             raise PellucidError(f"expected a positive length_scale, got {length_scale}")
         self.dim, self.hidden, self.dropout, self.length_scale = dim, hidden, dropout, length_scale
+        self.unit_length = unit_length
         self.embeddings = nn.ModuleList(nn.Embedding(size, hidden) for size in category_sizes)
         self.features = nn.Linear(feature_size, hidden) if feature_size else None
         if not category_sizes and not feature_size:
             self.constant = nn.Parameter(torch.randn(hidden))  # a dummy feature of ones, as on ActsTrack
+        self.coordinates = nn.Linear(dim, hidden, bias=False) if coordinates else None
         self.edges = EdgeEmbedding(dim, self.sees_direction)
         self.layers = nn.ModuleList(self.layer() for _ in range(layers))
+
+    def place(self, pos: Tensor) -> Tensor:
+        """(points, D) coordinates as the layers see them, but for the length scale."""
+        return F.normalize(pos, dim=-1) if self.unit_length else pos
 
     @abstractmethod
     def layer(self) -> nn.Module:
@@ -188,7 +200,8 @@ class Backbone(nn.Module, ABC):
         Returns:
             (points, hidden).
         """
-        where = geometry((clouds.pos if pos is None else pos) / self.length_scale, neighbors)
+        placed = self.place(clouds.pos if pos is None else pos)
+        where = geometry(placed / self.length_scale, neighbors)
         where = replace(where, embedding=self.edges(where))
         weight = edge_weight
         if point_weight is not None:
@@ -198,6 +211,8 @@ class Backbone(nn.Module, ABC):
             real = neighbors.mask.to(where.offset.dtype)
             weight = real if weight is None else weight * real
         h = self.encode(clouds) if inputs is None else inputs
+        if self.coordinates is not None:
+            h = h + self.coordinates(placed)
         for layer in self.layers:
             h = layer(h, where, neighbors, weight)
         return h

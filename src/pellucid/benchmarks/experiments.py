@@ -1,11 +1,13 @@
 """The papers' tables as experiments, one YAML each: what is run, what is searched, and what was published.
 
-``experiments/lri-table2.yaml`` shows the layout. Tables 3 and 5 of the LRI paper will be further files there.
+``experiments/lri-table2.yaml`` shows the layout; ``lri-table3.yaml`` that of a table whose columns are one recipe with
+several options.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -28,6 +30,8 @@ LABELS = {
     "pointmask": "PointMask", "gradgam": "GradGAM", "lri-bernoulli": "LRI-Bernoulli", "lri-gaussian": "LRI-Gaussian",
     "joint": "Joint", "integrated-gradients": "Integrated Gradients",
     "interpretation.roc_auc": "ROC AUC", "classification.roc_auc": "Classification AUC",
+    "directions.angle": "Angle, median of all hits (°)", "directions.angle_assisted": "Angle, mean, assisted (°)",
+    "directions.eigen_ratio": "Eigen-ratio", "directions.radial.angle": "Angle of the radius (°)",
 }  # fmt: skip
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _DOUBT = " (doubtful: "
@@ -50,13 +54,23 @@ def label(name: str) -> str:
     return LABELS.get(name) or re.sub(r"^interpretation\.precision@", "Prec@", name)
 
 
+def factor(metric: str) -> float:
+    """By what a number is multiplied where the tables print it: 100 for shares, 1 for angles in degrees.
+
+    Example:
+        >>> factor("interpretation.roc_auc"), factor("directions.angle")
+        (100.0, 1.0)
+    """
+    return 1.0 if metric.startswith("directions.") else 100.0
+
+
 @dataclass(frozen=True)
 class Published:
     """One cell of a table in the paper.
 
     Attributes:
         metric: Place in ``metrics.json``, e.g. ``"interpretation.roc_auc"``.
-        mean: In [0, 1] (the paper prints percent).
+        mean: In [0, 1] where the paper prints percent; as printed for angles.
         std: Standard deviation over seeds, same scale; NaN where none is printed.
         source: Where it stands, and what is doubtful about our reading of it.
     """
@@ -77,9 +91,38 @@ class _Strict(BaseModel):
 
 
 class Dataset(_Strict):
-    """What is measured on a dataset, in the order of the paper's columns."""
+    """A column of the table: a dataset, and what is measured on it.
+
+    Attributes:
+        metrics: In the order of the published cells.
+        extra_metrics: Further ones, of which nothing is published.
+        recipe: Registered dataset; None for the column's own name.
+        options: Of the recipe.
+        label: How the column is written; None for the usual name.
+    """
 
     metrics: tuple[str, ...]
+    extra_metrics: tuple[str, ...] = ()
+    recipe: str | None = None
+    options: dict[str, Scalar | None] = Field(default_factory=dict)
+    label: str | None = None
+
+    @property
+    def all_metrics(self) -> tuple[str, ...]:
+        """Those of the paper, then ours."""
+        return self.metrics + self.extra_metrics
+
+
+class Axis(_Strict):
+    """An option of the datasets that a metric is fitted against: the experiment has a figure.
+
+    Attributes:
+        option: Of the recipe.
+        label: Of the axis, with its unit.
+    """
+
+    option: str
+    label: str
 
 
 class Variant(_Strict):
@@ -100,6 +143,7 @@ class Preset(_Strict):
         search_seed: Of the runs that the search compares.
         over: Settings laid over those of every method.
         grid: Method -> setting -> values to search, or the name of an experiment whose grid it is.
+        datasets: Columns that are run where none are asked for; None for all that can be made.
     """
 
     settings: str
@@ -107,6 +151,7 @@ class Preset(_Strict):
     search_seed: int = Field(0, ge=0)
     over: dict[str, Setting] = Field(default_factory=dict)
     grid: str | dict[str, dict[str, Choices | dict[str, Choices]]] = Field(default_factory=dict)
+    datasets: tuple[str, ...] | None = None
 
 
 class Experiment(_Strict):
@@ -129,6 +174,7 @@ class Experiment(_Strict):
     variants: dict[str, Variant] = Field(default_factory=dict)
     datasets: dict[str, Dataset]
     presets: dict[str, Preset]
+    axis: Axis | None = None
     doubts: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     printed: dict[str, dict[str, dict[str, list[str | float]]]] = Field(default_factory=dict, alias="published")
@@ -141,7 +187,14 @@ class Experiment(_Strict):
     @property
     def labels(self) -> dict[str, str]:
         """Readable names of methods that have one of their own here."""
-        return {name: variant.label for name, variant in self.variants.items() if variant.label}
+        named = {name: variant.label for name, variant in self.variants.items()}
+        named |= {name: column.label for name, column in self.datasets.items()}
+        return {name: text for name, text in named.items() if text}
+
+    def recipe(self, dataset: str) -> str:
+        """The registered dataset behind a column."""
+        column: Dataset = self._known("dataset", dataset, self.datasets)
+        return column.recipe or dataset
 
     @cached_property
     def cells(self) -> dict[tuple[str, str, str, str], Published]:
@@ -169,10 +222,11 @@ class Experiment(_Strict):
         if match is None:
             raise PellucidError(f"expected a published number like '72.10 ± 9.66' in {self.name}, got {entry!r} for "
                                 f"{dataset} {method} {backbone} {metric}; copy it as printed")
-        names = (label(dataset), self.labels.get(method, label(method)), label(backbone), label(metric))
+        names = (*(self.labels.get(name, label(name)) for name in (dataset, method)), label(backbone), label(metric))
         doubt = self.doubts.get(f"{dataset} {method} {backbone} {metric}")
         # Divided as decimals: 99.02 / 100 must be 0.9902.
-        mean, std = (float("nan") if text is None else float(f"{text}e-2") for text in match.groups())
+        power = -round(math.log10(factor(metric)))
+        mean, std = (float("nan") if text is None else float(f"{text}e{power}") for text in match.groups())
         paper, _, table = self.source.rpartition(", ")
         return Published(metric, mean, std, f"{table}, {', '.join(names)}, {paper}"
                          + (f"{_DOUBT}{doubt})" if doubt else ""))
@@ -194,6 +248,8 @@ class Experiment(_Strict):
             self._known("method", name, everything)
             self._check_settings(variant.over)
         for preset in self.presets.values():
+            for name in preset.datasets or ():
+                self._known("dataset", name, self.datasets)
             if len(set(preset.seeds)) < len(preset.seeds) or min(preset.seeds) < 0:
                 raise PellucidError(f"expected different seeds >= 0 in {self.name}, got {list(preset.seeds)}")
             self._check_settings(preset.over)
@@ -243,22 +299,26 @@ class Experiment(_Strict):
         preset: Preset = self._known("preset", name, self.presets)
         return preset
 
-    def available(self, asked: list[str] | None = None) -> list[str]:
-        """The datasets to run: those asked for, or all that can be made.
+    def available(self, asked: list[str] | None = None, preset: str | None = None) -> list[str]:
+        """The datasets to run: those asked for, or the preset's, or all that can be made.
 
         Args:
-            asked: Names; None = all that can be made.
+            asked: Names; None = the preset's that can be made.
+            preset: Its choice of datasets.
 
         Raises:
             PellucidError: if one that is asked for has only its published numbers here.
         """
-        here = [name for name in self.datasets if name in datasets]
+        chosen = self.preset(preset).datasets if preset is not None else None
+        here = [name for name in self.datasets if self.recipe(name) in datasets]
         for name in asked or []:
             self._known("dataset", name, self.datasets)
             if name not in here:
                 raise PellucidError(f"expected a dataset that is here, got {name!r}, of which {self.name} has only the "
                                     f"published numbers so far; use {' or '.join(here) or 'another experiment'}")
-        return here if asked is None else list(dict.fromkeys(asked))
+        if asked is not None:
+            return list(dict.fromkeys(asked))
+        return [name for name in here if chosen is None or name in chosen]
 
     def points(self, preset: str, dataset: str, method: str) -> list[dict[str, Scalar]]:
         """The settings that the search compares, each as dotted place -> value; one empty point if none.

@@ -13,6 +13,7 @@ from rich.console import Console, Group
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pellucid.benchmarks.experiments import factor
 from pellucid.benchmarks.job import Job
 from pellucid.benchmarks.plan import BenchPlan, cost_group
 from pellucid.benchmarks.results import Cell
@@ -158,9 +159,10 @@ def outline_table(outline: dict[str, Any]) -> Table:
 def _cell_text(cell: Cell) -> str:
     if not cell.values:
         return "[red]failed[/red]" if cell.failed else f"[dim]0/{cell.planned}[/dim]"
-    text = f"{100 * cell.mean:.2f}"
+    scale = factor(cell.metric)
+    text = f"{scale * cell.mean:.2f}"
     if len(cell.values) > 1:
-        text += f" ± {100 * cell.std:.2f}"
+        text += f" ± {scale * cell.std:.2f}"
     if len(cell.values) < cell.planned:
         text += f" [dim]{len(cell.values)}/{cell.planned}[/dim]"
     return text + (" [red]![/red]" if cell.failed else "")

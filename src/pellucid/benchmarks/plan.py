@@ -67,8 +67,8 @@ class BenchPlan:
                  seeds: Sequence[int] | None = None, artifacts: str, device: str = "cpu") -> None:
         self.experiment, self.preset_name, self.preset = experiment, preset, experiment.preset(preset)
         self.seeds = tuple(self.preset.seeds if seeds is None else seeds)
-        self.backbones = _picked("backbone", experiment.backbones, chosen_backbones)
-        self.methods = _picked("method", experiment.all_methods, chosen_methods)
+        self.backbones = picked("backbone", experiment.backbones, chosen_backbones)
+        self.methods = picked("method", experiment.all_methods, chosen_methods)
         self.artifacts, self.device = artifacts, device
         self._data = {name: self._about(prepared) for name, prepared in data.items()}
         self.stored: set[str] = set()
@@ -121,12 +121,13 @@ class BenchPlan:
         variant = self.experiment.variant(method)
         over = self.experiment.over(self.preset_name, dataset, method, point)
         own = over.pop("explainer", {}).get("options", {})
-        config = settings(dataset, variant.method, backbone, self.preset.settings, merge({"seed": seed}, over))
+        recipe = self.experiment.recipe(dataset)
+        config = settings(recipe, variant.method, backbone, self.preset.settings, merge({"seed": seed}, over))
         tail = "".join(f" {name.split('.')[-1]}={value}" for name, value in point.items()) if searched else ""
         if variant.explainer is None:
             return self._train(config, f"{dataset} {backbone} {method}{tail} seed {seed}")
         run = self._train(config, f"{dataset} {backbone} {variant.method} seed {seed}")
-        options = {**explainer_options(dataset, variant.explainer, self.preset.settings), **own}
+        options = {**explainer_options(recipe, variant.explainer, self.preset.settings), **own}
         explainer = explainers[variant.explainer]
         explainer(**options)  # refuses what does not fit, before any work starts
         about = self._data[dataset]
@@ -222,12 +223,12 @@ class BenchPlan:
     def table(self, results: Mapping[str, Record], provenance: dict[str, Any] | None = None) -> ResultTable:
         """What is known so far, as a table."""
         cells, chosen = [], {}
-        metrics = list(dict.fromkeys(m for name in self._data for m in self.experiment.datasets[name].metrics))
+        metrics = list(dict.fromkeys(m for name in self._data for m in self.experiment.datasets[name].all_metrics))
         for row in self.rows:
             dataset, backbone, method = row.place
             records = {seed: results[job.key] for seed, job in row.final.items() if job.key in results}
             failed = tuple((seed, record.reason or "") for seed, record in records.items() if record.status == "failed")
-            for metric in self.experiment.datasets[dataset].metrics:
+            for metric in self.experiment.datasets[dataset].all_metrics:
                 known = {seed: _value(record, metric) for seed, record in records.items() if record.status == "done"}
                 missing = tuple((seed, "the metric is undefined") for seed, value in known.items() if value is None)
                 values = {seed: value for seed, value in known.items() if value is not None}
@@ -271,7 +272,8 @@ class BenchPlan:
         return times
 
 
-def _picked(kind: str, known: Sequence[str], asked: Sequence[str] | None) -> list[str]:
+def picked(kind: str, known: Sequence[str], asked: Sequence[str] | None) -> list[str]:
+    """Those that are asked for, all if none is; an unknown name is refused with the near misses."""
     for name in asked or []:
         if name not in known:
             raise UnknownNameError(kind, name, known)

@@ -10,7 +10,7 @@ from typing import Any
 
 from scipy.stats import kendalltau
 
-from pellucid.benchmarks.experiments import Published, label
+from pellucid.benchmarks.experiments import Published, factor, label
 from pellucid.errors import PellucidError
 from pellucid.training.fit import json_ready
 
@@ -247,6 +247,8 @@ def order_agreement(table: ResultTable) -> list[Agreement]:
     found = []
     for dataset in table.datasets:
         for metric in table.metrics_of(dataset):
+            if factor(metric) != 100:  # of an angle, less is better, and hardly two methods have one
+                continue
             for backbone in table.backbones:
                 pairs = [(cell.method, cell.mean, cell.published) for method in table.methods if method != RANDOM
                          and (cell := table.cell(dataset, backbone, method, metric)) and cell.values and cell.published]

@@ -14,7 +14,13 @@ from pellucid.errors import PellucidError
 from pellucid.files import read_json
 from pellucid.methods import Explainer, Method, explainers
 from pellucid.training import RunConfig, load_model, train
-from pellucid.training.evaluation import counted, interpretation_metrics, prediction_metrics, selection_score
+from pellucid.training.evaluation import (
+    counted,
+    directions_of,
+    interpretation_metrics,
+    prediction_metrics,
+    selection_score,
+)
 from pellucid.training.fit import data_digest, json_ready, pick_device, warm_up
 from pellucid.training.predict import batches_of
 
@@ -79,7 +85,8 @@ def _explain(content: dict[str, Any]) -> dict[str, Any]:
     explanation = explainer.explain(model, judged, seed=content["seed"])
     seconds["explaining"] = time.perf_counter() - started
     metrics = {"interpretation": interpretation_metrics(model.task, judged, explanation.importance,
-                                                        tuple(data["precision_at"]))}
+                                                        tuple(data["precision_at"])),
+               **directions_of(model.task, explanation, max(data["precision_at"], default=1), content["seed"])}
     validation = None
     if content["validate"] and explainer.mask:
         validation = masked_score(model, explainer, clouds.split("val"), content["seed"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import platform
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -165,6 +167,28 @@ def load_dataset(name: str, **options: Any) -> PreparedDataset:
     return datasets[name]().prepare(**options)
 
 
+def option_table(name: str) -> dict[str, str]:
+    """The options of a dataset: name -> default and meaning, out of the recipe's docstring.
+
+    Raises:
+        UnknownNameError: for an unknown dataset.
+
+    Example:
+        >>> option_table("synmol")["size"]
+        '8671. Number of molecules before conformers (8,671 as the original); fewer of logic8 are drawn at random.'
+    """
+    recipe = datasets[name]
+    text = inspect.cleandoc(recipe.__doc__ or "").partition("Options:\n")[2].partition("\n\n")[0]
+    meaning: dict[str, str] = {}
+    for line in text.splitlines():
+        start = re.match(r"    (\w+): (.*)", line)
+        if start is not None:
+            meaning[start[1]] = start[2]
+        elif meaning:
+            meaning[next(reversed(meaning))] += " " + line.strip()
+    return {option: f"{default}. {meaning[option]}" for option, default in recipe.defaults.items()}
+
+
 def describe(prepared: PreparedDataset) -> dict[str, Any]:
     """The numbers one wants to see before training, JSON-able.
 
@@ -232,3 +256,15 @@ def whole_number(options: Mapping[str, Any], name: str, least: int, most: int) -
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise PellucidError(f"expected {name} to be a whole number from {least} to {most}, got {value!r}")
     return value
+
+
+def real_number(options: Mapping[str, Any], name: str, least: float, most: float) -> float:
+    """The option as a float.
+
+    Raises:
+        PellucidError: if it is not a number in the range.
+    """
+    value = options[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise PellucidError(f"expected {name} to be a number from {least:g} to {most:g}, got {value!r}")
+    return float(value)

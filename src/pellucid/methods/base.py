@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.backbones.base import Backbone, mlp
@@ -27,11 +28,13 @@ class NeighborRule:
         kind: ``"knn"`` or ``"radius"``.
         value: k, or the radius in the unit of the coordinates.
         loop: Whether a point is its own neighbour.
+        unit_length: Whether distances are taken between directions from the origin, on the unit sphere.
     """
 
     kind: Literal["knn", "radius"] = "knn"
     value: float = 5
     loop: bool = True
+    unit_length: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in ("knn", "radius") or not self.value > 0:
@@ -42,6 +45,8 @@ class NeighborRule:
 
     def __call__(self, pos: Tensor, ptr: Tensor) -> Neighbors:
         """Neighbourhoods of points at ``pos``."""
+        if self.unit_length:
+            pos = F.normalize(pos, dim=-1)
         if self.kind == "knn":
             return knn(pos, ptr, int(self.value), loop=self.loop)
         return radius(pos, ptr, self.value, loop=self.loop)
@@ -127,6 +132,15 @@ class Method(nn.Module, ABC):
     def classify(self, h: Tensor, clouds: PointClouds) -> Tensor:
         """(points, hidden) -> (clouds, outputs) logits: sum pooling and the classifier head."""
         return self.classifier(segment_sum(h, clouds.ptr))  # type: ignore[no-any-return]
+
+    def freeze_classifier(self) -> None:
+        """Leaves only what learns importance to be trained.
+
+        Raises:
+            PellucidError: if the method has no part of its own for that.
+        """
+        raise PellucidError(f"expected a method whose interpreter can train alone, got {type(self).__name__}; use "
+                            "lri-bernoulli or lri-gaussian with method.options.shared=false")
 
     @classmethod
     def warm_up_kind(cls, options: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ from pellucid.neighbors import Neighbors
 class GradGeo(Explainer):
     """GradGeo: length of the gradient of the logit with respect to a point's coordinates.
 
-    Importance of v is ||d logit / d r_v||_2, in logits per unit of ``pos`` (Miao et al. 2023, section 5).
+    Importance of v is ||d logit / d r_v||_2, in logits per unit of ``pos`` (Miao et al. 2023, section 5). The columns
+    ``gradient_x``, ``gradient_y``, ... hold the gradient itself.
     """
 
     needs = frozenset({"pos"})
@@ -28,7 +29,8 @@ class GradGeo(Explainer):
             pos = clouds.pos.detach().clone().requires_grad_()
             logit = chosen(predictor.logits(clouds, neighbors, pos=pos), target)
             grad = gradient(logit, pos, "coordinates")
-        return Attribution(grad.norm(dim=-1))
+        return Attribution(grad.norm(dim=-1), {f"gradient_{axis}": grad[:, i].detach()
+                                                for i, axis in enumerate("xyzw"[: grad.shape[1]])})
 
 
 @explainers.register("gradgam")

@@ -71,6 +71,19 @@ class LRI(Method):
         return self.interpreter(  # type: ignore[no-any-return]
             self.own_encoder(clouds, neighbors, pos=clouds.pos * self.scale))
 
+    def freeze_classifier(self) -> None:
+        """Leaves only the interpreter to be trained; batch norms of the classifier go on taking statistics.
+
+        Raises:
+            PellucidError: if both share one encoder.
+        """
+        if self.own_encoder is None:
+            raise PellucidError("expected an interpreter with an encoder of its own to freeze the classifier, got a "
+                                "shared one; set method.options.shared=false")
+        self.requires_grad_(False)
+        self.own_encoder.requires_grad_(True)
+        self.interpreter.requires_grad_(True)
+
 
 def bernoulli_kl(logit: Tensor, prior: float) -> Tensor:
     """KL(Bern(p) || Bern(r)) with p = sigmoid(logit) (paper, eq. 1).
@@ -209,6 +222,9 @@ class LRIGaussian(LRI):
         graph_reconstruction: Whether messages are weighted by phi.
         reconstruct: How the moved points' neighbourhoods are made; in the unit of unscaled coordinates.
         neighbor_distance: Mean distance between neighbours in the unit of the coordinates; phi is scaled by it.
+        noise_dim: Number of leading coordinates that noise moves, e.g. 2 for x and y alone; 0 for all.
+        frame: ``"lab"``: U is in the axes of the coordinates, as in the paper; ``"beam"``: in each point's own axes,
+            away from the z axis and around it, so that a cloud turned about z has its noise turned with it.
         beta: Weight of the KL divergence.
         shared: Whether f and g share one encoder.
         groups: Field whose groups of points share one perturbation; see :class:`LRI`.
@@ -223,18 +239,27 @@ class LRIGaussian(LRI):
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, scale: float = 1.0,
                  graph_reconstruction: bool = True, reconstruct: NeighborRule | None = None,
-                 neighbor_distance: float = 1.0, beta: float = 0.01, shared: bool = True, groups: str = "",
-                 dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
-        self._dim = 0
+                 neighbor_distance: float = 1.0, noise_dim: int = 0, frame: str = "lab",
+                 beta: float = 0.01, shared: bool = True, groups: str = "", dropout: float = 0.2,
+                 rule: NeighborRule | None = None) -> None:
+        if frame not in ("lab", "beam"):
+            raise PellucidError(f"expected the frame lab or beam, got {frame!r}")
+        if frame == "beam" and groups:
+            raise PellucidError("expected the frame lab for groups, which have no place of their own, got beam")
+        self._dim, self._noise_dim, self.frame = 0, noise_dim, frame
         super().__init__(self._remember(make_backbone), task, beta=beta, shared=shared, groups=groups, scale=scale,
                          dropout=dropout, rule=rule)
         self.reconstruct = reconstruct or self.rule
-        self.phi = DistanceWeight(neighbor_distance * scale) if graph_reconstruction else None
+        length = neighbor_distance * (1.0 if self.encoder.unit_length else scale)
+        self.phi = DistanceWeight(length) if graph_reconstruction else None
 
     def _remember(self, make_backbone: Callable[[], Backbone]) -> Callable[[], Backbone]:
         def make() -> Backbone:
             backbone = make_backbone()
-            self._dim = backbone.dim
+            if not 0 <= self._noise_dim <= backbone.dim:
+                raise PellucidError(f"expected noise_dim from 0 to the {backbone.dim} coordinates, got "
+                                    f"{self._noise_dim}")
+            self._dim = self._noise_dim or backbone.dim
             return backbone
 
         return make
@@ -245,35 +270,50 @@ class LRIGaussian(LRI):
         return "phi" if options.get("graph_reconstruction", True) else "plain"
 
     def interpreter_outputs(self) -> int:
-        """U (D x D), a1 and a2."""
+        """U (D x D), a1 and a2, with D the number of coordinates that noise moves."""
         return self._dim**2 + 2
 
     def edge_weight(self, pos: Tensor, neighbors: Neighbors) -> Tensor | None:
         """The weights phi of the distances, (points, k); None with graph reconstruction off."""
         if self.phi is None:
             return None
-        return self.phi(geometry(pos, neighbors).distance.squeeze(-1))  # type: ignore[no-any-return]
+        return self.phi(geometry(self.encoder.place(pos), neighbors).distance.squeeze(-1))  # type: ignore[no-any-return]
 
     def spread(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """U (rows, D, D), a1 and a2 (rows,) in scaled coordinates, out of (rows, D^2 + 2): a row a point or group."""
         a = F.softplus(raw[:, -2:]).clamp(1e-6, 1e6)
         return raw[:, :-2].reshape(-1, self._dim, self._dim), a[:, 0], a[:, 1]
 
+    def turned(self, u: Tensor, pos: Tensor) -> Tensor:
+        """U (points, D, D) in the axes of the coordinates."""
+        if self.frame == "lab":
+            return u
+        away = F.normalize(pos[:, :2], dim=-1)
+        around = torch.stack([-away[:, 1], away[:, 0]], -1)
+        flat = away[:, :, None] * u[:, None, 0] + around[:, :, None] * u[:, None, 1]
+        return torch.cat([flat, u[:, 2:]], 1)
+
     def move(self, clouds: PointClouds, noise: Tensor) -> tuple[Tensor, Neighbors]:
-        """Scaled coordinates with noise (points, D), and the neighbourhoods of the moved points."""
-        moved = clouds.pos * self.scale + noise
+        """Scaled coordinates with noise (points, D) added, and the neighbourhoods of the moved points."""
+        moved = clouds.pos * self.scale + F.pad(noise, (0, self.encoder.dim - self._dim))
         return moved, self.reconstruct(moved.detach() / self.scale, clouds.ptr)
+
+    def sigma(self, by: Grouping, u: Tensor, a1: Tensor, a2: Tensor) -> Tensor:
+        """(points, D, D) covariance in the squared unit of the coordinates; zero where noise moves nothing."""
+        rest = self.encoder.dim - self._dim
+        return F.pad(by.spread(covariance(u, a1, a2)) / self.scale**2, (0, rest, 0, rest))
 
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
                 generator: torch.Generator | None = None) -> Output:
         """One pass over moved points; see :meth:`Method.forward`."""
         by = Grouping(clouds, self.groups)
         u, a1, a2 = self.spread(by.mean(self.interpret(clouds, neighbors)))
+        u = self.turned(u, clouds.pos)
         moved, rebuilt = self.move(clouds, by.spread(sample(u, a1, a2, generator)))
         with perturbed(self.encoder):
             h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt))
         log_determinant = log_det(u, a1, a2)
         kl = gaussian_kl(u, a1, a2, log_determinant).sum() / max(by.count, 1)
-        sigma = by.spread(covariance(u, a1, a2)) / self.scale**2 if not torch.is_grad_enabled() else None
+        sigma = self.sigma(by, u, a1, a2) if not torch.is_grad_enabled() else None
         return Output(self.classify(h, clouds), self.beta * kl, -by.spread(log_determinant.detach()), sigma,
                       parts={"kl": kl.detach()})

@@ -11,7 +11,7 @@ from pellucid.neighbors import Neighbors
 
 @explainers.register("random")
 class Random(Explainer):
-    """Random importance, uniform in [0, 1): the baseline that everything must beat."""
+    """Random importance, uniform in [0, 1), and random directions: the baseline that everything must beat."""
 
     needs = frozenset()
     citation = "Miao et al., Interpretable Geometric Deep Learning via Learnable Randomness Injection, ICLR 2023"
@@ -21,4 +21,6 @@ class Random(Explainer):
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: torch.Tensor,
                   generator: torch.Generator) -> Attribution:
         """Draws; see :meth:`Explainer.attribute`."""
-        return Attribution(torch.rand(clouds.points, generator=generator, device=clouds.device))
+        importance = torch.rand(clouds.points, generator=generator, device=clouds.device)
+        angle = 2 * torch.pi * (1024 * importance).frac()  # the lower bits: nothing more is drawn
+        return Attribution(importance, {"direction_x": angle.cos(), "direction_y": angle.sin()})

@@ -9,7 +9,7 @@ function rankLabels(values) {
 function table(s, colours, rank) {
   const more = Object.keys(s.columns).filter(id => id !== "spread"), spread = s.columns.spread, shown = quantity(s).id;
   const swatched = shown === "spread" ? "importance" : shown; // the spread stands behind the importance
-  const unit = unitOf(s), columns = [["index", "#", "num"], ["label", "Element", ""], ["importance", "Importance", "num"], ["rank", "Rank", "num"]];
+  const unit = unitOf(s), columns = [["index", "#", "num"], ["label", isMolecule ? "Element" : "Track", ""], ["importance", "Importance", "num"], ["rank", "Rank", "num"]];
   for (const id of more) columns.push(["column " + id, DATA.columns[id].label, DATA.columns[id].kinds.length ? "" : "num"]);
   if (s.std) columns.push(["std0", `σ₁ (${unit})`, "num"], ["std1", "σ₂", "num"], ["std2", "σ₃", "num"]);
   if (s.important) columns.push(["truth", "Truth", ""]);

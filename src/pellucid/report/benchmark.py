@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from pellucid.benchmarks.experiments import factor
 from pellucid.benchmarks.results import Agreement, Cell, ResultTable, order_agreement
 from pellucid.files import replacing
 from pellucid.report.charts import legend, panel, scale_of
@@ -86,7 +87,7 @@ def markdown(table: ResultTable) -> str:
 
 
 def latex(table: ResultTable) -> str:
-    """Tables for a paper, in percent; they need ``booktabs``.
+    """Tables for a paper, in percent or degrees; they need ``booktabs``.
 
     Args:
         table: Results.
@@ -240,10 +241,11 @@ def _tex(text: str) -> str:
     return "".join(_LATEX.get(c) or (c if ord(c) < 256 else "?") for c in " ".join(text.split()))
 
 
-def _percent(mean: float, std: float) -> str:
+def _printed(metric: str, mean: float, std: float) -> str:
     if math.isnan(mean):
         return "--"
-    return f"${100 * mean:.2f}" + ("" if math.isnan(std) else rf" \pm {100 * std:.2f}") + "$"
+    scale = factor(metric)
+    return f"${scale * mean:.2f}" + ("" if math.isnan(std) else rf" \pm {scale * std:.2f}") + "$"
 
 
 def _latex_table(table: ResultTable, dataset: str) -> str:
@@ -255,15 +257,16 @@ def _latex_table(table: ResultTable, dataset: str) -> str:
     lines = []
     for method in (method for method in table.methods if method in here):
         cells = [table.cell(dataset, b, method, metric) for b in backbones for metric in metrics]
-        ours = ["" if c is None else _percent(c.mean, c.std)
+        ours = ["" if c is None else _printed(c.metric, c.mean, c.std)
                 + (f" ({len(c.values)}/{c.planned})" if len(c.values) < c.planned else "") for c in cells]
         lines.append(" & ".join([_tex(table.label(method)), *ours]) + r" \\")
         if any(c and c.published for c in cells):
             published = ["" if c is None or c.published is None else " ".join(filter(None, (
-                _percent(c.published.mean, c.published.std), "?" if c.published.doubt else "", _tex(c.mark))))
+                _printed(c.metric, c.published.mean, c.published.std), "?" if c.published.doubt else "", _tex(c.mark))))
                 for c in cells]
             lines.append(" & ".join([r"\quad published", *published]) + r" \\")
-    caption = (f"{table.title} on {table.label(dataset)}, in percent: mean ± standard deviation over seeds (preset "
+    unit = "in percent" if all(factor(metric) == 100 for metric in metrics) else "angles in degrees"
+    caption = (f"{table.title} on {table.label(dataset)}, {unit}: mean ± standard deviation over seeds (preset "
                f"{table.preset}; in brackets how many seeds, where not all are finished). {_MARKS}")
     notes = [*_doubts(table, dataset), *(f for f in _failures(table) if f.startswith(f"{table.label(dataset)}, "))]
     return "\n".join([

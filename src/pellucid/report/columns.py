@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pellucid.report.colours import FALSE_COLOUR, MARK_COLOUR
+from pellucid.report.content import MOLECULES, Words
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,15 @@ KNOWN: dict[str, Column] = {
     "existence": Column("Existence", "Probability with which the atom is kept: near 1, the prediction needs it to be "
                         "there."),
     "location": Column("Location", "−log det Σ: the larger, the less the atom may move."),
+    "layer": Column("Layer", "The detector surface that measured the hit."),
+    "p_t": Column("p_T (GeV)", "True transverse momentum at the hit; the model does not see it."),
     "kind": Column("Kind", "What the prediction needs of the atom: that it is there, that it is where it is, or "
                    "neither.", ("neither", "existence", "location"), (FALSE_COLOUR, "#ef7f45", "#4c7bd9")),
 }
 """The columns that the library makes; others are shown under their own names."""
 
 
-def described(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+def described(names: Iterable[str], words: Words = MOLECULES) -> dict[str, dict[str, Any]]:
     """What the page needs to know of columns.
 
     Example:
@@ -50,5 +53,5 @@ def described(names: Iterable[str]) -> dict[str, dict[str, Any]]:
         {'odd_number': {'label': 'Odd number', 'about': '', 'kinds': [], 'colours': []}}
     """
     columns = {name: KNOWN.get(name) or Column(name.replace("_", " ").strip().capitalize() or name) for name in names}
-    return {name: {"label": c.label, "about": c.about, "kinds": list(c.kinds), "colours": list(c.colours)}
+    return {name: {"label": c.label, "about": words.of(c.about), "kinds": list(c.kinds), "colours": list(c.colours)}
             for name, c in columns.items()}

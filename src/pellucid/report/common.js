@@ -15,6 +15,10 @@ const escape = text => String(text).replace(/[&<>]/g, c => ({ "&": "&amp;", "<":
 const UNITS = { angstrom: "Å", ångström: "Å", angstroms: "Å", nanometer: "nm", nanometre: "nm" };
 const unitOf = s => UNITS[s.unit.toLowerCase()] || s.unit;
 
+const isMolecule = DATA.words.point === "atom";
+const words = text => isMolecule ? text : text.replace(/\ban atom\b/g, "a " + DATA.words.point) // as Words.of in content.py
+  .replace(/\b(atom|molecule)(?=s?\b)/g, word => word === "atom" ? DATA.words.point : DATA.words.cloud);
+
 const MAP = DATA.colours.map.map(h => [1, 3, 5].map(at => parseInt(h.slice(at, at + 2), 16)));
 const rgbAt = t => {
   const at = Math.min(Math.max(t, 0), 1) * (MAP.length - 1), low = Math.min(Math.floor(at), MAP.length - 2);
@@ -59,7 +63,7 @@ function scaled(sample, mode) { // where each atom is on the colour map, and wha
     const rank = ranks(values), last = Math.max(...rank.filter(finite), 0) || 1, lowest = Math.min(...rank.filter(finite), last);
     return { t: rank.map(r => finite(r) ? (last > lowest ? (r - lowest) / (last - lowest) : 0.5) : null),
       low: id === "importance" ? "least important" : "lowest", high: id === "importance" ? "most important" : "highest",
-      note: "Colours show ranks within this molecule: how much the atoms differ is not shown." };
+      note: words("Colours show ranks within this molecule: how much the atoms differ is not shown.") };
   }
   const pool = mode === "all"
     ? DATA.samples.map(quantity).filter(q => q.id === id && q.label === label).flatMap(q => q.values) : values;
@@ -67,8 +71,8 @@ function scaled(sample, mode) { // where each atom is on the colour map, and wha
   for (const v of pool) if (finite(v)) { if (v < low) low = v; if (v > high) high = v; }
   return { t: values.map(v => finite(v) ? (high > low ? (v - low) / (high - low) : 0.5) : null),
     low: show(low), high: show(high),
-    note: mode === "all" ? "Colours span all molecules of this report: they may be compared between molecules."
-      : "Colours span this molecule's lowest to highest value: do not compare them between molecules." };
+    note: words(mode === "all" ? "Colours span all molecules of this report: they may be compared between molecules."
+      : "Colours span this molecule's lowest to highest value: do not compare them between molecules.") };
 }
 
 function auc(values, truth) { // chance that an important atom is ranked above an unimportant one

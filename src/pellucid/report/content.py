@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -22,6 +23,35 @@ def _text(value: object, name: str) -> None:
 def is_number(value: object) -> bool:
     """A real number that is not a bool; NaN counts."""
     return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the page calls a point and a cloud.
+
+    Attributes:
+        point: One point, e.g. ``"atom"``.
+        cloud: One cloud, e.g. ``"molecule"``.
+
+    Example:
+        >>> Words("hit", "event").of("an atom of this molecule, atoms")
+        'a hit of this event, hits'
+    """
+
+    point: str
+    cloud: str
+
+    def of(self, text: str) -> str:
+        """A text about atoms and molecules, as one about these points and clouds."""
+        if self.point != "atom":
+            text = re.sub(r"\ban atom\b", f"a {self.point}", text)
+        return re.sub(r"\b(atom|molecule)(?=s?\b)",
+                      lambda match: self.point if match[1] == "atom" else self.cloud, text)
+
+
+MOLECULES = Words("atom", "molecule")
+EVENTS = Words("hit", "event")
+CLOUDS = Words("point", "sample")
 
 
 @dataclass(frozen=True)
@@ -81,6 +111,8 @@ class Sample:
         facts: Shown as they are, e.g. ``{"SMILES": "CCO"}``.
         columns: More named numbers, (n,) each; those in :data:`pellucid.report.columns.KNOWN` are explained, and
             ``spread`` is shown as the ± of the importance.
+        views: Further drawings (SVG) by caption; a hit is an ellipse of class ``atom-i``.
+        words: What points and clouds are called.
 
     Raises:
         PellucidError: if shapes disagree, a bond points nowhere, or a covariance is none.
@@ -107,6 +139,8 @@ class Sample:
     svg_truth: str | None = None
     facts: dict[str, str] = field(default_factory=dict)
     columns: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    views: dict[str, str] = field(default_factory=dict)
+    words: Words = MOLECULES
 
     def __post_init__(self) -> None:
         for name in ("name", "unit", "importance_name"):
@@ -195,9 +229,11 @@ class ReportContent:
         selected_epoch: The ``epoch`` whose weights were kept, or ``None``.
         samples: For the browser.
         notes: Warnings and remarks, in plain text.
+        words: What points and clouds are called; None for what the samples call them.
 
     Raises:
-        PellucidError: if a part is of the wrong kind, or the selected epoch is not in the history.
+        PellucidError: if a part is of the wrong kind, samples are of several kinds, or the selected epoch is not in
+            the history.
 
     Example:
         >>> ReportContent("LRI-Gaussian on SynMol", metrics={"classification": {"roc_auc": 0.99}}).samples
@@ -213,6 +249,7 @@ class ReportContent:
     selected_epoch: int | None = None
     samples: list[Sample] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    words: Words | None = None
 
     def __post_init__(self) -> None:
         _text(self.title, "the title")
@@ -227,6 +264,10 @@ class ReportContent:
                 if not isinstance(entry, element):
                     raise PellucidError(f"expected a {element.__name__} in {name}, got {type(entry).__name__} at "
                                         f"position {index}; convert it first")
+        if len({sample.words for sample in self.samples}) > 1:
+            raise PellucidError("expected samples of one kind, got molecules and events; write a report for each")
+        if self.words is None:
+            object.__setattr__(self, "words", self.samples[0].words if self.samples else MOLECULES)
         _check_metrics(self.metrics, "metrics")
         epochs = [entry.get("epoch") for entry in self.history]
         if self.selected_epoch is not None and self.selected_epoch not in epochs:

@@ -18,7 +18,7 @@ from pellucid.errors import PellucidError
 from pellucid.files import write_text
 from pellucid.report.colours import COLOUR_MAP, FALSE_COLOUR, MARK_COLOUR, NO_VALUE, TRUE_COLOUR
 from pellucid.report.columns import described
-from pellucid.report.content import ReportContent, Sample
+from pellucid.report.content import MOLECULES, ReportContent, Sample
 from pellucid.report.tables import key_numbers, metrics_table, notes_list, provenance_table, rows
 
 _CODE = ("mesh.js", "common.js", "curves.js", "samples.js", "scene.js", "atoms.js", "page.js")
@@ -77,21 +77,29 @@ def render(content: ReportContent) -> str:
         "content": embed(data(content)),
     }
     # One pass, so that text put in is never searched for the names of other parts.
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], asset("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], _worded(content))
 
 
 def data(content: ReportContent) -> dict[str, Any]:
     """What the page's code draws, as JSON-able data; NaN and infinities become ``None``."""
+    words = content.words or MOLECULES
     return {
         "colours": {"map": list(COLOUR_MAP), "none": NO_VALUE, "true": TRUE_COLOUR, "false": FALSE_COLOUR,
                     "mark": MARK_COLOUR},
-        "columns": described(dict.fromkeys(name for sample in content.samples for name in sample.columns)),
+        "columns": described(dict.fromkeys(name for sample in content.samples for name in sample.columns), words),
+        "words": {"point": words.point, "cloud": words.cloud},
         "history": _clean(content.history),
         "selected_epoch": content.selected_epoch,
         "published": [_clean({"metric": cell.metric, "mean": cell.mean, "std": cell.std, "source": cell.source})
                       for cell in content.published],
         "samples": [_sample(sample) for sample in content.samples],
     }
+
+
+def _worded(content: ReportContent) -> str:
+    """The page's frame, whose visible text calls points and clouds what they are."""
+    words = content.words or MOLECULES
+    return re.sub(r">[^<>{}]+<", lambda match: words.of(match.group()), asset("page.html"))
 
 
 def embed(value: Any) -> str:
@@ -114,7 +122,8 @@ def _sample(sample: Sample) -> dict[str, Any]:
         "importance_name": sample.importance_name,
         "important": None if sample.important is None else [int(true) for true in sample.important],
         "std": None, "axes": None, "prediction": _clean(sample.prediction), "target": _clean(sample.target),
-        "svg": sample.svg, "svg_truth": sample.svg_truth, "facts": sample.facts,
+        "svg": sample.svg, "svg_truth": sample.svg_truth,
+        "views": sample.views, "facts": sample.facts,
         "columns": {name: _rounded(values) for name, values in sample.columns.items()},
     }  # fmt: skip
     if sample.covariance is not None:

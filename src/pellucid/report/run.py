@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ from pellucid.explanation import Explanation
 from pellucid.files import read_json
 from pellucid.report.content import PublishedCell, ReportContent, Sample
 from pellucid.report.depiction import depict, depict_truth
+from pellucid.report.events import event_sample
 from pellucid.report.page import write_report
 from pellucid.training.fit import Run
 from pellucid.uncertainty import agreement
 
 SAMPLES = 24
-"""Molecules that a run's report shows."""
+"""Clouds that a run's report shows."""
+MOST = 500
+"""Clouds that the page of an explanation shows."""
 
 
 def samples_of(explanation: Explanation, clouds: list[int]) -> list[Sample]:
@@ -33,6 +37,8 @@ def samples_of(explanation: Explanation, clouds: list[int]) -> list[Sample]:
         clouds: Places of those to show.
     """
     data = explanation.clouds
+    if "smiles" not in data.text and "molblock" not in data.text:
+        return [replace(event_sample(explanation, i), facts=_facts(explanation, i)) for i in clouds]
     ptr = data.ptr.tolist()
     kept = explanation.columns.get("subgraph")
     samples = []
@@ -117,10 +123,12 @@ def report_run(run: Run) -> Path:
     samples: list[Sample] = []
     if run.explanation is None:
         notes.append("This run only predicts; train lri-gaussian or lri-bernoulli to see what decides.")
-    elif "smiles" in run.explanation.clouds.text:
+    elif run.explanation.clouds.pos.shape[1] in (2, 3):
         samples = samples_of(run.explanation, choose(run.explanation))
-        notes.append("Shown are test molecules taken evenly from the positives and the negatives, and the most "
-                     "confident mistakes; none was chosen by its explanation.")
+        if samples:
+            notes.append(samples[0].words.of("Shown are test molecules taken evenly from the positives and the "
+                                             "negatives, and the most confident mistakes; none was chosen by its "
+                                             "explanation."))
     metrics = _for_reading(run.metrics)
     content = ReportContent(
         title=f"{config.method.name} with {config.backbone.name} on {config.dataset}",
@@ -167,12 +175,15 @@ def report_explanation(path: Path, explanation: Explanation, notes: list[str]) -
     config = explanation.provenance.get("config", {})
     explainer = explanation.provenance.get("explainer")
     sentence = agreement(explanation)
+    samples = samples_of(explanation, list(range(min(len(data), MOST))))
+    if len(data) > MOST:
+        notes = [*notes, f"Shown are the first {MOST} of {len(data)}; explanation.parquet has all."]
     content = ReportContent(
-        title="Which atoms decided",
+        title=f"Which {samples[0].words.point}s decided",
         subtitle=f"{explainer + ' on ' if explainer else ''}{config.get('method', {}).get('name', '')} with "
                  f"{config.get('backbone', {}).get('name', '')}, trained on {config.get('dataset', '')}",
         provenance=explanation.provenance,
-        samples=samples_of(explanation, list(range(len(data)))),
+        samples=samples,
         notes=[*([sentence] if sentence else []), *notes],
     )
     return write_report(path, content)

@@ -20,6 +20,9 @@ function setUpSamples() {
     Object.assign($("k"), { min: nice - 1, max: nice + 0.7 });
     $("k").value = nice;
   }
+  $("symbols-label").hidden = !isMolecule;
+  if (!isMolecule) $("symbols").value = "none";
+  $("tracks-label").hidden = isMolecule || !samples.some(s => s.bonds.length);
   $("shown").add(new Option("importance", "importance"));
   for (const [id, { label }] of Object.entries(DATA.columns)) $("shown").add(new Option(label.toLowerCase(), id));
   $("shown-label").hidden = $("shown").options.length < 2;
@@ -29,7 +32,7 @@ function setUpSamples() {
     item.setAttribute("role", "option");
     item.append(make("span", ok === null ? "quiet" : ok ? "right" : "wrong", ok === null ? "·" : ok ? "✓" : "✗"),
       make("span", "item-name", s.name), make("span", "item-p", finite(s.prediction) ? s.prediction.toFixed(3) : "–"),
-      make("span", "item-sub", `${s.labels.length} atoms` + (finite(s.target) ? `, target ${show(s.target)}` : "")
+      make("span", "item-sub", words(`${s.labels.length} atoms`) + (finite(s.target) ? `, target ${show(s.target)}` : "")
         + (ok === false ? ", wrong" : "")));
     item.title = s.name;
     item.onclick = () => select(at);
@@ -37,7 +40,7 @@ function setUpSamples() {
   });
   $("search").oninput = $("wrong").onchange = filter;
   document.addEventListener("keydown", key);
-  for (const id of ["shown", "scale", "symbols", "ellipsoids"]) $(id).onchange = () => draw();
+  for (const id of ["shown", "scale", "symbols", "ellipsoids", "tracks"]) $(id).onchange = () => draw();
   $("k").oninput = () => { sizeLabel(); resized(); };
   $("reset").onclick = () => { state.camera = firstCamera(samples[state.at]); draw(); };
   sizeLabel();
@@ -106,7 +109,7 @@ function describe(s) {
   if (score !== null) badges.append(make("span", "badge", `importance against truth: ROC AUC ${score.toFixed(3)}`));
   document.querySelectorAll(".needs-ellipsoids").forEach(node => { node.hidden = !s.std; });
   $("facts").replaceChildren(...Object.entries(s.facts).flatMap(([k, v]) => [make("dt", "", k), make("dd", "", v)]));
-  const figures = [[s.svg, "2D structure"], [s.svg_truth, "Ground truth"]].filter(([svg]) => svg).map(([svg, text]) => {
+  const figures = [[s.svg, "2D structure"], [s.svg_truth, "Ground truth"], ...Object.entries(s.views).map(([text, svg]) => [svg, text])].filter(([svg]) => svg).map(([svg, text]) => {
     const figure = make("figure"), node = clean(svg);
     if (!node) return null;
     figure.append(node, make("figcaption", "", text + (node.dataset.colours === "fixed" || text === "Ground truth" ? "" : ", same colours as in 3D")
@@ -133,17 +136,17 @@ function clean(text) {
 }
 
 function recolour(colours, dark) { // the 2D drawing follows the colour scale of the 3D scene
-  const svg = $("depictions").querySelector("svg[data-colours=importance]");
+  const drawings = [...$("depictions").querySelectorAll("svg[data-colours=importance]")];
+  document.querySelectorAll("#depictions .track").forEach(line => { line.style.display = $("tracks").checked ? "" : "none"; });
   document.querySelectorAll("#depictions ellipse[class^=atom-]").forEach(disc => {
     const at = +disc.getAttribute("class").slice(5);
     disc.onmouseenter = () => light(at);
     disc.onmouseleave = () => light(-1);
   });
-  if (!svg) return;
-  colours.forEach((colour, at) => svg.querySelectorAll(".atom-" + at).forEach(node => {
+  for (const svg of drawings) colours.forEach((colour, at) => svg.querySelectorAll(".atom-" + at).forEach(node => {
     const cls = node.getAttribute("class").trim();
     if (cls !== "atom-" + at) return; // a bond
-    if (node.localName === "ellipse") { node.style.fill = colour; if (!node.dataset.kept) node.style.stroke = colour; }
+    if (node.localName === "ellipse") { node.style.fill = colour; if (!node.dataset.kept && !node.dataset.outlined) node.style.stroke = colour; }
     else if (node.getAttribute("fill") || node.style.fill) node.style.fill = dark[at] ? "#fff" : "#000";
   }));
 }

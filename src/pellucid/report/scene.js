@@ -73,12 +73,14 @@ function draw(onlySizes = false) {
     const m = Mesh.ellipsoids(s.pos, s.pos.map(() => unitAxes), ball.map(r => [r, r, r]), tone, s.pos.map((p, i) => i), level);
     return mesh("atoms", m, sceneName, { text: m.owner.map(i => text[i]), customdata: m.owner, hovertemplate: "%{text}<extra></extra>" });
   };
-  const stickMesh = Mesh.bonds(s.pos, s.bonds, scale, (a, b) => s.columns.subgraph?.[a] && s.columns.subgraph[b] ? DATA.colours.mark : "#9aa1ac");
+  const stickMesh = Mesh.bonds(s.pos, s.bonds, scale, (a, b) => s.columns.subgraph?.[a] && s.columns.subgraph[b] ? DATA.colours.mark
+    : !isMolecule && s.important?.[a] && s.important[b] ? DATA.colours.true : "#9aa1ac");
   const sticks = sceneName => mesh("bonds", stickMesh, sceneName, { hoverinfo: "skip" });
   const ring = sceneName => ({ type: "scatter3d", mode: "markers", name: "halo", scene: sceneName, x: [null], y: [null], z: [null],
     hoverinfo: "skip", marker: { symbol: "circle-open", size: 26, color: "#1a2230", line: { width: 3, color: "#1a2230" } } });
   const traces = [atoms(colours, "scene"), ring("scene")];
-  if (s.bonds.length) traces.push(sticks("scene"));
+  const tied = s.bonds.length && (isMolecule || $("tracks").checked);
+  if (tied) traces.push(sticks("scene"));
   if (chosen.length) {
     const k = kValue(), at = chosen.map(i => s.pos[i]), axes = chosen.map(i => s.axes[i]);
     const radii = chosen.map(i => s.std[i].map(x => Math.max(k * x, 0.004 * scale)));
@@ -95,7 +97,7 @@ function draw(onlySizes = false) {
   const pair = !!s.important;
   if (pair) {
     traces.push(atoms(s.important.map(x => x ? DATA.colours.true : DATA.colours.false), "scene2"), ring("scene2"));
-    if (s.bonds.length) traces.push(sticks("scene2"));
+    if (tied) traces.push(sticks("scene2"));
   }
   const wanted = $("symbols").value;
   const symbols = (darkOf, toneOf) => s.labels.map((label, i) => ({ label, i })).filter(({ label }) => n <= 150
@@ -134,8 +136,8 @@ function draw(onlySizes = false) {
   $("bar-high").textContent = high;
   const inside = sizeLabel();
   $("stage-note").textContent = [about, note].filter(Boolean).join(" ") + (!chosen.length ? "" : ` Ellipsoids are drawn at ${show(kValue(), 2)} × the standard deviation`
-    + ` (${inside < 0.005 ? "under 1" : (100 * inside).toFixed(0)}\u00a0% of the noise lies inside): by what the model learned, an atom with a large one may move far and the prediction stays;`
-    + " a small one marks an atom, a short axis a direction, that matters.");
+    + ` (${inside < 0.005 ? "under 1" : (100 * inside).toFixed(0)}\u00a0% of the noise lies inside): by what the model learned, `
+    + words("an atom with a large one may move far and the prediction stays; a small one marks an atom, a short axis a direction, that matters."));
   if (onlySizes) return;
   table(s, colours, rank);
   recolour(colours, dark);

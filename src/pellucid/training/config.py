@@ -20,6 +20,7 @@ class RuleConfig(_Strict):
     kind: Literal["knn", "radius"] = "knn"
     value: float = Field(5, gt=0)
     loop: bool = True
+    unit_length: bool = False
 
 
 class BackboneConfig(_Strict):
@@ -31,6 +32,10 @@ class BackboneConfig(_Strict):
     dropout: float = Field(0.2, ge=0, lt=1)
     length_scale: float | Literal["neighbors"] = 1.0
     """Scaled lengths are divided by it; ``"neighbors"`` = the mean distance between neighbours of the training set."""
+    unit_length: bool = False
+    """Whether points are seen as directions from the origin."""
+    coordinates: bool = False
+    """Whether coordinates are features of the points too."""
 
 
 class MethodConfig(_Strict):
@@ -60,6 +65,9 @@ class TrainingConfig(_Strict):
     """``one-cycle`` rises to ``learning_rate`` and falls to almost zero over all epochs."""
     reestimate: int = Field(20, ge=0)
     """Batches over which batch-norm statistics are re-estimated before each evaluation; 0 = running statistics."""
+    freeze_classifier: bool = False
+    """Whether only the interpreter trains after warm-up, to the last epoch, and each part has a learning-rate cycle
+    (needs an encoder of its own: ``shared: false``)."""
     rotate: bool = False
     """Whether each cloud is turned at random in every training step (for data whose orientation means nothing)."""
     precision: Literal["32", "bf16"] = "32"

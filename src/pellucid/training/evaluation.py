@@ -13,6 +13,7 @@ from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.methods import Method, Task
 from pellucid.metrics.classification import accuracy, average_precision, roc_auc
+from pellucid.metrics.directions import direction_metrics
 from pellucid.metrics.faithfulness import fidelity
 from pellucid.metrics.interpretation import per_cloud_roc_auc, pooled_roc_auc, precision_at
 from pellucid.metrics.interpretation_estimates import interpretation_estimates
@@ -116,6 +117,7 @@ def evaluate_model(model: Method, clouds: PointClouds, *, precision_at_m: tuple[
         random = torch.rand(importance.shape, generator=torch.Generator().manual_seed(seed))
         metrics["interpretation"] = {**interpretation_metrics(model.task, clouds, importance, precision_at_m),
                                      "random": interpretation_metrics(model.task, clouds, random, precision_at_m)}
+    metrics |= directions_of(model.task, explanation, max(precision_at_m, default=1), seed)
     metrics["sparsity"] = {"gini": gini(importance, clouds.ptr)}
     if not quick:
         if "important" in clouds:
@@ -150,6 +152,32 @@ def interpretation_metrics(task: Task, clouds: PointClouds, importance: Tensor, 
         "roc_auc_per_cloud": per_cloud_roc_auc(importance, truth, clouds.ptr, clouds=chosen),
         **{f"precision@{m}": precision_at(importance, truth, clouds.ptr, m, clouds=chosen) for m in precision_at_m},
     }
+
+
+def directions_of(task: Task, explanation: Explanation, m: int, seed: int = 0) -> dict[str, Any]:
+    """Angles to the true momentum, as ``{"directions": ...}``; empty where there is no momentum or no direction.
+
+    Args:
+        task: What is predicted.
+        explanation: With a covariance, or with columns ``gradient_x``, ``gradient_y`` (or ``direction_``).
+        m: Points of a cloud among which the assisted selection takes its hits.
+        seed: Of the random baseline.
+    """
+    clouds, columns = explanation.clouds, explanation.columns
+    given = {name: clouds[name] for name in ("momentum", "important") if name in clouds}
+    known: dict[str, Tensor] = {}
+    if explanation.covariance is not None:
+        known = {"covariance": explanation.covariance}
+    for kind in ("gradient", "direction"):
+        if not known and {f"{kind}_x", f"{kind}_y"} <= set(columns):
+            known = {"axis": torch.stack([columns[f"{kind}_x"], columns[f"{kind}_y"]], 1)}
+    if len(given) < 2 or not known or clouds.pos.shape[1] < 3:
+        return {}
+    chosen, important = counted(task, clouds), given["important"]
+    if chosen is not None:
+        important = important & chosen[clouds.batch]
+    return {"directions": direction_metrics(given["momentum"], important, clouds.ptr, explanation.importance,
+                                            pos=clouds.pos, m=m, seed=seed, **known)}
 
 
 def _family(task: Task) -> str:

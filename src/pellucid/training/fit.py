@@ -146,7 +146,7 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
     if not fit.best:
         raise KeyboardInterrupt
     model.load_state_dict(fit.best["weights"])
-    model.to(target).eval()
+    model.to(target).eval().requires_grad_(True)
     write_tensors(folder / "model.safetensors", fit.best["weights"])
     started = time.perf_counter()
     metrics, explanation = evaluate_model(model, splits["test"].to(target), precision_at_m=precision_at,
@@ -175,9 +175,12 @@ def _start(config: RunConfig, clouds: PointClouds, task: str, outputs: int, cate
             raise PellucidError(f"expected at least 2 clouds in the {name} split, got {len(part)}; prepare a larger "
                                 "dataset")
     torch.manual_seed(config.seed)
-    signature = signature_of(splits["train"], task, outputs, category_sizes, config.method.rule)
+    signature = signature_of(splits["train"], task, outputs, category_sizes, config.method.rule,
+                             config.backbone.unit_length)
     model = build(config, signature).to(target)
     model.refuse(clouds)
+    if config.training.freeze_classifier:
+        build(config, signature).freeze_classifier()  # refuses before any work starts
     return splits, model, signature
 
 
@@ -196,8 +199,9 @@ def warm_up_identity(config: RunConfig) -> str:
     content = config.model_dump(mode="json")
     for name in ("preset", "dataset"):
         del content[name]
-    content["training"].pop("warmup")
-    content["training"]["epochs"] = config.total_epochs
+    frozen = config.training.freeze_classifier  # then the warm-up has a schedule of its own
+    content["training"]["epochs"] = content["training"].pop("warmup") if frozen else config.total_epochs
+    content["training"].pop("warmup", None)
     method = content["method"]
     kind = methods[method.pop("name")].warm_up_kind(method.pop("options"))
     del method["reconstruct"]

@@ -19,6 +19,19 @@ from pellucid.training.predict import run_over
 from pellucid.training.statistics import reestimate
 
 
+def one_cycle(step: int, steps: int) -> float:
+    """Share of the largest learning rate in a step of a cycle, as PyTorch's OneCycleLR has it.
+
+    Example:
+        >>> [round(one_cycle(step, 11), 2) for step in (0, 3, 10)]
+        [0.04, 0.98, 0.0]
+    """
+    rise = 0.3 * steps - 1
+    start, end, part = (0.04, 1.0, step / rise if rise > 0 else 1.0) if step <= rise else (
+        1.0, 4e-6, (step - rise) / max(steps - 1 - rise, 1e-9))
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * min(part, 1.0)))
+
+
 class Fit(L.LightningModule):
     """Trains a method and remembers the epoch with the best validation prediction.
 
@@ -48,9 +61,16 @@ class Fit(L.LightningModule):
                                      fused=True if self.device.type in ("cpu", "cuda") else None)
         if c.schedule == "constant":
             return optimizer
-        steps = self.config.total_epochs * len(self.train_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, c.learning_rate, total_steps=steps,
-                                                       cycle_momentum=False)
+        batches = len(self.train_batches)
+        steps = self.config.total_epochs * batches
+        schedule: torch.optim.lr_scheduler.LRScheduler
+        if c.freeze_classifier and c.warmup:  # a cycle for each part, so that what is frozen had its end of training
+            cycles = (c.warmup * batches, steps - c.warmup * batches)
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (
+                one_cycle(step, cycles[0]) if step < cycles[0] else one_cycle(step - cycles[0], cycles[1])))
+        else:
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, c.learning_rate, total_steps=steps,
+                                                           cycle_momentum=False)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def train_dataloader(self) -> Batches:
@@ -72,6 +92,8 @@ class Fit(L.LightningModule):
         """Gives the epoch its own random stream, so that a resumed run draws what an uninterrupted one draws."""
         torch.manual_seed(mix(self.config.seed, self.current_epoch))
         self._sums = {}
+        if self.joint and self.config.training.freeze_classifier:
+            self.model.freeze_classifier()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of one batch: task loss and, after warm-up, the weighted penalty."""
@@ -98,7 +120,9 @@ class Fit(L.LightningModule):
         self.history.append(entry)
         score = (entry["val_score"], -entry["val_loss"])
         best = self.best if self.joint else self.warm_up_best
-        if not best or score > tuple(best["score"]):
+        # With a frozen classifier the prediction only says how small the noise still is: the last epoch counts.
+        last = self.joint and self.config.training.freeze_classifier
+        if not best or last or score > tuple(best["score"]):
             weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
             best.update(score=score, epoch=self.current_epoch, weights=weights)
 
