@@ -162,7 +162,7 @@ def load_dataset(name: str, **options: Any) -> PreparedDataset:
     Example:
         >>> load_dataset("synmoll")
         Traceback (most recent call last):
-        pellucid.errors.UnknownNameError: expected a known dataset, got 'synmoll'; did you mean 'synmol'? Known: synmol
+        pellucid.errors.UnknownNameError: expected a known dataset, got 'synmoll'; did you mean 'synmol'? Known: actstrack, hits, synmol, tau3mu
     """
     return datasets[name]().prepare(**options)
 
