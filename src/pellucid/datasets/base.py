@@ -160,9 +160,9 @@ def load_dataset(name: str, **options: Any) -> PreparedDataset:
         PellucidError: see the recipe.
 
     Example:
-        >>> load_dataset("synmoll")
+        >>> load_dataset("synmoll")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        pellucid.errors.UnknownNameError: expected a known dataset, got 'synmoll'; did you mean 'synmol'? Known: actstrack, hits, synmol, tau3mu
+        pellucid.errors.UnknownNameError: expected a known dataset, got 'synmoll'; did you mean 'synmol'? Known: ...
     """
     return datasets[name]().prepare(**options)
 
