@@ -343,6 +343,15 @@ def test_points_as_directions_from_the_origin(name, encoder, random_clouds):
     assert float(pos.grad.abs().max()) > 1e-6
 
 
+def test_directions_to_neighbours_can_be_seen_by_all(name, encoder, random_clouds):
+    clouds = random_clouds((6, 5))
+    table = NeighborRule("knn", 4)(clouds.pos, clouds.ptr)
+    model = encoder(name, edge_directions=True)
+    turned = clouds.pos[:, [1, 2, 0]]  # a rotation
+    assert not torch.allclose(model(clouds, table, pos=turned), model(clouds, table))
+    assert encoder(name).edges.width == model.edges.width - (0 if model.sees_direction else 3)
+
+
 def test_coordinates_can_be_features(name, encoder, random_clouds):
     clouds = random_clouds((6, 5))
     table = NeighborRule("knn", 4)(clouds.pos, clouds.ptr)

@@ -128,6 +128,8 @@ class Backbone(nn.Module, ABC):
             origin (as on ActsTrack).
         coordinates: Whether coordinates, so placed, are features of the points too (paper, E.2); an embedding is then
             neither invariant to translations nor to rotations.
+        edge_directions: Whether layers see directions to neighbours where the backbone by itself sees distances alone
+            (EGNN, as the paper has it on ActsTrack); it is not invariant to rotations then.
     """
 
     symmetry: ClassVar[str]
@@ -138,7 +140,7 @@ class Backbone(nn.Module, ABC):
 
     def __init__(self, dim: int = 3, category_sizes: Sequence[int] = (), feature_size: int = 0, *, hidden: int = 64,
                  layers: int = 4, dropout: float = 0.2, length_scale: float = 1.0, unit_length: bool = False,
-                 coordinates: bool = False) -> None:
+                 coordinates: bool = False, edge_directions: bool = False) -> None:
         super().__init__()
         if hidden < 1 or layers < 1:
             raise PellucidError(f"expected at least one layer of width 1, got layers={layers}, hidden={hidden}")
@@ -152,7 +154,7 @@ class Backbone(nn.Module, ABC):
         if not category_sizes and not feature_size:
             self.constant = nn.Parameter(torch.randn(hidden))  # a dummy feature of ones, as on ActsTrack
         self.coordinates = nn.Linear(dim, hidden, bias=False) if coordinates else None
-        self.edges = EdgeEmbedding(dim, self.sees_direction)
+        self.edges = EdgeEmbedding(dim, self.sees_direction or edge_directions)
         self.layers = nn.ModuleList(self.layer() for _ in range(layers))
 
     def place(self, pos: Tensor) -> Tensor:

@@ -36,6 +36,8 @@ class BackboneConfig(_Strict):
     """Whether points are seen as directions from the origin."""
     coordinates: bool = False
     """Whether coordinates are features of the points too."""
+    edge_directions: bool = False
+    """Whether EGNN sees directions to neighbours besides distances."""
 
 
 class MethodConfig(_Strict):

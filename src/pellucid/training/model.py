@@ -59,7 +59,7 @@ def build(config: RunConfig, signature: dict[str, Any]) -> Method:
             signature["dim"], tuple(signature["category_sizes"]), signature["feature_size"],
             hidden=config.backbone.hidden, layers=config.backbone.layers, dropout=config.backbone.dropout,
             length_scale=float(length), unit_length=config.backbone.unit_length,
-            coordinates=config.backbone.coordinates,
+            coordinates=config.backbone.coordinates, edge_directions=config.backbone.edge_directions,
         )
 
     task = Task(signature["task"], signature["outputs"])
