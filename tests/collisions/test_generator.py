@@ -141,3 +141,9 @@ def test_a_library_of_two_processes_is_that_of_one(monkeypatch, tmp_path):
                    env={**os.environ, "PELLUCID_HOME": str(tmp_path / "two")})
     monkeypatch.setenv("PELLUCID_HOME", str(tmp_path / "two"))
     assert same(library(wanted, 3), one)
+
+
+@pytest.mark.parametrize("seed", [0, -1, 900_000_001])
+def test_a_seed_that_pythia_would_not_keep_is_refused(seed):
+    with pytest.raises(PellucidError, match="seed from 1"):
+        generate(card("soft_qcd"), 1, seed)

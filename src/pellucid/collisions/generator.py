@@ -150,8 +150,10 @@ def generate(wanted: Card, count: int, seed: int) -> Events:
 
     Raises:
         MissingPackageError: without the generator.
-        PellucidError: if Pythia refuses the card.
+        PellucidError: if Pythia refuses the card, or the seed is out of range (Pythia takes 0 for the time of day).
     """
+    if not 1 <= seed <= 900_000_000:
+        raise PellucidError(f"expected a seed from 1 to 900,000,000, got {seed}")
     pythia_version()
     import pythia8mc
 
