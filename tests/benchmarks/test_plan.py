@@ -189,3 +189,17 @@ def test_comments_and_docstrings_do_not_change_the_code(tmp_path, monkeypatch):
             for name in [n for n in sys.modules if n.startswith("tinycode")]:
                 del sys.modules[name]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_columns_of_one_recipe_have_data_of_their_own(data, tmp_path):
+    columns = {name: {"recipe": "synmol", "metrics": ["interpretation.roc_auc"]} for name in ("few", "many")}
+    experiment = tiny_experiment().model_copy(update={
+        "datasets": {name: type(tiny_experiment().datasets["synmol"])(**column) for name, column in columns.items()}})
+    both = {"few": tiny_data(tmp_path / "few", 40)["synmol"], "many": data["synmol"]}
+    plan = BenchPlan(experiment, "tiny", both, artifacts="somewhere", chosen_methods=["gradgeo", "lri-gaussian"])
+    jobs = plan.next({})
+    for name, prepared in both.items():
+        mine = [job for job in jobs if job.label.startswith(f"{name} ")]
+        assert len(mine) == len(jobs) / 2
+        assert {job.content["data"]["path"] for job in mine} == {str(prepared.path)}
+        assert {job.content["config"]["dataset"] for job in mine if "config" in job.content} == {"synmol"}

@@ -125,8 +125,8 @@ class BenchPlan:
         config = settings(recipe, variant.method, backbone, self.preset.settings, merge({"seed": seed}, over))
         tail = "".join(f" {name.split('.')[-1]}={value}" for name, value in point.items()) if searched else ""
         if variant.explainer is None:
-            return self._train(config, f"{dataset} {backbone} {method}{tail} seed {seed}")
-        run = self._train(config, f"{dataset} {backbone} {variant.method} seed {seed}")
+            return self._train(dataset, config, f"{dataset} {backbone} {method}{tail} seed {seed}")
+        run = self._train(dataset, config, f"{dataset} {backbone} {variant.method} seed {seed}")
         options = {**explainer_options(recipe, variant.explainer, self.preset.settings), **own}
         explainer = explainers[variant.explainer]
         explainer(**options)  # refuses what does not fit, before any work starts
@@ -143,8 +143,8 @@ class BenchPlan:
         self.uses[run.key].add(key)
         return self.jobs.setdefault(key, job)
 
-    def _train(self, config: RunConfig, label: str) -> Job:
-        about = self._data[config.dataset]
+    def _train(self, dataset: str, config: RunConfig, label: str) -> Job:
+        about = self._data[dataset]
         content = config.model_dump(mode="json", exclude={"preset"})
         modules = (methods[config.method.name].__module__, backbones[config.backbone.name].__module__)
         key = self._key({"kind": "train", "config": content}, about["digest"], "pellucid.benchmarks.work", *modules)
@@ -214,7 +214,8 @@ class BenchPlan:
         modules = (methods[config.method.name].__module__, backbones[config.backbone.name].__module__)
         key = self._key({"kind": "warm-up", "identity": identity, "epochs": epochs}, about["digest"],
                         "pellucid.benchmarks.work", *modules)
-        label = f"{config.dataset} {config.backbone.name} warm-up of {config.method.name} seed {config.seed}"
+        dataset = like.label.split()[0]
+        label = f"{dataset} {config.backbone.name} warm-up of {config.method.name} seed {config.seed}"
         content = {**like.content, "kind": "warm-up", "folder": f"runs/{key}", "warm_start": None}
         return self.jobs.setdefault(key, Job(key, label, content,
                                              estimate=3 + epochs * PLAIN * about["points"] * 0.8 / 1e5))
