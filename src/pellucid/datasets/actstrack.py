@@ -21,6 +21,8 @@ from pellucid.progress import waiting
 
 PAPER_SIZE, PAPER_POSITIVE = 3241, 0.39
 """Samples and share of positive ones in Table 1 of the paper."""
+BEAM_SPREAD = 55.5
+"""Standard deviation of collisions along the beam in mm, as in the example scripts of ACTS."""
 WINDOW = 2.0
 """Distance in GeV from the Z mass within which the muon pair of a positive sample lies."""
 BLOCK = 100
@@ -41,7 +43,8 @@ class ActsTrack(Dataset):
         val_tracks: The same for the validation split, where it differs (Table 5 of the paper); None as ``tracks``.
         test_tracks: The same for the test split.
         pileup: Soft inelastic collisions a sample.
-        spread: Standard deviation of the collisions' place along the beam, mm; 0 puts all at the origin.
+        spread: Standard deviation of the collisions' place along the beam, mm; 55.5 is what the example scripts of ACTS,
+            with which the paper simulated, give a beam of the LHC. 0 puts all collisions at the origin.
         min_hits: Hits that a track has at least.
         min_pt: Transverse momentum that a track has at least, GeV.
         material: Whether particles scatter and lose energy in the detector.
@@ -65,7 +68,7 @@ class ActsTrack(Dataset):
                 "Codebases 8 (2022)")
     licence = "made here; Pythia 8 is GPL-2.0-or-later, its events are free"
     defaults = {"size": None, "full": False, "field": 2.0, "tracks": 10, "val_tracks": None,  # noqa: RUF012
-                "test_tracks": None, "pileup": 10, "spread": 0.0, "min_hits": 6, "min_pt": 0.5, "material": True,
+                "test_tracks": None, "pileup": 10, "spread": BEAM_SPREAD, "min_hits": 6, "min_pt": 0.5, "material": True,
                 "detector": "generic", "seed": 0, "processes": None, "progress": False}
 
     def check(self, options: dict[str, Any]) -> dict[str, Any]:
