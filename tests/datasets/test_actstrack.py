@@ -78,6 +78,27 @@ def test_samples_are_what_the_paper_says(made):
     assert clouds["split"].bincount().tolist() == [28, 6, 6]
 
 
+def places_along_the_beam(clouds):
+    """Where the straight line through the two innermost hits of each muon of a Z crosses the beam: (positives, 2)."""
+    places = []
+    for n in torch.unique(clouds.batch[clouds["important"]]).tolist():
+        mine = (clouds.batch == n) & clouds["important"]
+        for track in clouds["group"][mine].unique():
+            pos = clouds.pos[mine & (clouds["group"] == track)].double()
+            pos = pos[pos.norm(dim=1).argsort()[:2]]
+            r, z = pos[:, :2].norm(dim=1), pos[:, 2]
+            places.append(float(z[0] - r[0] * (z[1] - z[0]) / (r[1] - r[0])))
+    return np.array(places).reshape(-1, 2)
+
+
+@needs_pythia
+def test_collisions_are_spread_along_the_beam(made):
+    real, point = places_along_the_beam(made()[0]), places_along_the_beam(made(spread=0)[0])
+    assert np.median(np.abs(real[:, 0] - real[:, 1])) < 1  # both muons come from one place
+    assert 35 < real.mean(1).std() < 85  # 55.5 mm, with as many as 16 positive samples
+    assert np.median(np.abs(point)) < 0.5
+
+
 @needs_pythia
 def test_hits_lie_on_the_declared_layers(made):
     clouds, _ = made()

@@ -55,8 +55,9 @@ class ActsTrack(Dataset):
 
     Events come from Pythia 8 at 14 TeV: ``pileup`` soft collisions a sample, and a Z to two muons on top in positive
     ones (39 %, the paper's share). A positive sample has exactly one pair of muons of opposite charge with a mass
-    within 2 GeV of 91.19, its two muons leave ``min_hits`` hits each; a negative sample has no such pair. All other
-    tracks are drawn at random from those of the pile-up. The same seed uses the same events in every field.
+    within 2 GeV of 91.19, whose two leave ``min_hits`` hits each when they start at the origin; a negative sample has
+    no such pair. All other tracks have ``min_hits`` hits and are drawn at random from those of the pile-up. The same
+    seed uses the same events in every field.
     """
 
     name = "actstrack"
