@@ -195,12 +195,20 @@ def test_gather_and_its_gradient_equal_plain_indexing(batch, k, width, loop):
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(len(pos), width, dtype=torch.float64, generator=generator)
     ours, plain = values.clone().requires_grad_(), values.clone().requires_grad_()
-    upstream = torch.randn(len(pos), k, width, dtype=torch.float64, generator=generator)
-    gathered = table.gather(ours)
-    assert torch.equal(gathered, plain[table.index])
+    gathered, mask = table.gather(ours), table.mask
+    expected = plain[table.index] if mask is None else plain[table.index][mask]
+    assert torch.equal(gathered, expected)
+    upstream = torch.randn(gathered.shape, dtype=torch.float64, generator=generator)
     gathered.backward(upstream)
-    plain[table.index].backward(upstream)
+    expected.backward(upstream)
     torch.testing.assert_close(ours.grad, plain.grad)
+    # The flat list of edges, as PyG has it.
+    assert torch.equal(table.edge_index(), torch.stack([table.sources, table.targets]))
+    assert torch.equal(table.starts, table.degree.cumsum(0) - table.degree)
+    places = torch.arange(len(pos) * k).view(len(pos), k)
+    assert table.at_edges(places).flatten().tolist() == (places if mask is None else places[mask]).flatten().tolist()
+    heard = table.spread(ours).expand_as(gathered).reshape(-1, width)
+    assert torch.equal(heard, ours[table.targets])
 
 
 def test_gather_passes_gradcheck():

@@ -28,7 +28,11 @@ _TREE_DIMENSIONS = 8
 
 @dataclass(frozen=True)
 class Neighbors:
-    """For each point the places of its neighbours: a dense (points, k) table, so that aggregating is a plain sum.
+    """For each point the places of its neighbours: a (points, k) table.
+
+    Values of edges, as layers use them, are dense where all points have k neighbours: (points, k, F), so that
+    aggregating is a plain sum. Otherwise they are a flat list of the edges that are there: (edges, F), sorted by point.
+    A radius graph whose largest degree is six times the mean one costs no more for that.
 
     Attributes:
         index: (points, k) int64, rows of the flat tensors; where ``mask`` is False it is the point itself.
@@ -42,7 +46,7 @@ class Neighbors:
 
     index: Tensor
     mask: Tensor | None = None
-    _cache: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def k(self) -> int:
@@ -54,18 +58,40 @@ class Neighbors:
         """(points,) number of neighbours that are really there."""
         return self.mask.sum(1) if self.mask is not None else torch.full_like(self.index[:, 0], self.k)
 
+    @property
+    def sources(self) -> Tensor:
+        """(edges,) the neighbour of each edge, sorted by the point that hears it. Computed once."""
+        if "sources" not in self._cache:
+            self._cache["sources"] = self.index.flatten() if self.mask is None else self.index[self.mask]
+        return self._cache["sources"]  # type: ignore[no-any-return]
+
+    @property
+    def targets(self) -> Tensor:
+        """(edges,) the point that hears each edge. Computed once."""
+        if "targets" not in self._cache:
+            points = torch.arange(len(self.index), device=self.index.device)
+            self._cache["targets"] = torch.repeat_interleave(points, self.degree)
+        return self._cache["targets"]  # type: ignore[no-any-return]
+
+    @property
+    def starts(self) -> Tensor:
+        """(points,) the first edge of each point. Computed once."""
+        if "starts" not in self._cache:
+            degree = self.degree
+            self._cache["starts"] = degree.cumsum(0) - degree
+        return self._cache["starts"]  # type: ignore[no-any-return]
+
     def reverse(self) -> tuple[Tensor, Tensor]:
-        """Who names point ``v`` as a neighbour: places in ``index.flatten()``, sorted by v, and where each v starts.
+        """Who names point ``v`` as a neighbour: places in ``sources``, sorted by v, and where each v starts.
 
         Returns:
-            places: (points * k,) int64; starts: (points,) int64. Computed once.
+            places: (edges,) int64; starts: (points,) int64. Computed once.
         """
         if "reverse" not in self._cache:
-            flat = self.index.flatten()
-            places = torch.argsort(flat.to(torch.int32), stable=True)
-            counts = torch.bincount(flat, minlength=len(self.index))
+            places = torch.argsort(self.sources.to(torch.int32), stable=True)
+            counts = torch.bincount(self.sources, minlength=len(self.index))
             self._cache["reverse"] = (places, counts.cumsum(0) - counts)
-        return self._cache["reverse"]
+        return self._cache["reverse"]  # type: ignore[no-any-return]
 
     def gather(self, values: Tensor) -> Tensor:
         """Values of the neighbours.
@@ -74,9 +100,23 @@ class Neighbors:
             values: (points, F).
 
         Returns:
-            (points, k, F). The backward pass is a sum over bags, not a scatter: fast, and the same every time.
+            (points, k, F), or (edges, F) where some places are empty. The backward pass is a sum over bags, not a
+            scatter: fast, and the same every time.
         """
         return _Gather.apply(values, self)  # type: ignore[no-any-return, no-untyped-call]
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Values of the points that hear: (points, F) -> (points, 1, F), which broadcasts, or (edges, F)."""
+        return values[:, None] if self.mask is None else values.index_select(0, self.targets)
+
+    def at_edges(self, values: Tensor) -> Tensor:
+        """A number for each place of the table as one for each edge: (points, k) -> the same, or (edges,).
+
+        What has that shape already is returned as it is.
+        """
+        if self.mask is None or values.shape != self.mask.shape:
+            return values
+        return values[self.mask]
 
     def select(self, ptr: Tensor, clouds: Tensor) -> Neighbors:
         """The neighbourhoods of some clouds, renumbered as ``PointClouds.select(clouds)`` numbers their points.
@@ -109,17 +149,29 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, neighbors: Neighbors) -> Tensor:
         ctx.neighbors = neighbors
-        index = neighbors.index
-        return values.index_select(0, index.flatten()).view(*index.shape, values.shape[-1])
+        found = values.index_select(0, neighbors.sources)
+        return found.view(*neighbors.index.shape, values.shape[-1]) if neighbors.mask is None else found
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        places, starts = ctx.neighbors.reverse()
-        flat = grad.reshape(-1, grad.shape[-1])
-        if len(flat) == 0:
-            return grad.new_zeros(len(starts), grad.shape[-1]), None
-        return F.embedding_bag(places, flat, starts, mode="sum"), None
+        return sum_to_sources(grad.reshape(-1, grad.shape[-1]), ctx.neighbors), None
+
+
+def sum_to_sources(values: Tensor, neighbors: Neighbors) -> Tensor:
+    """Sum over all edges that name a point as neighbour: the transpose of ``gather``.
+
+    Args:
+        values: (edges, F).
+        neighbors: The table.
+
+    Returns:
+        (points, F).
+    """
+    places, starts = neighbors.reverse()
+    if len(values) == 0:
+        return values.new_zeros(len(starts), values.shape[-1])
+    return F.embedding_bag(places, values, starts, mode="sum")
 
 
 def knn(pos: Tensor, ptr: Tensor, k: int, *, loop: bool = True) -> Neighbors:

@@ -10,6 +10,7 @@ from torch.autograd import gradcheck
 from pellucid.backbones.base import Dropout, geometry, mlp
 from pellucid.backbones.kernels import (
     Norm,
+    attend,
     dropout,
     edge_linear,
     keep_mask,
@@ -17,9 +18,9 @@ from pellucid.backbones.kernels import (
     perturbed,
     relu_dropout_sum,
     segment_sum,
-    sum_to_sources,
+    sum_neighbors,
 )
-from pellucid.neighbors import knn, radius
+from pellucid.neighbors import Neighbors, knn, radius, sum_to_sources
 
 RULES = {"knn": lambda pos, ptr: knn(pos, ptr, 3), "radius": lambda pos, ptr: radius(pos, ptr, 1.0)}
 
@@ -47,42 +48,86 @@ def table(request, random_clouds):
     return RULES[request.param](clouds.pos, clouds.ptr)
 
 
+def full(points, k):
+    """A table without empty places."""
+    return Neighbors(torch.arange(points)[:, None].expand(-1, k).contiguous())
+
+
+def padded(edges, table):
+    """(points, k, ...) with zeros in the places that are empty."""
+    if table.mask is None:
+        return edges
+    return edges.new_zeros(*table.mask.shape, *edges.shape[1:]).index_put(table.mask.nonzero(as_tuple=True), edges)
+
+
+def shape_of(table):
+    """Leading dimensions of values of edges."""
+    return table.index.shape if table.mask is None else table.sources.shape
+
+
 # -- edge_linear --------------------------------------------------------------------------------------------------
 def test_edge_linear_is_a_linear_layer_on_the_concatenation(table):
-    points, k = table.index.shape
-    h, edge, weight, bias = normal(points, 3), normal(points, k, 2, seed=1), normal(4, 8, seed=2), normal(4, seed=3)
+    points, _ = table.index.shape
+    h, edge = normal(points, 3), normal(*shape_of(table), 2, seed=1)
+    weight, bias = normal(4, 8, seed=2), normal(4, seed=3)
     own, other, rest = weight.split([3, 3, 2], 1)
     got = edge_linear(h @ other.t(), h @ (own - other).t() + bias, edge, rest, table)
-    rows = torch.cat([h[:, None].expand(-1, k, -1), h[table.index] - h[:, None], edge], -1)
-    same_gradients(got, rows @ weight.t() + bias, [h, edge, weight, bias])
+    mine, theirs = h[table.targets], h[table.sources]
+    rows = torch.cat([mine, theirs - mine, edge.flatten(0, -2)], -1)
+    same_gradients(got.flatten(0, -2), rows @ weight.t() + bias, [h, edge, weight, bias])
 
 
 def test_edge_linear_gradcheck(table):
-    points, k = table.index.shape
-    inputs = (normal(points, 2), normal(points, 2, seed=1), normal(points, k, 3, seed=2), normal(2, 3, seed=3))
+    points, _ = table.index.shape
+    edge = normal(*shape_of(table), 3, seed=2)
+    inputs = (normal(points, 2), normal(points, 2, seed=1), edge, normal(2, 3, seed=3))
     assert gradcheck(lambda *x: edge_linear(*x, table), inputs)
 
 
 @pytest.mark.parametrize("wanted", range(4))
 def test_edge_linear_with_one_gradient_wanted(table, wanted):
-    points, k = table.index.shape
-    shapes = [(points, 2), (points, 2), (points, k, 3), (2, 3)]
+    points, _ = table.index.shape
+    shapes = [(points, 2), (points, 2), (*shape_of(table), 3), (2, 3)]
     inputs = [normal(*shape, seed=i, grad=i == wanted) for i, shape in enumerate(shapes)]
     edge_linear(*inputs, table).sum().backward()
     assert [x.grad is not None for x in inputs] == [i == wanted for i in range(4)]
 
 
 def test_sum_to_sources_is_an_index_add(table):
-    values = normal(table.index.numel(), 3, grad=False)
-    expected = torch.zeros(len(table.index), 3, dtype=torch.float64).index_add(0, table.index.flatten(), values)
+    values = normal(len(table.sources), 3, grad=False)
+    expected = torch.zeros(len(table.index), 3, dtype=torch.float64).index_add(0, table.sources, values)
     close(sum_to_sources(values, table), expected)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sum_neighbors_is_a_sum_over_the_table(table, weighted):
+    values = normal(*shape_of(table), 3)
+    weight = normal(*shape_of(table), seed=1) if weighted else None
+    plain = padded(values if weight is None else values * weight[..., None], table).sum(1)
+    close(sum_neighbors(values, weight, table), plain)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_attend_is_a_softmax_over_the_neighbours(table, weighted):
+    logits, values = normal(*shape_of(table), 3), normal(*shape_of(table), 3, seed=1)
+    weight = normal(*shape_of(table), seed=2) if weighted else None
+    full_logits, rows = padded(logits, table), table.degree > 0
+    if table.mask is not None:
+        full_logits = full_logits.masked_fill(~table.mask[..., None], -torch.inf)
+    share = full_logits[rows].softmax(1) * padded(values, table)[rows]
+    plain = (share if weight is None else share * padded(weight, table)[rows][..., None]).sum(1)
+    got = attend(logits, values, weight, table)
+    assert not got[~rows].any()
+    same_gradients(got[rows], plain, [logits, values] if weight is None else [logits, values, weight])
+    large = attend(1000 * logits, values, weight, table)  # no overflow, no lost points
+    assert bool(large.isfinite().all())
 
 
 def test_kernels_take_no_points():
     table = knn(torch.zeros(0, 3), torch.tensor([0, 0]), 2)
     h = normal(0, 4)
     out = edge_linear(h, h, normal(0, 2, 3), normal(4, 3, seed=1), table)
-    total = relu_dropout_sum(out, None, 0.5, True) + relu_dropout_sum(out, normal(0, 2), 0.5, True)
+    total = relu_dropout_sum(out, None, table, 0.5, True) + relu_dropout_sum(out, normal(0, 2), table, 0.5, True)
     assert total.shape == (0, 4)
     total.sum().backward()
     assert h.grad.shape == (0, 4)
@@ -95,21 +140,21 @@ def test_kernels_take_no_points():
 # -- relu_dropout_sum and dropout ---------------------------------------------------------------------------------
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("p", "training"), [(0.0, True), (0.7, False)])
-def test_relu_dropout_sum_without_dropout(weighted, p, training):
-    values = normal(6, 4, 3)
-    weight = normal(6, 4, seed=1) if weighted else None
-    got = relu_dropout_sum(values, weight, p, training, 0.3)
-    plain = 0.3 * (values.relu() * (1 if weight is None else weight[..., None])).sum(1)
+def test_relu_dropout_sum_without_dropout(table, weighted, p, training):
+    values = normal(*shape_of(table), 3)
+    weight = normal(*shape_of(table), seed=1) if weighted else None
+    got = relu_dropout_sum(values, weight, table, p, training, 0.3)
+    plain = 0.3 * padded(values.relu() * (1 if weight is None else weight[..., None]), table).sum(1)
     same_gradients(got, plain, [values] if weight is None else [values, weight])
-    assert gradcheck(lambda v, w: relu_dropout_sum(v, w, p, training, 0.3), (values, weight))
+    assert gradcheck(lambda v, w: relu_dropout_sum(v, w, table, p, training, 0.3), (values, weight))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_relu_dropout_sum_of_a_view(weighted):
     values = normal(4, 6, 3).transpose(0, 1)
     weight = normal(6, 4, seed=1) if weighted else None
-    close(relu_dropout_sum(values, weight, 0.0, True),
-          relu_dropout_sum(values.contiguous(), weight, 0.0, True))
+    close(relu_dropout_sum(values, weight, full(6, 4), 0.0, True),
+          relu_dropout_sum(values.contiguous(), weight, full(6, 4), 0.0, True))
 
 
 @pytest.mark.parametrize("p", [0.1, 0.2, 0.5, 0.9])
@@ -117,7 +162,7 @@ def test_relu_dropout_sum_keeps_the_right_share_and_the_mean(p):
     torch.manual_seed(0)
     values = torch.rand(20_000, 1, 8, dtype=torch.float64).add_(0.1).requires_grad_()
     weight = torch.rand(20_000, 1, dtype=torch.float64).add_(0.5).requires_grad_()
-    out = relu_dropout_sum(values, weight, p, True)
+    out = relu_dropout_sum(values, weight, full(20_000, 1), p, True)
     kept = out != 0
     rate = 1 - round(256 * p) / 256
     n = kept.numel()
@@ -177,17 +222,11 @@ def norms(momentum=0.1):
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])
-@pytest.mark.parametrize("masked", [False, True])
-def test_norm_is_batch_norm_on_the_real_rows(masked, momentum):
+def test_norm_is_batch_norm(momentum):
     ours, plain = norms(momentum)
     for seed in range(3):
         values = normal(7, 4, 3, seed=seed)
-        mask = torch.rand(7, 4, generator=torch.Generator().manual_seed(seed)) < 0.6
-        mask[2] = False
-        mask = mask if masked else torch.ones_like(mask)
-        got = ours(values, mask if masked else None)
-        assert got.shape == values.shape
-        got, expected = got[mask], plain(values[mask])
+        got, expected = ours(values), plain(values.flatten(0, 1)).view(7, 4, 3)
         close(got, expected)
         direction = normal(*got.shape, seed=9, grad=False)
         mine = torch.autograd.grad(got, [values, *ours.parameters()], direction)
@@ -198,20 +237,31 @@ def test_norm_is_batch_norm_on_the_real_rows(masked, momentum):
     state = {name: value.clone() for name, value in ours.eval().state_dict().items()}
     values = normal(7, 4, 3, seed=5)
     expected = plain.eval()(values.reshape(-1, 3)).view(7, 4, 3)
-    same_gradients(ours(values, mask if masked else None), expected, [values])
+    same_gradients(ours(values), expected, [values])
     assert all(torch.equal(value, state[name]) for name, value in ours.state_dict().items())
     ours.reset()
     assert not ours.running_mean.any()
     assert bool((ours.running_var == 1).all())
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_norm_relu_dropout_sum_is_its_parts(table, weighted):
+    ours, plain = norms()
+    values = normal(*shape_of(table), 3)
+    weight = normal(*shape_of(table), seed=1) if weighted else None
+    got = norm_relu_dropout_sum(values, ours, table, weight, 0.0, 0.5)
+    active = plain(values.flatten(0, -2)).view_as(values).relu()
+    expected = 0.5 * padded(active if weight is None else active * weight[..., None], table).sum(1)
+    same_gradients(got, expected, [values] if weight is None else [values, weight])
+    close(ours.running_var, plain.running_var)
+
+
 def test_two_passes_go_through_one_backward():
     """As in LRI, where f and g share an encoder."""
     ours, plain = norms()
     first, second = normal(6, 3), normal(5, 3, seed=1)
-    mask = torch.tensor([True, False, True, True, True])
-    got = ours(first).square().sum() + ours(second, mask)[mask].square().sum()
-    expected = plain(first).square().sum() + plain(second[mask]).square().sum()
+    got = ours(first).square().sum() + ours(second).square().sum()
+    expected = plain(first).square().sum() + plain(second).square().sum()
     for a, b in zip(torch.autograd.grad(got, [first, second]), torch.autograd.grad(expected, [first, second]),
                     strict=True):
         close(a, b, 1e-10)
@@ -219,15 +269,9 @@ def test_two_passes_go_through_one_backward():
 
 
 def test_norm_gradcheck():
-    values = normal(4, 3, 2)
-    mask = torch.tensor([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 1, 1]], dtype=torch.bool)
     norm = Norm(2).double()
-    for some in (mask, None):
-        rows = mask if some is not None else torch.ones_like(mask)
-        assert gradcheck(
-            lambda v, w, b, some=some, rows=rows:
-            torch.func.functional_call(norm, {"weight": w, "bias": b}, (v, some))[rows],
-            (values, normal(2, seed=1), normal(2, seed=2)))
+    assert gradcheck(lambda v, w, b: torch.func.functional_call(norm, {"weight": w, "bias": b}, (v,)),
+                     (normal(4, 3, 2), normal(2, seed=1), normal(2, seed=2)))
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])
@@ -243,17 +287,16 @@ def test_norm_lets_a_single_row_pass_and_learns_nothing_from_it(shape, momentum)
 
 
 @pytest.mark.parametrize("real", [0, 1])
-def test_norm_learns_nothing_from_a_single_real_row(real):
+def test_norms_learn_nothing_from_a_single_edge(real):
     """A batch of lone points must not pull the running variance to zero."""
     norm, _ = norms()
     norm(normal(8, 3, seed=4))
     before = {name: value.clone() for name, value in norm.state_dict().items()}
-    values = normal(2, 2, 3)
     mask = torch.zeros(2, 2, dtype=torch.bool)
     mask[0, :real] = True
-    out = norm(values, mask)
+    out = norm_relu_dropout_sum(normal(real, 3), norm, Neighbors(torch.zeros(2, 2, dtype=torch.int64), mask), None, 0.0)
     assert bool(out.isfinite().all())
-    close(out[mask], (values * norm.weight + norm.bias)[mask])
+    assert not out[1].any()
     assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
 
 
@@ -283,16 +326,18 @@ def test_geometry_lengths_and_unit_directions(random_clouds):
     pos[1] = pos[0]
     table = knn(pos, clouds.ptr, 3)
     where = geometry(pos, table)
-    offset = pos[table.index] - pos[:, None]
+    offset = pos[table.sources] - pos[table.targets]
     close(where.offset, offset)
     close(where.distance[..., 0], offset.norm(dim=-1))
     apart = where.distance[..., 0] > 0
     close(where.direction[apart].norm(dim=-1), torch.ones(int(apart.sum()), dtype=torch.float64))
     assert not where.direction[~apart].any()
+    apart = padded(apart, table)
     assert not apart[:, 0].any(), "a point is its own first neighbour"
     assert not apart[0, 1], "and a duplicate is as near"
-    assert where.features.shape == (11, 3, 4)
+    assert where.features.shape == (len(table.sources), 4)
     assert torch.equal(where.features, torch.cat([where.distance, where.direction], -1))
+    assert geometry(pos, knn(pos, torch.tensor([0, 11]), 3)).features.shape == (11, 3, 4)
 
 
 def test_geometry_gradcheck_and_finite_gradients_in_one_place(random_clouds):
@@ -308,22 +353,20 @@ def test_geometry_gradcheck_and_finite_gradients_in_one_place(random_clouds):
         assert bool(points.grad.isfinite().all())
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_split_norms_keep_statistics_of_perturbed_clouds_apart(masked):
+def test_split_norms_keep_statistics_of_perturbed_clouds_apart():
     ours, clean = norms()
     _, noisy = norms()
     ours.split()
     model = torch.nn.Sequential(ours)
-    mask = torch.rand(7, 4, generator=torch.Generator().manual_seed(0)) < 0.6 if masked else torch.ones(7, 4) > 0
     for seed in range(3):
         values, moved = normal(7, 4, 3, seed=seed), normal(7, 4, 3, seed=seed + 10) * 3 + 1
-        ours(values, mask if masked else None)
-        clean(values[mask])
+        ours(values)
+        clean(values.flatten(0, 1))
         with perturbed(model):
-            ours(moved, mask if masked else None)
-            norm_relu_dropout_sum(moved, ours, mask if masked else None, None, 0.0)
+            ours(moved)
+            norm_relu_dropout_sum(moved, ours, full(7, 4), None, 0.0)
         for _ in range(2):
-            noisy(moved[mask])
+            noisy(moved.flatten(0, 1))
     model.eval()
     clean.eval()
     noisy.eval()

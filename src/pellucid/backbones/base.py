@@ -21,10 +21,10 @@ from pellucid.registry import Registry
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the neighbours are.
+    """Where the neighbours are; (edges, ...) in place of (points, k, ...) where some places of the table are empty.
 
     Attributes:
-        offset: (points, k, D) r_j - r_i, zero where there is no neighbour.
+        offset: (points, k, D) r_j - r_i.
         distance: (points, k, 1) its length.
         direction: (points, k, D) its unit vector; zero for the point itself and for duplicates.
     """
@@ -48,7 +48,7 @@ def geometry(pos: Tensor, neighbors: Neighbors) -> Geometry:
         pos: (points, D).
         neighbors: The table.
     """
-    offset = neighbors.gather(pos) - pos[:, None]
+    offset = neighbors.gather(pos) - neighbors.spread(pos)
     squared = offset.square().sum(-1, keepdim=True)
     apart = squared > torch.finfo(squared.dtype).tiny
     distance = torch.where(apart, squared, 1).sqrt()
@@ -195,7 +195,7 @@ class Backbone(nn.Module, ABC):
             neighbors: Whom each point hears.
             pos: (points, D) coordinates to use in place of ``clouds.pos``, e.g. perturbed ones.
             inputs: (points, hidden) to use in place of :meth:`encode`, e.g. with some entries taken away.
-            edge_weight: (points, k) factor of each message (the paper's phi).
+            edge_weight: (points, k) factor of each message (the paper's phi), or one for each edge.
             point_weight: (points,) existence of each point in [0, 1]; a message from u to v is multiplied by
                 ``point_weight[u] * point_weight[v]`` (paper, appendix D).
 
@@ -205,13 +205,10 @@ class Backbone(nn.Module, ABC):
         placed = self.place(clouds.pos if pos is None else pos)
         where = geometry(placed / self.length_scale, neighbors)
         where = replace(where, embedding=self.edges(where))
-        weight = edge_weight
+        weight = None if edge_weight is None else neighbors.at_edges(edge_weight)
         if point_weight is not None:
-            pair = neighbors.gather(point_weight[:, None]).squeeze(-1) * point_weight[:, None]
+            pair = (neighbors.gather(point_weight[:, None]) * neighbors.spread(point_weight[:, None])).squeeze(-1)
             weight = pair if weight is None else weight * pair
-        if neighbors.mask is not None:
-            real = neighbors.mask.to(where.offset.dtype)
-            weight = real if weight is None else weight * real
         h = self.encode(clouds) if inputs is None else inputs
         if self.coordinates is not None:
             h = h + self.coordinates(placed)

@@ -35,7 +35,7 @@ class EdgeConv(nn.Module):
         # W [h_i, h_j - h_i, e] = (W_own - W_other) h_i + W_other h_j + W_edge e
         target = nn.functional.linear(h, own - other, self.message.bias)
         message = edge_linear(h @ other.t(), target, where.embedding, self.edge.weight, neighbors)
-        mean = norm_relu_dropout_sum(message, self.norm, neighbors.mask, weight, self.p, 1 / neighbors.k)
+        mean = norm_relu_dropout_sum(message, self.norm, neighbors, weight, self.p, 1 / neighbors.k)
         if neighbors.mask is not None:
             mean = mean * (neighbors.k / neighbors.degree.clamp(min=1)[:, None].to(mean.dtype))
         return h + self.update(mean)  # type: ignore[no-any-return]

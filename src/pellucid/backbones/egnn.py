@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.backbones.base import Backbone, Geometry, backbones, mlp
-from pellucid.backbones.kernels import Norm, edge_linear, norm_relu_dropout_sum
+from pellucid.backbones.kernels import Norm, edge_linear, norm_relu_dropout_sum, sum_neighbors
 from pellucid.neighbors import Neighbors
 
 
@@ -37,8 +37,9 @@ class EquivariantConv(nn.Module):
         own, other = self.message.weight.chunk(2, 1)
         target = nn.functional.linear(h, own, self.message.bias)
         message = edge_linear(h @ other.t(), target, where.embedding, self.edge.weight, neighbors)
-        total = norm_relu_dropout_sum(message, self.norm, neighbors.mask, weight, self.p)
-        count = neighbors.k if weight is None else weight.sum(1, keepdim=True)
+        total = norm_relu_dropout_sum(message, self.norm, neighbors, weight, self.p)
+        count = (neighbors.degree[:, None].to(total.dtype) if weight is None
+                 else sum_neighbors(weight[..., None], None, neighbors))
         total = total @ self.out.weight.t() + count * self.out.bias
         return h + self.update(torch.cat([h, total], -1))  # type: ignore[no-any-return]
 

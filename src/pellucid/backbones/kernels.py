@@ -15,18 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from pellucid.neighbors import Neighbors
+from pellucid.neighbors import Neighbors, sum_to_sources
 
 
 class _EdgeLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, source: Tensor, target: Tensor, edge: Tensor, weight: Tensor, neighbors: Neighbors) -> Tensor:
-        points, k = neighbors.index.shape
         ctx.neighbors = neighbors
         ctx.save_for_backward(edge, weight)
-        out = source.index_select(0, neighbors.index.flatten())
-        out.addmm_(edge.reshape(points * k, edge.shape[-1]), weight.t())
-        return out.view(points, k, out.shape[-1]).add_(target[:, None])
+        out = source.index_select(0, neighbors.sources)
+        out.addmm_(edge.reshape(-1, edge.shape[-1]), weight.t())
+        return out.view(*edge.shape[:-1], out.shape[-1]).add_(neighbors.spread(target))
 
     @staticmethod
     @once_differentiable
@@ -34,26 +33,10 @@ class _EdgeLinear(torch.autograd.Function):
         edge, weight = ctx.saved_tensors
         flat = grad.reshape(-1, grad.shape[-1])
         source = sum_to_sources(flat, ctx.neighbors) if ctx.needs_input_grad[0] else None
-        target = grad.sum(1) if ctx.needs_input_grad[1] else None
+        target = sum_neighbors(grad, None, ctx.neighbors) if ctx.needs_input_grad[1] else None
         d_edge = (flat @ weight).view_as(edge) if ctx.needs_input_grad[2] else None
         d_weight = flat.t() @ edge.reshape(len(flat), edge.shape[-1]) if ctx.needs_input_grad[3] else None
         return source, target, d_edge, d_weight, None
-
-
-def sum_to_sources(values: Tensor, neighbors: Neighbors) -> Tensor:
-    """Sum over all places that name a point as neighbour: the transpose of ``gather``.
-
-    Args:
-        values: (points * k, F).
-        neighbors: The table.
-
-    Returns:
-        (points, F).
-    """
-    places, starts = neighbors.reverse()
-    if len(values) == 0:
-        return values.new_zeros(len(starts), values.shape[-1])
-    return F.embedding_bag(places, values, starts, mode="sum")
 
 
 def edge_linear(source: Tensor, target: Tensor, edge: Tensor, weight: Tensor, neighbors: Neighbors) -> Tensor:
@@ -65,7 +48,7 @@ def edge_linear(source: Tensor, target: Tensor, edge: Tensor, weight: Tensor, ne
     Args:
         source: (points, F), what a point contributes as a neighbour.
         target: (points, F), what it contributes as the centre.
-        edge: (points, k, E) edge features.
+        edge: (points, k, E) edge features; here and below (edges, E) where some places of the table are empty.
         weight: (F, E).
         neighbors: The table.
 
@@ -111,60 +94,70 @@ def dropout(values: Tensor, p: float, training: bool) -> Tensor:
 
 class _ReluDropoutSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, weight: Tensor | None, p: float, scale: float) -> Tensor:
+    def forward(ctx: Any, values: Tensor, weight: Tensor | None, neighbors: Neighbors, p: float, scale: float
+                ) -> Tensor:
         active = torch.relu(values)
-        out, ctx.scale = _drop_and_sum(active, weight, p, scale)
+        out, ctx.scale = _drop_and_sum(active, weight, neighbors, p, scale)
+        ctx.neighbors = neighbors
         ctx.save_for_backward(active, weight)
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         active, weight = ctx.saved_tensors
-        return *_undo_drop_and_sum(grad * ctx.scale, active, weight, ctx.needs_input_grad[1]), None, None
+        undone = _undo_drop_and_sum(grad * ctx.scale, active, weight, ctx.neighbors, ctx.needs_input_grad[1])
+        return *undone, None, None, None
 
 
-def _drop_and_sum(active: Tensor, weight: Tensor | None, p: float, scale: float) -> tuple[Tensor, float]:
+def _drop_and_sum(active: Tensor, weight: Tensor | None, neighbors: Neighbors, p: float, scale: float
+                  ) -> tuple[Tensor, float]:
     """Drops entries of ``active`` in place; the weighted sum over neighbours, and the factor that it was scaled by."""
     if p > 0:
         active.mul_(keep_mask(active.shape, p, active))
         scale *= 256 / (256 - round(256 * p))
-    return sum_neighbors(active, weight).mul_(scale), scale
+    return sum_neighbors(active, weight, neighbors).mul_(scale), scale
 
 
-def _undo_drop_and_sum(grad: Tensor, active: Tensor, weight: Tensor | None, weigh: bool
+def _undo_drop_and_sum(grad: Tensor, active: Tensor, weight: Tensor | None, neighbors: Neighbors, weigh: bool
                        ) -> tuple[Tensor, Tensor | None]:
     """Gradients of ReLU, dropout and sum with respect to what went in and the weights; one block of memory for both."""
     spread = torch.empty_like(active)
+    grad = neighbors.spread(grad)
     d_weight = None
     if weigh:
-        d_weight = torch.mul(active, grad[:, None], out=spread).sum(-1)
+        d_weight = torch.mul(active, grad, out=spread).sum(-1)
     if weight is None:
-        spread.copy_(grad[:, None].expand_as(active))
+        spread.copy_(grad.expand_as(active))
     else:
-        torch.mul(grad[:, None], weight[..., None], out=spread)
+        torch.mul(grad, weight[..., None], out=spread)
     # what ReLU or dropout set to zero is zero in `active`, so one threshold undoes both
     torch.ops.aten.threshold_backward.grad_input(spread, active, 0.0, grad_input=spread)
     return spread, d_weight
 
 
-def sum_neighbors(values: Tensor, weight: Tensor | None) -> Tensor:
+def sum_neighbors(values: Tensor, weight: Tensor | None, neighbors: Neighbors) -> Tensor:
     """``sum_j weight[i, j] * values[i, j]``: (points, k, F) -> (points, F)."""
-    points, k, width = values.shape
-    if weight is None or points == 0:
+    points, width = len(neighbors.index), values.shape[-1]
+    if values.numel() == 0:
+        return values.new_zeros(points, width)
+    if weight is None and neighbors.mask is None:
         return values.sum(1)
-    starts = torch.arange(0, points * k, k, device=values.device)
-    rows = torch.arange(points * k, device=values.device)
-    values, weight = same_dtype(values, weight)
-    return F.embedding_bag(rows, values.reshape(-1, width), starts, mode="sum", per_sample_weights=weight.flatten())
+    rows = torch.arange(len(neighbors.sources), device=values.device)
+    if weight is not None:
+        values, weight = same_dtype(values, weight)
+        weight = weight.flatten()
+    return F.embedding_bag(rows, values.reshape(-1, width), neighbors.starts, mode="sum", per_sample_weights=weight)
 
 
-def relu_dropout_sum(values: Tensor, weight: Tensor | None, p: float, training: bool, scale: float = 1.0) -> Tensor:
+def relu_dropout_sum(values: Tensor, weight: Tensor | None, neighbors: Neighbors, p: float, training: bool,
+                     scale: float = 1.0) -> Tensor:
     """``scale * sum_j weight[i, j] * dropout(relu(values[i, j]))`` in three passes over the edges.
 
     Args:
         values: (points, k, F).
-        weight: (points, k) or None for ones; zero where there is no neighbour.
+        weight: (points, k) or None for ones.
+        neighbors: The table.
         p: Dropout probability, rounded to 1/256.
         training: Whether dropout acts.
         scale: Constant factor, e.g. 1/k for a mean.
@@ -172,40 +165,41 @@ def relu_dropout_sum(values: Tensor, weight: Tensor | None, p: float, training: 
     Returns:
         (points, F).
     """
-    return _ReluDropoutSum.apply(values, weight, p if training else 0.0, scale)  # type: ignore[no-any-return, no-untyped-call]
+    return _ReluDropoutSum.apply(  # type: ignore[no-any-return, no-untyped-call]
+        values, weight, neighbors, p if training else 0.0, scale)
 
 
 class _NormReluDropoutSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor,
-                weight: Tensor | None, p: float, scale: float, rate: float, eps: float) -> Tensor:
+                weight: Tensor | None, neighbors: Neighbors, p: float, scale: float, rate: float, eps: float) -> Tensor:
         flat = values.view(-1, values.shape[-1])
         active, batch_mean, batch_scale = torch.native_batch_norm(flat, gamma, beta, mean, variance, True, rate, eps)
         active = active.relu_().view_as(values)
-        out, ctx.scale = _drop_and_sum(active, weight, p, scale)
+        out, ctx.scale = _drop_and_sum(active, weight, neighbors, p, scale)
         ctx.save_for_backward(values, active, gamma, batch_mean, batch_scale, weight)
-        ctx.eps = eps
+        ctx.neighbors, ctx.eps = neighbors, eps
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         values, active, gamma, batch_mean, batch_scale, weight = ctx.saved_tensors
-        spread, d_weight = _undo_drop_and_sum(grad * ctx.scale, active, weight, ctx.needs_input_grad[5])
+        spread, d_weight = _undo_drop_and_sum(grad * ctx.scale, active, weight, ctx.neighbors, ctx.needs_input_grad[5])
         flat = values.view(-1, values.shape[-1])
         d_values, d_gamma, d_beta = torch.ops.aten.native_batch_norm_backward(
             spread.view_as(flat), flat, gamma, None, None, batch_mean, batch_scale, True, ctx.eps, [True, True, True])
-        return d_values.view_as(values), d_gamma, d_beta, None, None, d_weight, None, None, None, None
+        return d_values.view_as(values), d_gamma, d_beta, None, None, d_weight, None, None, None, None, None
 
 
-def norm_relu_dropout_sum(values: Tensor, norm: Norm, mask: Tensor | None, weight: Tensor | None, p: float,
+def norm_relu_dropout_sum(values: Tensor, norm: Norm, neighbors: Neighbors, weight: Tensor | None, p: float,
                           scale: float = 1.0) -> Tensor:
-    """``relu_dropout_sum(norm(values, mask), weight, p, norm.training, scale)`` with half the blocks of memory.
+    """``relu_dropout_sum(norm(values), weight, neighbors, p, norm.training, scale)`` with half the blocks of memory.
 
     Args:
         values: (points, k, F).
         norm: Batch normalisation over the edges; its mode decides whether dropout acts.
-        mask: (points, k) bool or None.
+        neighbors: The table.
         weight: (points, k) or None.
         p: Dropout probability.
         scale: Constant factor.
@@ -213,53 +207,73 @@ def norm_relu_dropout_sum(values: Tensor, norm: Norm, mask: Tensor | None, weigh
     Returns:
         (points, F).
     """
-    if not norm.training or mask is not None or values.shape[0] * values.shape[1] < 2:
-        return relu_dropout_sum(norm(values, mask), weight, p, norm.training, scale)
+    if not norm.training or len(neighbors.sources) < 2:
+        return relu_dropout_sum(norm(values), weight, neighbors, p, norm.training, scale)
     return _NormReluDropoutSum.apply(  # type: ignore[no-any-return, no-untyped-call]
-        values, norm.weight, norm.bias, *norm.statistics[:2], weight, p, scale, norm.count(), norm.eps)
+        values, norm.weight, norm.bias, *norm.statistics[:2], weight, neighbors, p, scale, norm.count(), norm.eps)
 
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, values: Tensor, weight: Tensor | None) -> Tensor:
-        attention = torch.softmax(logits, 1)
+    def forward(ctx: Any, logits: Tensor, values: Tensor, weight: Tensor | None, neighbors: Neighbors) -> Tensor:
+        attention = _softmax(logits, neighbors)
         message = attention * values
+        ctx.neighbors = neighbors
         ctx.save_for_backward(attention, values, message if ctx.needs_input_grad[2] else None, weight)
-        return sum_neighbors(message, weight)
+        return sum_neighbors(message, weight, neighbors)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         attention, values, message, weight = ctx.saved_tensors
         block = torch.empty_like(attention)
+        grad = ctx.neighbors.spread(grad)
         d_weight = None
         if message is not None:
-            d_weight = torch.mul(message, grad[:, None], out=block).sum(-1)
+            d_weight = torch.mul(message, grad, out=block).sum(-1)
         if weight is None:
-            block.copy_(grad[:, None].expand_as(block))
+            block.copy_(grad.expand_as(block))
         else:
-            torch.mul(grad[:, None], weight[..., None], out=block)
+            torch.mul(grad, weight[..., None], out=block)
         d_values = block * attention
         block.mul_(values)
-        return torch.ops.aten._softmax_backward_data(block, attention, 1, attention.dtype), d_values, d_weight
+        return _undo_softmax(block, attention, ctx.neighbors), d_values, d_weight, None
 
 
-def attend(logits: Tensor, values: Tensor, weight: Tensor | None) -> Tensor:
+def _softmax(logits: Tensor, neighbors: Neighbors) -> Tensor:
+    """Softmax over the neighbours of each point."""
+    if neighbors.mask is None or logits.numel() == 0:
+        return torch.softmax(logits, 1) if logits.numel() else logits
+    rows = torch.arange(len(logits), device=logits.device)
+    largest = F.embedding_bag(rows, logits, neighbors.starts, mode="max")
+    raised = (logits - neighbors.spread(largest)).exp_()
+    return raised.div_(neighbors.spread(sum_neighbors(raised, None, neighbors)))
+
+
+def _undo_softmax(grad: Tensor, attention: Tensor, neighbors: Neighbors) -> Tensor:
+    if neighbors.mask is None:
+        return torch.ops.aten._softmax_backward_data(grad, attention, 1, attention.dtype)  # type: ignore[no-any-return]
+    product = grad * attention
+    return product.addcmul_(attention, neighbors.spread(sum_neighbors(product, None, neighbors)), value=-1)
+
+
+def attend(logits: Tensor, values: Tensor, weight: Tensor | None, neighbors: Neighbors) -> Tensor:
     """``sum_j weight[i, j] * softmax_j(logits[i, j]) * values[i, j]``: vector attention, a weight for each feature.
 
     Args:
-        logits: (points, k, F); very negative where there is no neighbour.
+        logits: (points, k, F).
         values: (points, k, F).
         weight: (points, k) or None.
+        neighbors: The table.
 
     Returns:
         (points, F).
     """
-    return _Attend.apply(logits, values, weight)  # type: ignore[no-any-return, no-untyped-call]
+    return _Attend.apply(logits, values, weight, neighbors)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Norm(nn.Module):
-    """Batch normalisation over any leading dimensions that can leave out masked rows, and lets a single row pass.
+    """Batch normalisation over any leading dimensions that lets a single row pass.
 
     Where clean and perturbed clouds pass through the same layers, :meth:`split` keeps running statistics of each: in
     training each batch is normalised by its own, so their average would fit neither (Xie et al., Adversarial Examples
@@ -311,39 +325,23 @@ class Norm(nn.Module):
         batches += 1
         return self.momentum if self.momentum is not None else 1 / float(batches)
 
-    def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Normalises over all rows but the masked ones; a single row, which has no spread, is left as it is.
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalises over all rows; a single row, which has no spread, is left as it is.
 
         Args:
             values: (..., F).
-            mask: (...) bool, True for rows that are there; None if all are.
 
         Returns:
             The same shape; statistics of the batch in training, running ones otherwise.
         """
-        mean, variance, batches = self.statistics
+        mean, variance, _ = self.statistics
         flat = values.reshape(-1, values.shape[-1])
         if not self.training:
             return F.batch_norm(flat, mean, variance, self.weight, self.bias, False, 0.0, self.eps).view_as(values)
-        if mask is None:
-            if len(flat) < 2:
-                return values * self.weight + self.bias
-            rate = self.count()
-            return F.batch_norm(flat, mean, variance, self.weight, self.bias, True, rate, self.eps).view_as(values)
-        real = mask.reshape(-1, 1).to(values.dtype)
-        count = real.sum()
-        spread = count > 1  # a tensor: looking at it would make the device wait
-        batch_mean = (flat * real).sum(0) / count.clamp(min=1)
-        batch_variance = ((flat - batch_mean).square() * real).sum(0) / count.clamp(min=1)
-        with torch.no_grad():  # .data: an unmasked pass before this one has saved them for its backward, unused
-            batches += spread
-            step = spread.to(mean.dtype)
-            step = step / batches.clamp(min=1) if self.momentum is None else step * self.momentum
-            mean.data.lerp_(batch_mean, step)
-            variance.data.lerp_(batch_variance * count / (count - 1).clamp(min=1), step)
-        center = torch.where(spread, batch_mean, 0)
-        scaled = (flat - center) * torch.where(spread, torch.rsqrt(batch_variance + self.eps), 1)
-        return (scaled * self.weight + self.bias).view_as(values)
+        if len(flat) < 2:
+            return values * self.weight + self.bias
+        rate = self.count()
+        return F.batch_norm(flat, mean, variance, self.weight, self.bias, True, rate, self.eps).view_as(values)
 
 
 @contextlib.contextmanager

@@ -39,14 +39,12 @@ class VectorAttention(nn.Module):
         """(points, hidden) -> (points, hidden)."""
         assert where.embedding is not None
         logit = edge_linear(-self.key(h), self.query(h), -where.offset, self.position_logit.weight, neighbors)
-        logit = self.drop(torch.relu(self.norm(logit, neighbors.mask)))
-        if neighbors.mask is not None:
-            logit = logit.masked_fill(~neighbors.mask[..., None], torch.finfo(logit.dtype).min)
+        logit = self.drop(torch.relu(self.norm(logit)))
         edge = torch.cat([-where.offset, where.embedding], -1)
         by_edge = torch.cat([self.position_value.weight, self.edge_value.weight], 1)
         bias = self.position_value.bias.expand_as(h)
         value = edge_linear(self.value(h), bias, edge, by_edge, neighbors)
-        return h + self.update(attend(logit, value, weight))  # type: ignore[no-any-return]
+        return h + self.update(attend(logit, value, weight, neighbors))  # type: ignore[no-any-return]
 
 
 @backbones.register("point_transformer")

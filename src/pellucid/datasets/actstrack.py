@@ -43,8 +43,8 @@ class ActsTrack(Dataset):
         val_tracks: The same for the validation split, where it differs (Table 5 of the paper); None as ``tracks``.
         test_tracks: The same for the test split.
         pileup: Soft inelastic collisions a sample.
-        spread: Standard deviation of the collisions' place along the beam, mm; 55.5 is what the example scripts of ACTS,
-            with which the paper simulated, give a beam of the LHC. 0 puts all collisions at the origin.
+        spread: Standard deviation of the collisions' place along the beam, mm; 55.5 is what the example scripts of
+            ACTS have, with which the paper simulated. 0 puts all collisions at the origin.
         min_hits: Hits that a track has at least.
         min_pt: Transverse momentum that a track has at least, GeV.
         material: Whether particles scatter and lose energy in the detector.
@@ -69,8 +69,8 @@ class ActsTrack(Dataset):
                 "Codebases 8 (2022)")
     licence = "made here; Pythia 8 is GPL-2.0-or-later, its events are free"
     defaults = {"size": None, "full": False, "field": 2.0, "tracks": 10, "val_tracks": None,  # noqa: RUF012
-                "test_tracks": None, "pileup": 10, "spread": BEAM_SPREAD, "min_hits": 6, "min_pt": 0.5, "material": True,
-                "detector": "generic", "seed": 0, "processes": None, "progress": False}
+                "test_tracks": None, "pileup": 10, "spread": BEAM_SPREAD, "min_hits": 6, "min_pt": 0.5,
+                "material": True, "detector": "generic", "seed": 0, "processes": None, "progress": False}
 
     def check(self, options: dict[str, Any]) -> dict[str, Any]:
         """See :meth:`Dataset.check`."""

@@ -174,7 +174,7 @@ class Method(nn.Module, ABC):
         scaled = (clouds.pos if pos is None else pos) * self.scale
         own = self.edge_weight(scaled, neighbors)
         if own is not None:
-            edge_weight = own if edge_weight is None else own * edge_weight
+            edge_weight = own if edge_weight is None else own * neighbors.at_edges(edge_weight)
         return self.encoder(clouds, neighbors, pos=scaled, inputs=inputs,  # type: ignore[no-any-return]
                             edge_weight=edge_weight, point_weight=point_weight)
 
