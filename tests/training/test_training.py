@@ -24,6 +24,7 @@ from pellucid.training import RunConfig, load_model, train
 from pellucid.training.batches import Batches, mix, rotated
 from pellucid.training.evaluation import explain_clouds
 from pellucid.training.fit import warm_up, warm_up_identity
+from pellucid.training.module import Fit
 
 sys.path.insert(0, str(Path(__file__).parent))
 from toy import toy_clouds, toy_config
@@ -127,6 +128,24 @@ train(toy_config(epochs=5, schedule="one-cycle"), toy_clouds(), Path({str(tmp_pa
     strip = [[{k: v for k, v in e.items() if k != "seconds"} for e in json.loads((p / "history.json").read_text())]
              for p in (whole.folder, resumed.folder)]
     assert strip[0] == strip[1]
+
+
+def test_a_run_that_is_told_to_stop_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    validate, calls = Fit.validate_now, []
+
+    def told(self: Fit) -> dict:
+        calls.append(self.current_epoch)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return validate(self)
+
+    monkeypatch.setattr(Fit, "validate_now", told)
+    with pytest.raises(KeyboardInterrupt):
+        train(toy_config(), toy_clouds(), tmp_path / "run", **OPTIONS)
+    assert (tmp_path / "run" / "last.ckpt").exists()
+    train(toy_config(), toy_clouds(), tmp_path / "run", **OPTIONS)
+    assert sorted(calls)[-1] == 2
+    assert calls.count(0) == 1  # the first epoch was not done again
 
 
 @pytest.mark.parametrize(("task", "outputs"), [("multiclass", 3), ("regression", 2)])

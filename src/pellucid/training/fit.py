@@ -17,6 +17,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from pellucid.clouds import PointClouds
 from pellucid.errors import DamagedFileError, PellucidError
@@ -329,6 +330,8 @@ def _run_lightning(fit: Fit, folder: Path, checkpoint: Path | None, progress: bo
             reload_dataloaders_every_n_epochs=1, deterministic="warn" if target.type == "cuda" else None)
         try:
             trainer.fit(fit, ckpt_path=checkpoint, weights_only=False)
+        except SIGTERMException:
+            raise KeyboardInterrupt from None  # told to stop, as by Ctrl-C: no failure, and its checkpoint is there
         except FloatingPointError as error:
             raise PellucidError(f"expected a finite training loss, but {error}; lower the learning rate") from error
     if fit.trainer.interrupted:
