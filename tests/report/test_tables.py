@@ -3,6 +3,8 @@ from __future__ import annotations
 import math
 
 from pellucid.report import PublishedCell
+from pellucid.report.content import Words
+from pellucid.report.run import _for_reading
 from pellucid.report.tables import key_numbers, metrics_table, number, provenance_table, readable, rows
 
 
@@ -42,6 +44,18 @@ def test_numbers_that_are_no_shares_have_no_misleading_bar() -> None:
 def test_nothing_gives_nothing() -> None:
     assert metrics_table(rows({}, [])) == key_numbers(rows({}, [])) == provenance_table({}) == ""
     assert "–" in metrics_table(rows({"a": math.nan, "b": None}, []))
+
+
+def test_directions_stand_beside_random_axes() -> None:
+    angles = {"angle": 2.0, "angle_mean": 9.0}
+    shown = _for_reading({"directions": {**angles, "eigen_ratio": 0.2, "random": {"angle": 45.0, "angle_mean": 44.0},
+                                         "radial": {"angle": 0.1, "angle_mean": 0.3}}})
+    assert {row.path: (row.ours, row.baseline) for row in rows(shown, [])} == {
+        "directions.angle": (2.0, 45.0), "directions.angle_mean": (9.0, 44.0), "directions.eigen_ratio": (0.2, None),
+        "directions.radial.angle": (0.1, 45.0), "directions.radial.angle_mean": (0.3, 44.0)}
+    page = metrics_table(rows(shown, []), Words("hit", "event"))
+    assert "median over all important hits" in page
+    assert "atom" not in page
 
 
 def test_names() -> None:

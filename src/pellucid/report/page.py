@@ -61,11 +61,13 @@ def render(content: ReportContent) -> str:
         1
     """
     table = rows(content.metrics, content.published)
-    notes, metrics, provenance = notes_list(content.notes), metrics_table(table), provenance_table(content.provenance)
+    words = content.words or MOLECULES
+    notes, metrics = notes_list(content.notes), metrics_table(table, words)
+    provenance = provenance_table(content.provenance)
     parts = {
         "title": html.escape(content.title),
         "subtitle": f'<p class="subtitle">{html.escape(content.subtitle)}</p>' if content.subtitle else "",
-        "key_numbers": key_numbers(table),
+        "key_numbers": key_numbers(table, words),
         "notes": f'<section id="notes"><h2>Notes</h2>{notes}</section>' if notes else "",
         "metrics": f'<section id="metrics"><h2>How good is it</h2>{_comparison(content)}{metrics}</section>'
         if metrics else "",

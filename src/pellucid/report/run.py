@@ -80,7 +80,8 @@ def _facts(explanation: Explanation, i: int) -> dict[str, str]:
             facts["Agreement of members"] = f"mean Spearman rank correlation {agreed:.2f} (random: 0)"
     if (chosen := explanation.provenance.get("subgraph")) is not None:
         size, points = chosen["sizes"][i], int(explanation.clouds.sizes[i])
-        facts["Subgraph"] = f"{size} of {points} atoms: {chosen['rule']}"
+        word = "atoms" if "smiles" in explanation.clouds.text else "points"
+        facts["Subgraph"] = f"{size} of {points} {word}: {chosen['rule']}"
         if chosen.get("alone") and chosen["alone"][i] is not None:
             facts["Subgraph alone"] = f"predicted probability {chosen['alone'][i]:.3f}"
     return facts
@@ -153,6 +154,14 @@ def _for_reading(metrics: dict[str, Any]) -> dict[str, Any]:
         shown["interpretation"] = {
             name: {"value": value, "low": low, "high": high, "random": random[name]}
             for name, value in group.items() for low, high in [intervals.get(name, (None, None))]}
+    if "directions" in shown:
+        group = shown["directions"]
+        random, radial = group.pop("random"), group.pop("radial")
+
+        def beside(values: dict[str, float]) -> dict[str, Any]:
+            return {name: {"value": value, "low": None, "high": None, "random": random[name]} if name in random
+                    else value for name, value in values.items()}
+        shown["directions"] = {**beside(group), "radial": beside(radial)}
     if "stability" in shown:
         shown["stability"] = {k: v for k, v in shown["stability"].items() if k not in ("draws", "jitter")}
     return shown

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from pellucid.report.content import PublishedCell, is_number
+from pellucid.report.content import MOLECULES, PublishedCell, Words, is_number
 
 ABOUT: dict[str, tuple[str, str]] = {
     "roc_auc": ("ROC AUC", "chance that a random positive sample is ranked above a random negative one"),
@@ -35,6 +35,18 @@ ABOUT: dict[str, tuple[str, str]] = {
     "deletion.auc": (
         "Deletion", "area under the prediction as the most important atoms are taken away first; lower is better"),
     "insertion.auc": ("Insertion", "area under the prediction as the most important atoms are put in first"),
+    "directions.angle": (
+        "Angle to the velocity (°)", "between the long axis of the noise (or the gradient) and the true velocity in "
+        "x-y: median over all important atoms"),
+    "directions.angle_mean": ("Angle to the velocity, mean (°)", "the same, averaged"),
+    "directions.angle_assisted": (
+        "Angle to the velocity, assisted mean (°)", "over important atoms that are ranked high: a choice that knows "
+        "the ground truth, as the LRI paper makes one"),
+    "directions.eigen_ratio": (
+        "Eigen-ratio", "short to long axis of the noise in x-y, median over all important atoms; 1 is round"),
+    "directions.radial.angle": (
+        "Angle of the radius (°)", "what the line from the beam to the atom gives without any model: median"),
+    "directions.radial.angle_mean": ("Angle of the radius, mean (°)", "the same, averaged"),
     "sparsity.gini": ("Gini", "0: all atoms equally important, 1: one atom alone"),
     "rank_correlation": (
         "Rank correlation", "agreement of the importance when the atoms are moved a little; 1 is the same order"),
@@ -164,7 +176,7 @@ def rows(metrics: dict[str, Any], published: list[PublishedCell]) -> list[Row]:
     return sorted(out, key=lambda row: order.index(row.path.split(".")[0]))
 
 
-def key_numbers(table: list[Row]) -> str:
+def key_numbers(table: list[Row], words: Words = MOLECULES) -> str:
     """The cards in the header."""
     by_path = {row.path: row for row in table if row.ours is not None and math.isfinite(row.ours)}
     precisions = [path for path in by_path if re.search(r"precision_?(@|at_)", path)][:1]
@@ -178,13 +190,14 @@ def key_numbers(table: list[Row]) -> str:
             below.append(f"published {_mean_std(row.published[0].mean, row.published[0].std)}")
         if row.baseline is not None:
             below.append(f"random {row.baseline:.3g}")
-        cards.append(f'<div class="card" title="{html.escape(about)}"><div class="card-name">{html.escape(name)}</div>'
+        cards.append(f'<div class="card" title="{html.escape(words.of(about))}">'
+                     f'<div class="card-name">{html.escape(name)}</div>'
                      f'<div class="card-value">{number(row.ours)}</div>'
                      f'<div class="card-below">{html.escape(" · ".join(below)) or "&nbsp;"}</div></div>')
     return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
-def metrics_table(table: list[Row]) -> str:
+def metrics_table(table: list[Row], words: Words = MOLECULES) -> str:
     """Ours, random and published, with bars and whiskers."""
     if not table:
         return ""
@@ -208,7 +221,7 @@ def metrics_table(table: list[Row]) -> str:
         if row.interval:
             ours += f'<div class="quiet">{number(row.interval[0])} to {number(row.interval[1])}</div>'
         parts.append(f'<tr data-metric="{html.escape(row.path)}"><td><div>{html.escape(name)}</div>'
-                     f'<div class="about">{html.escape(about) or html.escape(row.path)}</div></td>'
+                     f'<div class="about">{html.escape(words.of(about)) or html.escape(row.path)}</div></td>'
                      f'<td class="num ours">{ours}</td>')
         if any_baseline:
             parts.append(f'<td class="num quiet">{number(row.baseline) if row.baseline is not None else ""}</td>')
