@@ -21,7 +21,7 @@ from pellucid.benchmarks.store import Record, Store
 from pellucid.benchmarks.work import execute
 from pellucid.datasets import load_dataset
 from pellucid.errors import PellucidError
-from pellucid.files import home, write_text
+from pellucid.files import digest, home, write_text
 from pellucid.report.benchmark import write
 from pellucid.report.figure import draw, fit
 from pellucid.training.fit import pick_device
@@ -93,7 +93,7 @@ def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Seque
             "command": command or None, "date": time.strftime("%Y-%m-%d"), "machine": machine(),
             "workers": at_a_time, "wall seconds": round(time.perf_counter() - started, 1),
             "seconds": plan.costs(records), "seconds of a run": plan.times(records), "runs": live.counts(),
-            "data": {name: {**prepared.provenance.get("key", {}), "clouds": len(prepared.clouds)}
+            "data": {name: {**_brief(prepared.provenance.get("key", {})), "clouds": len(prepared.clouds)}
                      for name, prepared in data.items()},
             "versions": {name: version(name) for name in ("pellucid", "torch")},
             "code": code_digest("pellucid.benchmarks.work"),
@@ -105,6 +105,23 @@ def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Seque
         for name, picture in pictures.items():
             write_text(Path(out) / name, picture)
     return result
+
+
+def _brief(key: dict[str, Any]) -> dict[str, Any]:
+    """What decides a dataset, with whole detectors and cards by their names and a hash.
+
+    Example:
+        >>> _brief({"seed": 0, "cards": [{"name": "soft_qcd", "block": 2000}]})["cards"].partition(",")[0]
+        'soft_qcd'
+    """
+
+    def named(value: Any) -> str | None:
+        many = value if isinstance(value, list) else [value]
+        if not many or not all(isinstance(part, dict) and "name" in part for part in many):
+            return None
+        return f"{', '.join(part['name'] for part in many)}, hash {digest(value)}"
+
+    return {name: named(value) or value for name, value in key.items()}
 
 
 def _figure(chosen: Experiment, result: ResultTable) -> dict[str, str]:
