@@ -242,8 +242,10 @@ class _Attend(torch.autograd.Function):
 
 def _softmax(logits: Tensor, neighbors: Neighbors) -> Tensor:
     """Softmax over the neighbours of each point."""
-    if neighbors.mask is None or logits.numel() == 0:
-        return torch.softmax(logits, 1) if logits.numel() else logits
+    if neighbors.mask is None:
+        return torch.softmax(logits, 1)
+    if len(logits) == 0:
+        return logits
     rows = torch.arange(len(logits), device=logits.device)
     largest = F.embedding_bag(rows, logits, neighbors.starts, mode="max")
     raised = (logits - neighbors.spread(largest)).exp_()
