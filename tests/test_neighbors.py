@@ -202,8 +202,9 @@ def test_gather_and_its_gradient_equal_plain_indexing(batch, k, width, loop):
     gathered.backward(upstream)
     expected.backward(upstream)
     torch.testing.assert_close(ours.grad, plain.grad)
-    # The flat list of edges, as PyG has it.
-    assert torch.equal(table.edge_index(), torch.stack([table.sources, table.targets]))
+    present = torch.ones_like(table.index, dtype=torch.bool) if mask is None else mask
+    points = torch.arange(len(pos))[:, None].expand(-1, k)
+    assert torch.equal(table.edge_index(), torch.stack([table.index[present], points[present]]))
     assert torch.equal(table.starts, table.degree.cumsum(0) - table.degree)
     places = torch.arange(len(pos) * k).view(len(pos), k)
     assert table.at_edges(places).flatten().tolist() == (places if mask is None else places[mask]).flatten().tolist()

@@ -140,9 +140,7 @@ class Neighbors:
 
     def edge_index(self) -> Tensor:
         """(2, edges) in PyG's order: row 0 the neighbour (source), row 1 the point (target)."""
-        points = torch.arange(len(self.index), device=self.index.device)[:, None].expand_as(self.index)
-        edges = torch.stack([self.index.flatten(), points.flatten()])
-        return edges if self.mask is None else edges[:, self.mask.flatten()]
+        return torch.stack([self.sources, self.targets])
 
 
 class _Gather(torch.autograd.Function):
