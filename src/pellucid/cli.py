@@ -197,7 +197,7 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
 
 
 @app.command(epilog="Example: pellucid bench lri-table2 --datasets synmol --preset smoke --workers 2 --out table2")
-def bench(table: Annotated[str, typer.Argument(help="lri-table2 to lri-table6, or lri-figure3")],
+def bench(table: Annotated[str, typer.Argument(help="lri-table2 to lri-table6, lri-table3-recipes or lri-figure3")],
           datasets: Annotated[str | None, typer.Option(help="Names with commas; all that can be made here.")] = None,
           backbones: Annotated[str | None, typer.Option(help="Names with commas; all of the table.")] = None,
           methods: Annotated[str | None, typer.Option(help="Names with commas; all of the table.")] = None,
