@@ -7,6 +7,7 @@ from pellucid.backbones import backbones, geometry
 from pellucid.errors import PellucidError
 from pellucid.methods import NeighborRule
 from pellucid.neighbors import Neighbors, knn, radius
+from pellucid.views import seen
 
 NAMES = list(backbones)
 DTYPES = [torch.float32, torch.float64]
@@ -326,17 +327,17 @@ def test_trains_on_a_task_that_needs_the_geometry(name, encoder, random_clouds):
     assert losses[-1] < 0.1 * float(target.var())
 
 
-def test_points_as_directions_from_the_origin(name, encoder, random_clouds):
-    """With unit length only the direction of a point counts, and the gradient along it is zero."""
+@pytest.mark.parametrize("view", ["unit_length", "eta_phi"])
+def test_points_as_directions_from_the_origin(name, encoder, random_clouds, view):
+    """Only the direction of a point counts, and the gradient along it is zero."""
     clouds = random_clouds((6, 5))
-    rule = NeighborRule("knn", 4, unit_length=True)
-    model = encoder(name, unit_length=True)
+    rule = NeighborRule("knn", 4, view=view)
+    model = encoder(name, view=view)
     table = rule(clouds.pos, clouds.ptr)
     stretched = clouds.pos * torch.rand(11, 1, dtype=torch.float64).add(0.5)
     assert torch.equal(rule(stretched, clouds.ptr).index, table.index)
-    on_sphere = clouds.pos / clouds.pos.norm(dim=1, keepdim=True)
     torch.testing.assert_close(model(clouds, table, pos=stretched), model(clouds, table))
-    torch.testing.assert_close(encoder(name)(clouds, table, pos=on_sphere), model(clouds, table))
+    torch.testing.assert_close(encoder(name)(clouds, table, pos=seen(clouds.pos, view)), model(clouds, table))
     pos = clouds.pos.clone().requires_grad_()
     model(clouds, table, pos=pos).square().sum().backward()
     assert float((pos.grad * clouds.pos).sum(1).abs().max()) < 1e-9

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.backbones.kernels import Norm, dropout
@@ -17,6 +16,7 @@ from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.neighbors import Neighbors
 from pellucid.registry import Registry
+from pellucid.views import View, check_view, seen
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,7 @@ class Backbone(nn.Module, ABC):
         layers: Number of message-passing layers.
         dropout: Probability in every MLP layer.
         length_scale: Lengths are divided by it before the network sees them, so that the unit does not matter.
-        unit_length: Whether coordinates are brought to unit length first: points are seen as directions from the
-            origin (as on ActsTrack).
+        view: As what coordinates are seen, e.g. as directions from the origin; see :func:`pellucid.views.seen`.
         coordinates: Whether coordinates, so placed, are features of the points too (paper, E.2); an embedding is then
             neither invariant to translations nor to rotations.
         edge_directions: Whether layers see directions to neighbours where the backbone by itself sees distances alone
@@ -139,7 +138,7 @@ class Backbone(nn.Module, ABC):
     """Whether layers see the direction to a neighbour besides the distance."""
 
     def __init__(self, dim: int = 3, category_sizes: Sequence[int] = (), feature_size: int = 0, *, hidden: int = 64,
-                 layers: int = 4, dropout: float = 0.2, length_scale: float = 1.0, unit_length: bool = False,
+                 layers: int = 4, dropout: float = 0.2, length_scale: float = 1.0, view: View = "plain",
                  coordinates: bool = False, edge_directions: bool = False) -> None:
         super().__init__()
         if hidden < 1 or layers < 1:
@@ -148,7 +147,8 @@ class Backbone(nn.Module, ABC):
         if not length_scale > 0:
             raise PellucidError(f"expected a positive length_scale, got {length_scale}")
         self.dim, self.hidden, self.dropout, self.length_scale = dim, hidden, dropout, length_scale
-        self.unit_length = unit_length
+        check_view(view, dim)
+        self.view = view
         self.embeddings = nn.ModuleList(nn.Embedding(size, hidden) for size in category_sizes)
         self.features = nn.Linear(feature_size, hidden) if feature_size else None
         if not category_sizes and not feature_size:
@@ -159,7 +159,7 @@ class Backbone(nn.Module, ABC):
 
     def place(self, pos: Tensor) -> Tensor:
         """(points, D) coordinates as the layers see them, but for the length scale."""
-        return F.normalize(pos, dim=-1) if self.unit_length else pos
+        return seen(pos, self.view)
 
     @abstractmethod
     def layer(self) -> nn.Module:

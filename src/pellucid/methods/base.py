@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.backbones.base import Backbone, mlp
@@ -18,6 +17,7 @@ from pellucid.errors import PellucidError
 from pellucid.methods.tasks import Kind, Task
 from pellucid.neighbors import Neighbors, knn, radius
 from pellucid.registry import Registry
+from pellucid.views import View, seen
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class NeighborRule:
         kind: ``"knn"`` or ``"radius"``.
         value: k, or the radius in the unit of the coordinates.
         loop: Whether a point is its own neighbour.
-        unit_length: Whether distances are taken between directions from the origin, on the unit sphere.
+        view: As what coordinates are seen before distances are taken; see :func:`pellucid.views.seen`.
     """
 
     kind: Literal["knn", "radius"] = "knn"
     value: float = 5
     loop: bool = True
-    unit_length: bool = False
+    view: View = "plain"
 
     def __post_init__(self) -> None:
         if self.kind not in ("knn", "radius") or not self.value > 0:
@@ -45,8 +45,7 @@ class NeighborRule:
 
     def __call__(self, pos: Tensor, ptr: Tensor) -> Neighbors:
         """Neighbourhoods of points at ``pos``."""
-        if self.unit_length:
-            pos = F.normalize(pos, dim=-1)
+        pos = seen(pos, self.view)
         if self.kind == "knn":
             return knn(pos, ptr, int(self.value), loop=self.loop)
         return radius(pos, ptr, self.value, loop=self.loop)

@@ -250,7 +250,7 @@ class LRIGaussian(LRI):
         super().__init__(self._remember(make_backbone), task, beta=beta, shared=shared, groups=groups, scale=scale,
                          dropout=dropout, rule=rule)
         self.reconstruct = reconstruct or self.rule
-        length = neighbor_distance * (1.0 if self.encoder.unit_length else scale)
+        length = neighbor_distance * (scale if self.encoder.view == "plain" else 1.0)
         self.phi = DistanceWeight(length) if graph_reconstruction else None
 
     def _remember(self, make_backbone: Callable[[], Backbone]) -> Callable[[], Backbone]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pellucid.errors import PellucidError
+from pellucid.views import View
 
 
 class _Strict(BaseModel):
@@ -20,7 +21,7 @@ class RuleConfig(_Strict):
     kind: Literal["knn", "radius"] = "knn"
     value: float = Field(5, gt=0)
     loop: bool = True
-    unit_length: bool = False
+    view: View = "plain"
 
 
 class BackboneConfig(_Strict):
@@ -32,8 +33,8 @@ class BackboneConfig(_Strict):
     dropout: float = Field(0.2, ge=0, lt=1)
     length_scale: float | Literal["neighbors"] = 1.0
     """Scaled lengths are divided by it; ``"neighbors"`` = the mean distance between neighbours of the training set."""
-    unit_length: bool = False
-    """Whether points are seen as directions from the origin."""
+    view: View = "plain"
+    """As what coordinates are seen; see :func:`pellucid.views.seen`."""
     coordinates: bool = False
     """Whether coordinates are features of the points too."""
     edge_directions: bool = False

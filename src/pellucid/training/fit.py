@@ -177,7 +177,7 @@ def _start(config: RunConfig, clouds: PointClouds, task: str, outputs: int, cate
                                 "dataset")
     torch.manual_seed(config.seed)
     signature = signature_of(splits["train"], task, outputs, category_sizes, config.method.rule,
-                             config.backbone.unit_length)
+                             config.backbone.view)
     model = build(config, signature).to(target)
     model.refuse(clouds)
     if config.training.freeze_classifier:

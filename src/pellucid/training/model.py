@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from pellucid.backbones.base import Backbone, backbones, geometry
 from pellucid.clouds import PointClouds
@@ -15,16 +14,16 @@ from pellucid.errors import DamagedFileError, PellucidError, UnknownNameError
 from pellucid.files import read_json, read_tensors
 from pellucid.methods import Method, NeighborRule, Task, methods
 from pellucid.training.config import RuleConfig, RunConfig
+from pellucid.views import View, seen
 
 
 def _rule(config: RuleConfig) -> NeighborRule:
-    return NeighborRule(config.kind, config.value, config.loop, config.unit_length)
+    return NeighborRule(config.kind, config.value, config.loop, config.view)
 
 
-def mean_neighbor_distance(clouds: PointClouds, rule: NeighborRule, unit_length: bool = False) -> float:
-    """Mean distance between different neighbours, in the unit of ``pos`` or on the unit sphere; 1 if there are none."""
-    seen = F.normalize(clouds.pos, dim=-1) if unit_length else clouds.pos
-    distance = geometry(seen, rule(clouds.pos, clouds.ptr)).distance
+def mean_neighbor_distance(clouds: PointClouds, rule: NeighborRule, view: View = "plain") -> float:
+    """Mean distance between different neighbours in coordinates as they are seen; 1 if there are none."""
+    distance = geometry(seen(clouds.pos, view), rule(clouds.pos, clouds.ptr)).distance
     apart = distance[distance > 0]
     return float(apart.mean()) if len(apart) else 1.0
 
@@ -52,13 +51,13 @@ def build(config: RunConfig, signature: dict[str, Any]) -> Method:
         options["reconstruct"] = _rule(config.method.reconstruct)
     length = config.backbone.length_scale
     if length == "neighbors":
-        length = signature["neighbor_distance"] * (1.0 if config.backbone.unit_length else config.method.scale)
+        length = signature["neighbor_distance"] * (config.method.scale if config.backbone.view == "plain" else 1.0)
 
     def make() -> Backbone:
         return backbone_class(
             signature["dim"], tuple(signature["category_sizes"]), signature["feature_size"],
             hidden=config.backbone.hidden, layers=config.backbone.layers, dropout=config.backbone.dropout,
-            length_scale=float(length), unit_length=config.backbone.unit_length,
+            length_scale=float(length), view=config.backbone.view,
             coordinates=config.backbone.coordinates, edge_directions=config.backbone.edge_directions,
         )
 
@@ -70,7 +69,7 @@ def build(config: RunConfig, signature: dict[str, Any]) -> Method:
 
 
 def signature_of(clouds: PointClouds, task: str, outputs: int, category_sizes: tuple[int, ...], rule: RuleConfig,
-                 unit_length: bool = False) -> dict[str, Any]:
+                 view: View = "plain") -> dict[str, Any]:
     """What a model must know of its data: kept in the run folder, so that the model can be built again without it."""
     return {
         "task": task,
@@ -79,7 +78,7 @@ def signature_of(clouds: PointClouds, task: str, outputs: int, category_sizes: t
         "unit": clouds.unit("pos"),
         "category_sizes": list(category_sizes),
         "feature_size": int(clouds["features"].shape[1]) if "features" in clouds else 0,
-        "neighbor_distance": mean_neighbor_distance(clouds, _rule(rule), unit_length),
+        "neighbor_distance": mean_neighbor_distance(clouds, _rule(rule), view),
     }
 
 
