@@ -9,7 +9,7 @@ from pellucid.families import families
 
 TESTS = Path(__file__).parent
 DOCS = TESTS.parent / "docs"
-CITED = ["backbones", "methods", "explainers"]
+CITED = ["backbones", "methods", "explainers", "studies"]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,8 @@ def unmentioned(entries, files):
 
 
 def test_every_family_has_members(entries):
-    assert {family for family, _, _ in entries} == {"backbones", "methods", "explainers", "datasets", "metrics"}
+    assert {family for family, _, _ in entries} == {"backbones", "methods", "explainers", "datasets", "metrics",
+                                                   "studies"}
 
 
 def test_every_entry_says_what_it_is_in_one_line(entries):

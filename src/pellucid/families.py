@@ -12,12 +12,13 @@ def families() -> dict[str, Registry[Any]]:
 
     Example:
         >>> sorted(families())
-        ['backbones', 'datasets', 'explainers', 'methods', 'metrics']
+        ['backbones', 'datasets', 'explainers', 'methods', 'metrics', 'studies']
     """
     from pellucid.backbones import backbones
     from pellucid.datasets import datasets
+    from pellucid.margin import studies
     from pellucid.methods import explainers, methods
     from pellucid.metrics import metrics
 
     return {"backbones": backbones, "methods": methods, "explainers": explainers, "datasets": datasets,
-            "metrics": metrics}
+            "metrics": metrics, "studies": studies}
