@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import faiss
@@ -25,8 +26,9 @@ from pellucid.progress import waiting
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
+Keys = NDArray[np.uint64]
 
-_SAMPLE = 1000
+_SAMPLE = 500
 """Samples whose exact neighbours decide how many lists are probed."""
 _TRAINING = 64
 """Samples for each centroid that it is found from."""
@@ -34,7 +36,7 @@ _MOST = 96
 """Most lists that are probed."""
 _TILE = 1 << 19
 """Products held at a time by one thread: 2 MB, which stay in its cache."""
-_CHUNK = 1 << 19
+_CHUNK = 1 << 18
 """Queries that are answered together: what is found for them is held in memory."""
 _READ = 1 << 18
 """Rows that are read from the features at a time."""
@@ -51,8 +53,8 @@ def inverted_file(x: NDArray[Any], k: int, *, recall: float = 0.96, lists: int |
     Args:
         x: (samples, features), in memory or memory-mapped.
         k: Neighbours, the sample itself not counted.
-        recall: Share of the true neighbours to find. It decides ``probes``, by the exact neighbours of 1,000 samples.
-        lists: Number of groups; None: 4 sqrt(samples).
+        recall: Share of the true neighbours to find. It decides ``probes``, by the exact neighbours of 500 samples.
+        lists: Number of groups; None: 2 sqrt(samples).
         probes: Groups that are searched; None: as many as ``recall`` needs, at most 96.
         seed: Of the samples that centroids and probes are found from.
         threads: None: as many as the machine lets us use.
@@ -63,27 +65,19 @@ def inverted_file(x: NDArray[Any], k: int, *, recall: float = 0.96, lists: int |
     """
     n = len(x)
     threads = threads or usable_cores()
-    lists = lists or max(1, min(round(4 * math.sqrt(n)), n // 8))
+    lists = lists or max(1, min(round(2 * math.sqrt(n)), n // 8))
     if not 1 <= lists <= n:
         raise PellucidError(f"expected from 1 to {n} lists, got {lists}")
     if not 0 < recall < 1:
         raise PellucidError(f"expected a recall between 0 and 1, got {recall}; search=\"exact\" finds all")
     rng = np.random.default_rng(seed)
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads)
-    try:
-        with threadpool_limits(threads), waiting(f"grouping {n:,} samples", progress) as advance:
-            centre = np.asarray(x[:: max(1, n // 100_000)], dtype=np.float64).mean(0).astype(np.float32)
-            centroids = _centroids(x, centre, lists, rng)
-            most = min(probes or _MOST, lists)
-            nearest_lists = _assign(x, centre, centroids, 1 if probes is None else most, advance)
-            if probes is None:
-                probes = _probes(x, centre, centroids, nearest_lists[:, 0], k, recall, rng)
-                if probes > 1:
-                    nearest_lists = _assign(x, centre, centroids, probes, advance)
-    finally:
-        faiss.omp_set_num_threads(before)
-    table = _Table.of(x, centre, nearest_lists, lists)
+    centre = np.asarray(x[:: max(1, n // 100_000)], dtype=np.float64).mean(0).astype(np.float32)
+    with waiting(f"grouping {n:,} samples", progress) as advance:
+        centroids = _centroids(x, centre, lists, rng, threads)
+        if probes is None:
+            probes = _probes(x, centre, centroids, k, recall, rng, threads)
+        probes = min(probes, lists)
+        table = _Table.of(x, centre, _assign(x, centre, centroids, probes, threads, advance), lists)
     index, distance = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool, \
             waiting(f"neighbours of {n:,} samples", progress) as advance:
@@ -94,6 +88,48 @@ def inverted_file(x: NDArray[Any], k: int, *, recall: float = 0.96, lists: int |
     return index, distance, {"lists": lists, "probes": probes}
 
 
+def exact_neighbors(x: NDArray[Any], rows: NDArray[np.int64], k: int, *, threads: int | None = None
+                    ) -> NDArray[np.int64]:
+    """The true k nearest neighbours of a few samples among all, themselves left out.
+
+    Args:
+        x: (samples, features), in memory or memory-mapped; read once, block by block.
+        rows: (few,) which samples.
+        k: Neighbours.
+        threads: None: as many as the machine lets us use.
+
+    Returns:
+        (few, k) sample numbers, nearest first.
+    """
+    centre = np.asarray(x[rows], dtype=np.float64).mean(0).astype(np.float32)
+    query = np.asarray(x[rows], dtype=np.float32) - centre
+    best = np.full((len(rows), k), np.uint64(0xFFFFFFFFFFFFFFFF))
+    half = -0.5 * np.einsum("ij,ij->i", query, query)
+    with threadpool_limits(1), ThreadPoolExecutor(threads or usable_cores()) as pool:
+        groups = np.array_split(np.arange(len(rows)), 4 * (threads or usable_cores()))
+        for first, part in _blocks(x, centre):
+            bias = -0.5 * np.einsum("ij,ij->i", part, part)
+
+            def look(some: NDArray[np.int64], first: int = first, part: Floats = part, bias: Floats = bias) -> None:
+                for start in range(0, len(part), 4096):
+                    stop = min(start + 4096, len(part))
+                    score = query[some] @ part[start:stop].T + bias[start:stop]
+                    own = rows[some] - first - start
+                    inside = np.flatnonzero((own >= 0) & (own < stop - start))
+                    score[inside, own[inside]] = -np.inf
+                    worst = _length(best[some, -1])
+                    limit = np.where(np.isfinite(worst), -0.5 * worst**2 - half[some], -np.inf).astype(np.float32)
+                    here = np.arange(len(some), dtype=np.int32)
+                    passed = _passing(score > limit[:, None], score, here, first + start, half[some])
+                    held, starts = _grouped(*passed, len(some))
+                    for i, (a, b) in enumerate(pairwise(starts)):
+                        if b > a:
+                            best[some[i]] = np.sort(np.concatenate([best[some[i]], held[a:b]]))[:k]
+
+            list(pool.map(look, (g for g in groups if len(g))))
+    return _places(best).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class _Table:
     """Samples in the order of their lists.
@@ -102,12 +138,14 @@ class _Table:
         order: (samples,) which sample stands at each place.
         starts: (lists + 1,) first place of each list.
         rows: (samples, features + 1): the sample, and minus half its squared length.
+        half: (samples,) the last column once more, where it can be read without the others.
         probed: (samples, probes) lists to search, the sample's own first.
     """
 
     order: Ints
     starts: NDArray[np.int64]
     rows: Floats
+    half: Floats
     probed: Ints
 
     @staticmethod
@@ -122,7 +160,7 @@ class _Table:
             to = place[first:first + len(part)]
             rows[to, :-1] = part
             rows[to, -1] = -0.5 * np.einsum("ij,ij->i", part, part)
-        return _Table(order, starts, rows, probed[order])
+        return _Table(order, starts, rows, rows[:, -1].copy(), probed[order])
 
     def chunks(self) -> Iterator[tuple[int, int]]:
         """Places of about equally many queries, in whole lists."""
@@ -137,16 +175,15 @@ class _Table:
         own = np.unique(self.probed[first:last, 0])
         found = list(run(lambda number: self._own(int(number), first, k, limit), own))
         others = self.probed[first:last, 1:]
-        asked = np.argsort(others.ravel(), kind="stable")
-        ends = np.searchsorted(others.ravel()[asked], np.arange(len(self.starts)))
-        queries = (asked // max(others.shape[1], 1)).astype(np.int32)
+        number = np.repeat(np.arange(last - first, dtype=np.int32), others.shape[1])
+        queries, ends = _grouped(number, others.ravel(), len(self.starts) - 1)
         wanted = np.flatnonzero((np.diff(ends) > 0) & (np.diff(self.starts) > 0))
         found += run(lambda number: self._other(int(number), first, queries[ends[number]:ends[number + 1]], limit),
                      wanted)
-        query, place, score = (np.concatenate(part) for part in zip(*found, strict=True))
-        return self._best(first, last, k, query, place, score)
+        held, starts = _grouped(*_joined(found), last - first)
+        return self._best(first, last, k, held, starts, run)
 
-    def _own(self, number: int, first: int, k: int, limit: Floats) -> tuple[Ints, Ints, Floats]:
+    def _own(self, number: int, first: int, k: int, limit: Floats) -> tuple[Keys, Ints]:
         """Candidates of a list's members in their own list; fills in ``limit``, the k-th best score of each."""
         a, b = self.starts[number], self.starts[number + 1]
         parts = []
@@ -157,10 +194,11 @@ class _Table:
             score[np.arange(j - i), np.arange(i - a, j - a)] = -np.inf
             if b - a > k:
                 limit[i - first:j - first] = np.partition(score, b - a - k, axis=1)[:, b - a - k]
-            parts.append(_passing(score >= limit[i - first:j - first, None], score, np.arange(i - first, j - first), a))
+            some = np.arange(i - first, j - first, dtype=np.int32)
+            parts.append(_passing(score >= limit[some, None], score, some, a, self.half[first:]))
         return _joined(parts)
 
-    def _other(self, number: int, first: int, queries: Ints, limit: Floats) -> tuple[Ints, Ints, Floats]:
+    def _other(self, number: int, first: int, queries: Ints, limit: Floats) -> tuple[Keys, Ints]:
         """Candidates in a list for queries of other lists: those that beat their limit."""
         a, b = self.starts[number], self.starts[number + 1]
         parts = []
@@ -168,7 +206,7 @@ class _Table:
         for i in range(0, len(queries), step):
             some = queries[i:i + step]
             score = self._scores(first + some, a, b)
-            parts.append(_passing(score > limit[some, None], score, some, a))
+            parts.append(_passing(score > limit[some, None], score, some, a, self.half[first:]))
         return _joined(parts)
 
     def _scores(self, queries: Any, a: int, b: int) -> Floats:
@@ -177,53 +215,68 @@ class _Table:
         left[:, -1] = 1
         return left @ self.rows[a:b].T
 
-    def _best(self, first: int, last: int, k: int, query: Ints, place: Ints, score: Floats) -> tuple[Ints, Floats]:
-        count = last - first
-        table = sp.coo_array((score, (query, place)), shape=(count, len(self.order))).tocsr()
-        index, distance = np.empty((count, k), np.int32), np.empty((count, k), np.float32)
-        starts, held = table.indptr, np.diff(table.indptr)
-        few = np.flatnonzero(held < k)
-        order = np.argsort(held, kind="stable")  # rows of about the same length together
-        order = order[len(few):]
-        step = 4096
-        for i in range(0, len(order), step):
-            rows = order[i:i + step]
-            width = int(held[rows[-1]])
-            column = np.arange(width)
-            there = column < held[rows, None]
-            at = np.where(there, starts[rows, None] + column, 0)
-            value = np.where(there, table.data[at], -np.inf)
-            if width > k:
-                top = np.argpartition(value, width - k, axis=1)[:, width - k:]
-                at, value = np.take_along_axis(at, top, 1), np.take_along_axis(value, top, 1)
-            turn = np.argsort(-value, axis=1, kind="stable")
-            at, value = np.take_along_axis(at, turn, 1), np.take_along_axis(value, turn, 1)
-            index[rows] = self.order[table.indices[at]]
-            distance[rows] = _distance(value, self.rows[first + rows, -1])
-        for i in range(0, len(few), 256):  # lists so small that k neighbours are not in them: all samples are searched
-            rows = few[i:i + 256]
+    def _best(self, first: int, last: int, k: int, held: Keys, starts: NDArray[Any], run: Callable[..., Iterator[Any]]
+              ) -> tuple[Ints, Floats]:
+        """The k nearest of what was found for each query: keys ``held[starts[i]:starts[i + 1]]``."""
+        out = np.empty((last - first, k), np.uint64)
+        count = np.diff(starts)
+        few = np.flatnonzero(count < k)
+        order = np.argsort(count, kind="stable")[len(few):]  # rows of about the same length together
+
+        def choose(start: int) -> None:
+            rows = order[start:start + 4096]
+            column = np.arange(count[rows[-1]])
+            at = np.minimum(starts[rows, None] + column, len(held) - 1)
+            value = np.where(column < count[rows, None], held[at], np.uint64(0xFFFFFFFFFFFFFFFF))
+            if value.shape[1] > k:
+                value = np.partition(value, k - 1, axis=1)[:, :k]
+            out[rows] = np.sort(value, axis=1)
+
+        list(run(choose, range(0, len(order), 4096)))
+        for i in range(0, len(few), 64):  # lists so small that k neighbours are not in them: all samples are searched
+            rows = few[i:i + 64]
             value = self._scores(first + rows, 0, len(self.order))
             value[np.arange(len(rows)), first + rows] = -np.inf
-            top = np.argsort(-value, axis=1, kind="stable")[:, :k]
-            index[rows] = self.order[top]
-            distance[rows] = _distance(np.take_along_axis(value, top, 1), self.rows[first + rows, -1])
-        return index, distance
+            every = np.arange(len(self.order), dtype=np.int32)
+            out[rows] = np.sort(_keys(every, value, self.half[first + rows, None]), axis=1)[:, :k]
+        return self.order[_places(out)], _length(out)
 
 
-def _distance(score: Floats, half: Floats) -> Floats:
-    """Distances |q - r| out of q . r - |r|^2 / 2 and -|q|^2 / 2."""
-    return np.sqrt(np.maximum(-2 * (score + half[:, None]), 0))  # type: ignore[no-any-return]
+def _keys(place: Ints, score: Floats, half: Floats) -> Keys:
+    """One number for each candidate that sorts by distance: its bits, then those of the place.
+
+    The squared distance is |q - r|^2 = -2 (score + half) with the score q . r - |r|^2 / 2 and half = -|q|^2 / 2.
+    """
+    squared: Floats = np.maximum(-2 * (score + half), 0).astype(np.float32)  # a float >= 0 sorts as its bits do
+    return squared.view(np.uint32).astype(np.uint64) << np.uint64(32) | place.astype(np.uint64)
 
 
-def _passing(mask: NDArray[np.bool_], score: Floats, queries: NDArray[Any], a: int) -> tuple[Ints, Ints, Floats]:
+def _places(keys: Keys) -> Ints:
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.int32)
+
+
+def _length(keys: Keys) -> Floats:
+    """Distances out of keys; NaN for a key that stands for nothing."""
+    return np.sqrt((keys >> np.uint64(32)).astype(np.uint32).view(np.float32))
+
+
+def _grouped(values: NDArray[Any], group: Ints, groups: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Values sorted by their group, stably, and where each group starts: a counting sort, by SciPy's C loops."""
+    row = sp.csr_array((values, group, np.array([0, len(values)])), shape=(1, groups)).tocsc()
+    return row.data, row.indptr
+
+
+def _passing(mask: NDArray[np.bool_], score: Floats, queries: Ints, a: int, half: Floats) -> tuple[Keys, Ints]:
+    """Keys of the places ``a + column`` where the mask is set, and the queries that they are for."""
     at = np.flatnonzero(mask)
     row, column = np.divmod(at.astype(np.int32), np.int32(mask.shape[1]))
-    return queries[row].astype(np.int32), column + np.int32(a), score.ravel()[at]
+    query = queries[row]
+    return _keys(column + np.int32(a), score.ravel()[at], half[query]), query
 
 
-def _joined(parts: list[tuple[Ints, Ints, Floats]]) -> tuple[Ints, Ints, Floats]:
-    query, place, score = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return query, place, score
+def _joined(parts: list[tuple[Keys, Ints]]) -> tuple[Keys, Ints]:
+    keys, queries = zip(*parts, strict=True)
+    return np.concatenate(keys), np.concatenate(queries)
 
 
 def _blocks(x: NDArray[Any], centre: Floats) -> Iterator[tuple[int, Floats]]:
@@ -231,44 +284,62 @@ def _blocks(x: NDArray[Any], centre: Floats) -> Iterator[tuple[int, Floats]]:
         yield first, np.asarray(x[first:first + _READ], dtype=np.float32) - centre
 
 
-def _centroids(x: NDArray[Any], centre: Floats, lists: int, rng: np.random.Generator) -> Floats:
+def _centroids(x: NDArray[Any], centre: Floats, lists: int, rng: np.random.Generator, threads: int) -> Floats:
     rows = np.sort(rng.choice(len(x), min(_TRAINING * lists, len(x)), replace=False))
     sample = np.ascontiguousarray(x[rows], dtype=np.float32) - centre
     work = faiss.Clustering(x.shape[1], lists)
-    work.niter, work.min_points_per_centroid, work.max_points_per_centroid = 8, 1, _TRAINING
+    work.niter, work.min_points_per_centroid, work.max_points_per_centroid = 6, 1, _TRAINING
     work.seed = int(rng.integers(2**31))
-    work.train(sample, faiss.IndexFlatL2(x.shape[1]))
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            work.train(sample, faiss.IndexFlatL2(x.shape[1]))
+    finally:
+        faiss.omp_set_num_threads(before)
     return faiss.vector_to_array(work.centroids).reshape(lists, -1)
 
 
-def _assign(x: NDArray[Any], centre: Floats, centroids: Floats, count: int, advance: Callable[[float, float], None]
-            ) -> Ints:
-    """(samples, count) the lists whose centroids are nearest, nearest first."""
-    flat = faiss.IndexFlatL2(x.shape[1])
-    flat.add(centroids)
-    out = np.empty((len(x), count), np.int32)
-    for first, part in _blocks(x, centre):
-        out[first:first + len(part)] = flat.search(part, count)[1]
-        advance(first + len(part), len(x))
+def _nearest_lists(part: Floats, centroids: Floats, count: int) -> Ints:
+    """(rows, count) the lists whose centroids are nearest, nearest first."""
+    distance = -2 * (part @ centroids.T) + np.einsum("ij,ij->i", centroids, centroids)
+    if count == 1:
+        nearest: Ints = distance.argmin(1)[:, None].astype(np.int32)
+        return nearest
+    limit = np.partition(distance, count - 1, axis=1)[:, count - 1:count]  # vectorised; argpartition is not
+    at = np.flatnonzero(distance <= limit)
+    if len(at) == len(part) * count:
+        top = (at % len(centroids)).reshape(len(part), count)
+    else:  # centroids at the same distance
+        top = np.argpartition(distance, count - 1, axis=1)[:, :count]
+    turn = np.argsort(np.take_along_axis(distance, top, 1), axis=1)
+    out: Ints = np.take_along_axis(top, turn, 1).astype(np.int32)
     return out
 
 
-def _probes(x: NDArray[Any], centre: Floats, centroids: Floats, own: Ints, k: int, recall: float,
-            rng: np.random.Generator) -> int:
+def _assign(x: NDArray[Any], centre: Floats, centroids: Floats, count: int, threads: int,
+            advance: Callable[[float, float], None]) -> Ints:
+    out = np.empty((len(x), count), np.int32)
+    step = max(1, 4 * _TILE // len(centroids))
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        for first, part in _blocks(x, centre):
+            def fill(i: int, first: int = first, part: Floats = part) -> None:
+                out[first + i:first + i + step] = _nearest_lists(part[i:i + step], centroids, count)
+
+            list(pool.map(fill, range(0, len(part), step)))
+            advance(first + len(part), len(x))
+    return out
+
+
+def _probes(x: NDArray[Any], centre: Floats, centroids: Floats, k: int, recall: float, rng: np.random.Generator,
+            threads: int) -> int:
     """The fewest lists in which the wanted share of a sample's true neighbours lies."""
     rows = np.sort(rng.choice(len(x), min(_SAMPLE, len(x)), replace=False))
-    query = np.ascontiguousarray(x[rows], dtype=np.float32) - centre
-    best_d = np.full((len(rows), k + 1), np.inf, np.float32)
-    best_i = np.full((len(rows), k + 1), -1, np.int64)
-    for first, part in _blocks(x, centre):
-        d, i = faiss.knn(query, part, min(k + 1, len(part)))
-        d, i = np.concatenate([best_d, d], 1), np.concatenate([best_i, i + first], 1)
-        keep = np.argsort(d, axis=1, kind="stable")[:, :k + 1]
-        best_d, best_i = np.take_along_axis(d, keep, 1), np.take_along_axis(i, keep, 1)
-    flat = faiss.IndexFlatL2(x.shape[1])
-    flat.add(centroids)
-    probed = flat.search(query, min(_MOST, len(centroids)))[1]
-    rank = (own[best_i][:, :, None] == probed[:, None]).argmax(2)
-    rank[~(own[best_i][:, :, None] == probed[:, None]).any(2)] = probed.shape[1] - 1
-    true = best_i != rows[:, None]
-    return int(np.quantile(rank[true], recall, method="higher")) + 1
+    true = exact_neighbors(x, rows, k, threads=threads)
+    flat = np.unique(true)
+    own = _nearest_lists(np.asarray(x[flat], dtype=np.float32) - centre, centroids, 1)[:, 0]
+    lists = own[np.searchsorted(flat, true)]
+    probed = _nearest_lists(np.asarray(x[rows], dtype=np.float32) - centre, centroids, min(_MOST, len(centroids)))
+    same = lists[:, :, None] == probed[:, None]
+    rank = np.where(same.any(2), same.argmax(2), probed.shape[1] - 1)
+    return int(np.quantile(rank, recall, method="higher")) + 1

@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from pellucid.errors import PellucidError
-from pellucid.margin.inverted import inverted_file
+from pellucid.margin.inverted import exact_neighbors, inverted_file
 from pellucid.progress import waiting
 
 Metric = Literal["euclidean", "cosine", "correlation", "precomputed"]
@@ -145,21 +145,8 @@ def measured_recall(x: NDArray[Any], index: NDArray[np.int32], *, seed: int = 0,
     """
     n, k = index.shape
     rows = np.random.default_rng(seed).choice(n, min(JUDGES, n), replace=False)
-    with threadpool_limits(threads):
-        best_d = np.full((len(rows), k + 1), np.inf, dtype=np.float32)
-        best_i = np.full((len(rows), k + 1), -1, dtype=np.int64)
-        step = max(k + 1, 200_000)
-        for first in range(0, n, step):  # in blocks: the features may be larger than memory
-            part = np.asarray(x[first:first + step], dtype=np.float32)
-            d, i = NearestNeighbors(algorithm="brute").fit(part).kneighbors(
-                np.asarray(x[rows], dtype=np.float32), min(k + 1, len(part)))
-            d, i = np.concatenate([best_d, d], 1), np.concatenate([best_i, i + first], 1)
-            keep = np.argsort(d, axis=1, kind="stable")[:, :k + 1]
-            best_d, best_i = np.take_along_axis(d, keep, 1), np.take_along_axis(i, keep, 1)
-    found: int = 0
-    for row, true in zip(rows, best_i, strict=True):
-        found += int(np.isin(index[row], true[true != row][:k]).sum())
-    return float(found / (len(rows) * k))
+    true = exact_neighbors(x, rows, k, threads=threads)
+    return float(np.mean([np.isin(index[row], best).mean() for row, best in zip(rows, true, strict=True)]))
 
 
 def _exact(x: Any, k: int, metric: Metric) -> tuple[NDArray[Any], NDArray[Any]]:
