@@ -6,9 +6,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics.pairwise import rbf_kernel
 
 from pellucid.errors import PellucidError
 from pellucid.margin.graph import Graph
+from pellucid.margin.nearest import as_features
+
+_ROWS = 4096
+"""Samples that are looked at together."""
 
 
 def as_labels(labels: ArrayLike, samples: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
@@ -96,3 +101,87 @@ def disagreement(graph: Graph, labels: ArrayLike, *, trust: int = 0) -> NDArray[
         out = now
     assert out is not None
     return out
+
+
+def kernel_sums(x: Any, gamma: float, labels: NDArray[np.int64] | None = None, *, fourier: int = 0, seed: int = 0
+                ) -> NDArray[np.float64]:
+    """Sum over all samples (of the same class) of exp(-gamma |x_i - x_j|^2), for each i, itself included.
+
+    Args:
+        x: (samples, features).
+        gamma: Of the kernel.
+        labels: (samples,) class numbers; None: all samples count.
+        fourier: Random Fourier features (Rahimi and Recht, 2007) that stand for the kernel: the work is linear in the
+            samples then; 0: exact, quadratic in them, in memory of a block.
+        seed: Of those features.
+
+    Returns:
+        (samples,).
+    """
+    x = np.asarray(x, dtype=np.float32)
+    number = np.zeros(len(x), np.int64) if labels is None else labels
+    out = np.empty(len(x))
+    if fourier:
+        rng = np.random.default_rng(seed)
+        direction = (rng.normal(size=(x.shape[1], fourier)) * np.sqrt(2 * gamma)).astype(np.float32)
+        phase = rng.uniform(0, 2 * np.pi, fourier).astype(np.float32)
+        total = np.zeros((int(number.max()) + 1, fourier))
+        for i in range(0, len(x), _ROWS):
+            np.add.at(total, number[i:i + _ROWS], np.cos(x[i:i + _ROWS] @ direction + phase))
+        for i in range(0, len(x), _ROWS):
+            wave = np.cos(x[i:i + _ROWS] @ direction + phase)
+            out[i:i + _ROWS] = 2 / fourier * np.einsum("ij,ij->i", wave, total[number[i:i + _ROWS]])
+        return out
+    for c in np.unique(number):
+        rows = np.flatnonzero(number == c)
+        part = x[rows]
+        step = max(1, (1 << 24) // len(part))
+        for i in range(0, len(part), step):
+            out[rows[i:i + step]] = rbf_kernel(part[i:i + step], part, gamma=gamma).sum(1, dtype=np.float64)
+    return out
+
+
+def mean_discrepancy(graph: Graph, x: Any, labels: ArrayLike | None = None, *, gamma: float | None = None,
+                     fourier: int = 0, seed: int = 0) -> NDArray[np.float64]:
+    """What a sample adds to the distribution of all that are not its neighbours (MMD, eq. 2).
+
+    f(i) = mean over X_i of k(x_i, .) + mean over X_i and x_i of k(x_i, .), where X_i are all samples but i and its
+    neighbours and k is an RBF kernel; with labels all sums run over the samples of i's class ("local").
+
+    Args:
+        graph: The graph.
+        x: (samples, features).
+        labels: (samples,) for the local function; None: global.
+        gamma: Of the kernel; None: 1 / (features * variance).
+        fourier: See :func:`kernel_sums`.
+        seed: Of random features.
+
+    Returns:
+        (samples,), in [0, 2]; high where many samples are near.
+    """
+    x = np.asarray(as_features(x), dtype=np.float32)
+    if len(x) != graph.nodes:
+        raise PellucidError(f"expected features of the graph's {graph.nodes} nodes, got {len(x)} rows")
+    number = None if labels is None else as_labels(labels, len(x))[0]
+    if gamma is None:
+        gamma = 1 / (x.shape[1] * float(x.var(dtype=np.float64)) or 1.0)
+    if not (np.isfinite(gamma) and gamma > 0):
+        raise PellucidError(f"expected a positive gamma, got {gamma}")
+    total = kernel_sums(x, gamma, number, fourier=fourier, seed=seed)
+    size = np.full(len(x), float(len(x))) if number is None else np.bincount(number)[number].astype(np.float64)
+    near, count = np.zeros(len(x)), np.zeros(len(x))
+    w = graph.weights
+    for i in range(0, len(x), _ROWS):
+        rows = np.repeat(np.arange(i, min(i + _ROWS, len(x))), np.diff(w.indptr[i:i + _ROWS + 1]))
+        to = w.indices[w.indptr[i]:w.indptr[min(i + _ROWS, len(x))]]
+        if number is not None:
+            same = number[rows] == number[to]
+            rows, to = rows[same], to[same]
+        rows, to = rows[rows != to], to[rows != to]
+        value = np.exp(-gamma * np.square(x[rows] - x[to]).sum(1, dtype=np.float64))
+        near += np.bincount(rows, weights=value, minlength=len(x))
+        count += np.bincount(rows, minlength=len(x))
+    rest = total - 1 - near  # over X_i; k(x_i, x_i) = 1
+    others = size - 1 - count
+    out: NDArray[np.float64] = np.divide(rest, others, out=np.zeros_like(rest), where=others > 0)
+    return out + (rest + 1) / (others + 1)
