@@ -373,6 +373,22 @@ def test_noise_can_be_kept_to_the_first_coordinates(method, random_clouds):
         method("lri-gaussian", noise_dim=4)
 
 
+@pytest.mark.parametrize("name", ["lri-gaussian", "joint"])
+@pytest.mark.parametrize("noise_dim", [0, 2])
+def test_relative_noise_grows_with_the_distance_from_the_axis(name, noise_dim, method, random_clouds):
+    clouds = random_clouds((9, 7))
+    model = method(name, relative=True, noise_dim=noise_dim, scale=4.0)
+    unit = clouds.pos[:, :2].norm(dim=1)
+    noise = torch.randn(16, noise_dim or 3, dtype=torch.float64, generator=seeded())
+    with torch.no_grad():
+        moved, _ = model.move(clouds, noise)
+        out = model(clouds, model.neighbors(clouds), generator=seeded())
+        raw = model.interpret(clouds, model.neighbors(clouds))
+        u, a1, a2 = model.spread(raw[:, :-1] if name == "joint" else raw)
+    close((moved - 4 * clouds.pos)[:, :noise.shape[1]], noise * unit[:, None])
+    close(out.covariance[:, :noise.shape[1], :noise.shape[1]], covariance(u, a1, a2) * (unit / 4)[:, None, None]**2)
+
+
 @pytest.mark.parametrize("noise_dim", [0, 2])
 def test_in_the_frame_of_the_beam_noise_turns_with_the_cloud(noise_dim, method, random_clouds):
     clouds = random_clouds((9, 7))

@@ -59,6 +59,7 @@ class Joint(LRIGaussian):
         reconstruct: How the moved points' neighbourhoods are made.
         neighbor_distance: Mean distance between neighbours in the unit of the coordinates.
         noise_dim: Number of leading coordinates that noise moves; 0 for all.
+        relative: Whether noise grows with the distance from the z axis; see :class:`pellucid.methods.lri.LRIGaussian`.
         shared: Whether f and g share one encoder.
         groups: Field whose groups of points share one perturbation; see :class:`pellucid.methods.lri.LRI`.
         dropout: Probability in the heads.
@@ -74,11 +75,11 @@ class Joint(LRIGaussian):
                  temperature: float = 1.0, beta_existence: float = 0.1, noise: str = "either", beta: float = 0.01,
                  scale: float = 1.0,
                  graph_reconstruction: bool = True, reconstruct: NeighborRule | None = None,
-                 neighbor_distance: float = 1.0, noise_dim: int = 0, shared: bool = True, groups: str = "",
-                 dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
+                 neighbor_distance: float = 1.0, noise_dim: int = 0, relative: bool = False,
+                 shared: bool = True, groups: str = "", dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
         super().__init__(make_backbone, task, scale=scale, graph_reconstruction=graph_reconstruction,
-                         reconstruct=reconstruct, neighbor_distance=neighbor_distance, noise_dim=noise_dim, beta=beta,
-                         shared=shared, groups=groups, dropout=dropout, rule=rule)
+                         reconstruct=reconstruct, neighbor_distance=neighbor_distance, noise_dim=noise_dim,
+                         relative=relative, beta=beta, shared=shared, groups=groups, dropout=dropout, rule=rule)
         check_bernoulli(alpha, decay, temperature)
         if not beta_existence >= 0:
             raise PellucidError(f"expected beta_existence of at least 0, got {beta_existence}")
@@ -117,7 +118,7 @@ class Joint(LRIGaussian):
                         by.spread((logit - log_determinant).detach()),
                         parts={"kl": kl.detach(), "kl_existence": kl_existence.detach()})
         if not torch.is_grad_enabled():
-            output.covariance = self.sigma(by, u, a1, a2)
+            output.covariance = self.sigma(clouds, by, u, a1, a2)
             columns = {"existence": logit.sigmoid(), "location": -log_determinant,
                        "kind": _kind(logit, exists, placed, prior)}
             output.columns = {name: by.spread(column) for name, column in columns.items()}

@@ -225,6 +225,9 @@ class LRIGaussian(LRI):
         noise_dim: Number of leading coordinates that noise moves, e.g. 2 for x and y alone; 0 for all.
         frame: ``"lab"``: U is in the axes of the coordinates, as in the paper; ``"beam"``: in each point's own axes,
             away from the z axis and around it, so that a cloud turned about z has its noise turned with it.
+        relative: Whether noise grows with a point's distance from the z axis: the prior's standard deviation is 1/c of
+            that distance, an angle. For layers that see directions (``view``), which the same length harms the more the
+            nearer to the axis.
         beta: Weight of the KL divergence.
         shared: Whether f and g share one encoder.
         groups: Field whose groups of points share one perturbation; see :class:`LRI`.
@@ -239,14 +242,14 @@ class LRIGaussian(LRI):
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, scale: float = 1.0,
                  graph_reconstruction: bool = True, reconstruct: NeighborRule | None = None,
-                 neighbor_distance: float = 1.0, noise_dim: int = 0, frame: str = "lab",
+                 neighbor_distance: float = 1.0, noise_dim: int = 0, frame: str = "lab", relative: bool = False,
                  beta: float = 0.01, shared: bool = True, groups: str = "", dropout: float = 0.2,
                  rule: NeighborRule | None = None) -> None:
         if frame not in ("lab", "beam"):
             raise PellucidError(f"expected the frame lab or beam, got {frame!r}")
         if frame == "beam" and groups:
             raise PellucidError("expected the frame lab for groups, which have no place of their own, got beam")
-        self._dim, self._noise_dim, self.frame = 0, noise_dim, frame
+        self._dim, self._noise_dim, self.frame, self.relative = 0, noise_dim, frame, relative
         super().__init__(self._remember(make_backbone), task, beta=beta, shared=shared, groups=groups, scale=scale,
                          dropout=dropout, rule=rule)
         self.reconstruct = reconstruct or self.rule
@@ -295,13 +298,20 @@ class LRIGaussian(LRI):
 
     def move(self, clouds: PointClouds, noise: Tensor) -> tuple[Tensor, Neighbors]:
         """Scaled coordinates with noise (points, D) added, and the neighbourhoods of the moved points."""
-        moved = clouds.pos * self.scale + F.pad(noise, (0, self.encoder.dim - self._dim))
+        moved = clouds.pos * self.scale + F.pad(noise * self._unit(clouds), (0, self.encoder.dim - self._dim))
         return moved, self.reconstruct(moved.detach() / self.scale, clouds.ptr)
 
-    def sigma(self, by: Grouping, u: Tensor, a1: Tensor, a2: Tensor) -> Tensor:
+    def sigma(self, clouds: PointClouds, by: Grouping, u: Tensor, a1: Tensor, a2: Tensor) -> Tensor:
         """(points, D, D) covariance in the squared unit of the coordinates; zero where noise moves nothing."""
         rest = self.encoder.dim - self._dim
-        return F.pad(by.spread(covariance(u, a1, a2)) / self.scale**2, (0, rest, 0, rest))
+        unit = self._unit(clouds)[:, :, None] / self.scale
+        return F.pad(by.spread(covariance(u, a1, a2)) * unit**2, (0, rest, 0, rest))
+
+    def _unit(self, clouds: PointClouds) -> Tensor:
+        """(points, 1) what a noise of one moves, in scaled coordinates."""
+        if self.relative:
+            return clouds.pos[:, :2].square().sum(-1, keepdim=True).sqrt()
+        return clouds.pos.new_ones(1, 1)
 
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
                 generator: torch.Generator | None = None) -> Output:
@@ -314,6 +324,6 @@ class LRIGaussian(LRI):
             h = self.encoder(clouds, rebuilt, pos=moved, edge_weight=self.edge_weight(moved, rebuilt))
         log_determinant = log_det(u, a1, a2)
         kl = gaussian_kl(u, a1, a2, log_determinant).sum() / max(by.count, 1)
-        sigma = self.sigma(by, u, a1, a2) if not torch.is_grad_enabled() else None
+        sigma = self.sigma(clouds, by, u, a1, a2) if not torch.is_grad_enabled() else None
         return Output(self.classify(h, clouds), self.beta * kl, -by.spread(log_determinant.detach()), sigma,
                       parts={"kl": kl.detach()})
