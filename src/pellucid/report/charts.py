@@ -52,14 +52,14 @@ def scale_of(table: ResultTable, dataset: str, metric: str) -> Scale:
     ends = [end for c in cells for mean, std in _pairs(c) if not math.isnan(std) for end in (mean - std, mean + std)]
     if values and min(values) >= _ZOOM and max(values) <= 1:
         low, high = max(min(values + ends), 0.0), min(max(values + ends), 1.0)
-        step = _step(high - low)
+        step = round_step(high - low)
         return Scale(math.floor(low / step - 0.25) * step, min(math.ceil(high / step) * step, 1.0), step, bars=False)
     high = max([1.0, *values])
-    step = 0.25 if high == 1 else _step(high)
+    step = 0.25 if high == 1 else round_step(high)
     return Scale(min(0.0, *values, 0.0), math.ceil(high / step) * step, step, bars=True)
 
 
-def _step(span: float) -> float:
+def round_step(span: float) -> float:
     """About four ticks at round numbers."""
     rough = max(span, 1e-3) / 4
     power = 10.0 ** math.floor(math.log10(rough))

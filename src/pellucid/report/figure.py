@@ -10,6 +10,8 @@ from statistics import fmean, stdev
 import numpy as np
 from scipy.stats import linregress, spearmanr, t
 
+from pellucid.report.charts import round_step
+
 Points = list[tuple[float, float]]
 WIDE, HIGH, LEFT, BOTTOM = 620, 400, 70, 60
 
@@ -82,7 +84,9 @@ def draw(points: Points, line: Fit | None, x_label: str, y_label: str) -> str:
     x, y = np.array(points, dtype=float).reshape(-1, 2).T
     low, high = float(y.min()), float(y.max())
     margin = 0.15 * (high - low) or 0.05
-    low, high, end = low - margin, high + margin, 1.08 * float(x.max())
+    step = round_step(high - low + 2 * margin)
+    low, high = math.floor((low - margin) / step) * step, math.ceil((high + margin) / step) * step
+    end = 1.08 * float(x.max())
 
     def at(u: float, v: float) -> tuple[float, float]:
         return LEFT + (WIDE - LEFT - 20) * u / end, HIGH - BOTTOM - (HIGH - BOTTOM - 20) * (v - low) / (high - low)
@@ -90,7 +94,7 @@ def draw(points: Points, line: Fit | None, x_label: str, y_label: str) -> str:
              f'<path d="M{LEFT} 20V{HIGH - BOTTOM}H{WIDE - 20}" fill="none" stroke="#626c7c"/>']
     for u in sorted(set(x.tolist())):
         parts.append(f'<text x="{at(u, low)[0]:.1f}" y="{HIGH - BOTTOM + 18}" text-anchor="middle">{u:g}</text>')
-    for v in np.linspace(low, high, 5):
+    for v in np.arange(low, high + step / 2, step):
         parts.append(f'<text x="{LEFT - 8}" y="{at(0, v)[1] + 4:.1f}" text-anchor="end">{v:.3g}</text>')
     if line is not None:
         us = np.linspace(0, end, 60)
