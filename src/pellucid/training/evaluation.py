@@ -43,16 +43,23 @@ def prediction_metrics(task: Task, logits: Tensor, y: Tensor) -> dict[str, float
         logits: (clouds, outputs).
         y: (clouds, targets), NaN where missing.
     """
-    prediction, y = task.predict(logits).detach().cpu().double(), y.detach().cpu().double()
+    logits, y = logits.detach().cpu().double(), y.detach().cpu().double()
+    prediction = task.predict(logits)
+    # Ranked by log-odds: probabilities of a sure model are all 1 in floating point, and their order is lost.
     if task.kind == "multiclass":
         known = ~y[:, 0].isnan()
+        own = torch.eye(logits.shape[1], dtype=torch.bool)
+        odds = logits - logits[:, None].masked_fill(own, -torch.inf).logsumexp(-1)
         truth = y[known, 0].long()
-        return {"roc_auc": roc_auc(truth, prediction[known]), "accuracy": accuracy(truth, prediction[known])}
-    functions: dict[str, Any] = {"roc_auc": roc_auc, "accuracy": accuracy, "average_precision": average_precision}
+        return {"roc_auc": roc_auc(truth, odds[known]), "accuracy": accuracy(truth, prediction[known])}
+    functions: dict[str, tuple[Any, Tensor]] = {
+        "roc_auc": (roc_auc, logits), "accuracy": (accuracy, prediction),
+        "average_precision": (average_precision, logits)}
     if task.kind == "regression":
-        functions = {"rmse": rmse, "mae": mae, "r2": r2, "spearman": spearman}
-    return {name: _mean([float(f(y[:, t], prediction[:, t])) for t in range(y.shape[1])])
-            for name, f in functions.items()}
+        functions = {name: (f, prediction) for name, f in (("rmse", rmse), ("mae", mae), ("r2", r2),
+                                                           ("spearman", spearman))}
+    return {name: _mean([float(f(y[:, t], score[:, t])) for t in range(y.shape[1])])
+            for name, (f, score) in functions.items()}
 
 
 def _mean(values: list[float]) -> float:
