@@ -63,7 +63,7 @@ def _flat(content: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 
 @app.command("list", epilog="Example: pellucid list backbones --json")
-def list_(kind: Annotated[str, typer.Argument(help="backbones, methods, datasets or metrics")],
+def list_(kind: Annotated[str, typer.Argument(help="backbones, methods, explainers, datasets, metrics or studies")],
           as_json: Json = False) -> None:
     """List what is registered, with one line about each."""
     from pellucid.errors import UnknownNameError
@@ -201,8 +201,9 @@ def bench(table: Annotated[str, typer.Argument(help="lri-table2 to lri-table6, l
           datasets: Annotated[str | None, typer.Option(help="Names with commas; all that can be made here.")] = None,
           backbones: Annotated[str | None, typer.Option(help="Names with commas; all of the table.")] = None,
           methods: Annotated[str | None, typer.Option(help="Names with commas; all of the table.")] = None,
-          preset: Annotated[str, typer.Option(help="paper, standard (within 2.5 hours on 2 cores for synmol) or smoke "
-                                              "(minutes).")] = "standard",
+          preset: Annotated[str, typer.Option(help="paper, standard (within 2.5 hours on 2 cores for synmol), smoke "
+                                              "(minutes), or search where a table has it (how standard's settings "
+                                              "were chosen).")] = "standard",
           seeds: Annotated[str | None, typer.Option(help="Numbers with commas; those of the preset.")] = None,
           out_: Annotated[Path | None, typer.Option("--out", help="Folder for results.md, .tex, .csv, .html, .json."
                                                     )] = None,

@@ -95,6 +95,13 @@ def test_duplicates_by_the_thousand():
         assert all(len(set(row)) == 5 for row in found.index)
 
 
+def test_a_list_of_just_k_members_does_not_count_the_sample_itself():
+    x = np.concatenate([np.random.default_rng(i).normal(size=(6, 3)) + 100 * i for i in range(5)]).astype(np.float32)
+    found = nearest(x, 6, search="approximate", lists=5, probes=1)
+    assert (found.index != np.arange(30)[:, None]).all()
+    assert np.isfinite(found.distance).all()
+
+
 def test_lists_smaller_than_k_are_filled_up():
     x = clusters(400, 3)
     found = nearest(x, 30, search="approximate", lists=50, probes=1)

@@ -171,7 +171,7 @@ class _Table:
 
     def answer(self, first: int, last: int, k: int, run: Callable[..., Iterator[Any]]) -> tuple[Ints, Floats]:
         """Neighbours of the queries at places ``first`` to ``last``, as sample numbers and distances."""
-        limit = np.full(last - first, -np.inf, np.float32)
+        limit = np.full(last - first, np.finfo(np.float32).min)  # above -inf, the score of a sample with itself
         own = np.unique(self.probed[first:last, 0])
         found = list(run(lambda number: self._own(int(number), first, k, limit), own))
         others = self.probed[first:last, 1:]
