@@ -49,6 +49,30 @@ def as_labels(labels: ArrayLike, samples: int) -> tuple[NDArray[np.int64], NDArr
     return number.astype(np.int64), classes
 
 
+def known_labels(labels: ArrayLike | None, samples: int, classes: NDArray[Any]) -> NDArray[np.int64]:
+    """Labels of new samples as numbers of classes that are known.
+
+    Args:
+        labels: (samples,) or (samples, 1).
+        samples: How many there must be.
+        classes: The known ones, in order.
+
+    Raises:
+        PellucidError: for another number of labels, or classes that are not known.
+    """
+    y = np.asarray(labels)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.shape != (samples,):
+        raise PellucidError(f"expected a label for each of the {samples} samples, got shape {y.shape}")
+    if y.dtype == object:
+        y = y.astype(str)
+    number = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+    if (bad := classes[number] != y).any():
+        raise PellucidError(f"expected labels that fit has seen, got {y[bad][0]!r}; fit again with all classes")
+    return number.astype(np.int64)
+
+
 def votes(graph: Graph, number: NDArray[np.int64], classes: int, weight: NDArray[np.float64] | None = None
           ) -> NDArray[np.float64]:
     """(samples, classes) share of each class among a sample's neighbours, by the weights of edges and of neighbours.

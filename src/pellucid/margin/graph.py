@@ -170,6 +170,46 @@ def graph_of(found: Nearest, *, symmetry: Symmetry = "union", weights: Weights =
     return Graph(matrix, {"graph": "knn", "k": k, "symmetry": symmetry, "weights": weights, **found.about})
 
 
+@dataclass(frozen=True)
+class Links:
+    """How new samples hang on to those of a graph.
+
+    Attributes:
+        weights: (new samples, nodes), a row the neighbours that a new sample hears.
+        found: Their neighbours and distances.
+    """
+
+    weights: sp.csr_array
+    found: Nearest
+
+    def mean(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(new samples, ...) weighted mean of a signal over the neighbours.
+
+        Args:
+            signal: (nodes,) or (nodes, columns).
+        """
+        total = np.asarray(self.weights.sum(axis=1), dtype=np.float64).reshape(-1, *[1] * (signal.ndim - 1))
+        sums: NDArray[np.float64] = self.weights.astype(np.float64) @ signal
+        return np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
+
+
+def links_of(found: Nearest, reach: NDArray[np.float32], *, weights: Weights = "binary",
+             bandwidth: float | None = None) -> Links:
+    """Links of new samples to their nearest nodes, weighed as the edges of the graph are; see :func:`knn_graph`.
+
+    Args:
+        found: Nodes that are nearest to each new sample.
+        reach: (nodes,) distance of each node to its own k-th neighbour.
+        weights: As in the graph.
+        bandwidth: As in the graph; None: the mean of ``reach``.
+    """
+    m, k = found.index.shape
+    values = _weigh(found, weights, bandwidth, reach)
+    matrix = sp.csr_array((np.ones(m * k, np.float32) if values is None else values.ravel(),
+                           found.index.ravel(), np.arange(m + 1) * k), shape=(m, len(reach)))
+    return Links(matrix, found)
+
+
 def epsilon_graph(features: ArrayLike, radius: float, *, weights: Literal["binary", "gaussian"] = "binary",
                   bandwidth: float | None = None) -> Graph:
     """All pairs within a distance, for small data: memory grows with the number of pairs.
@@ -231,19 +271,21 @@ def _undirected(pairs: NDArray[np.int64], value: NDArray[np.float64], nodes: int
     return Graph(sp.csr_array(half + half.T), {**about, "symmetry": "union"})
 
 
-def _weigh(found: Nearest, weights: Weights, bandwidth: float | None) -> NDArray[np.float32] | None:
-    """(samples, k) weights; None where all are one."""
+def _weigh(found: Nearest, weights: Weights, bandwidth: float | None, reach: NDArray[np.float32] | None = None
+           ) -> NDArray[np.float32] | None:
+    """(samples, k) weights; None where all are one. ``reach`` is that of the neighbours where they are others."""
     if weights not in ("binary", "gaussian", "self-tuning"):
         raise PellucidError(f"expected weights as binary, gaussian or self-tuning, got {weights!r}")
     if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
         raise PellucidError(f"expected a positive bandwidth, got {bandwidth}")
     if weights == "binary":
         return None
-    reach = found.distance[:, -1]
+    own = found.distance[:, -1]
+    reach = own if reach is None else reach
     if weights == "gaussian":
         h: Any = 2 * (bandwidth if bandwidth is not None else float(reach.mean()) or 1.0)**2
     else:
-        h = reach[:, None] * reach[found.index]
+        h = own[:, None] * reach[found.index]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(found.distance > 0, found.distance**2 / h, 0)
     # far neighbours keep a weight above zero: they are neighbours

@@ -101,12 +101,29 @@ def exact_neighbors(x: NDArray[Any], rows: NDArray[np.int64], k: int, *, threads
     Returns:
         (few, k) sample numbers, nearest first.
     """
-    centre = np.asarray(x[rows], dtype=np.float64).mean(0).astype(np.float32)
-    query = np.asarray(x[rows], dtype=np.float32) - centre
-    best = np.full((len(rows), k), np.uint64(0xFFFFFFFFFFFFFFFF))
+    return exact_among(x, x[rows], k, own=rows, threads=threads)[0]
+
+
+def exact_among(x: NDArray[Any], queries: NDArray[Any], k: int, *, own: NDArray[np.int64] | None = None,
+                threads: int | None = None) -> tuple[NDArray[np.int64], Floats]:
+    """The true k nearest samples for each of a few queries.
+
+    Args:
+        x: (samples, features), in memory or memory-mapped; read once, block by block.
+        queries: (queries, features).
+        k: Neighbours.
+        own: (queries,) the sample that each query is, which is left out; None: none of them.
+        threads: None: as many as the machine lets us use.
+
+    Returns:
+        (queries, k) sample numbers, nearest first, and distances.
+    """
+    centre = np.asarray(queries, dtype=np.float64).mean(0).astype(np.float32)
+    query = np.asarray(queries, dtype=np.float32) - centre
+    best = np.full((len(query), k), np.uint64(0xFFFFFFFFFFFFFFFF))
     half = -0.5 * np.einsum("ij,ij->i", query, query)
     with threadpool_limits(1), ThreadPoolExecutor(threads or usable_cores()) as pool:
-        groups = np.array_split(np.arange(len(rows)), 4 * (threads or usable_cores()))
+        groups = np.array_split(np.arange(len(query)), 4 * (threads or usable_cores()))
         for first, part in _blocks(x, centre):
             bias = -0.5 * np.einsum("ij,ij->i", part, part)
 
@@ -114,9 +131,10 @@ def exact_neighbors(x: NDArray[Any], rows: NDArray[np.int64], k: int, *, threads
                 for start in range(0, len(part), 4096):
                     stop = min(start + 4096, len(part))
                     score = query[some] @ part[start:stop].T + bias[start:stop]
-                    own = rows[some] - first - start
-                    inside = np.flatnonzero((own >= 0) & (own < stop - start))
-                    score[inside, own[inside]] = -np.inf
+                    if own is not None:
+                        at = own[some] - first - start
+                        inside = np.flatnonzero((at >= 0) & (at < stop - start))
+                        score[inside, at[inside]] = -np.inf
                     worst = _length(best[some, -1])
                     limit = np.where(np.isfinite(worst), -0.5 * worst**2 - half[some], -np.inf).astype(np.float32)
                     here = np.arange(len(some), dtype=np.int32)
@@ -127,7 +145,7 @@ def exact_neighbors(x: NDArray[Any], rows: NDArray[np.int64], k: int, *, threads
                             best[some[i]] = np.sort(np.concatenate([best[some[i]], held[a:b]]))[:k]
 
             list(pool.map(look, (g for g in groups if len(g))))
-    return _places(best).astype(np.int64)
+    return _places(best).astype(np.int64), _length(best)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from pellucid.errors import PellucidError
 from pellucid.margin.base import Study, studies
 from pellucid.margin.filters import influence
-from pellucid.margin.functions import as_labels, disagreement, votes
-from pellucid.margin.graph import Graph, Symmetry, Weights
+from pellucid.margin.functions import as_labels, disagreement, known_labels, votes
+from pellucid.margin.graph import Graph, Links, Symmetry, Weights
 from pellucid.margin.nearest import Metric, Search
 
 Variant = Literal["trusted", "disagreement", "signed", "energy", "listing"]
@@ -72,12 +72,13 @@ class WrongLabels(Study):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def _score(self, graph: Graph, y: ArrayLike | None) -> NDArray[np.float64]:
+    def _score(self, graph: Graph, X: Any, y: ArrayLike | None) -> NDArray[np.float64]:
         if self.variant not in VARIANTS:
             raise PellucidError(f"expected a variant out of {', '.join(VARIANTS)}, got {self.variant!r}")
         assert y is not None
         number, self.classes_ = as_labels(y, graph.nodes)
         doubt = disagreement(graph, number)
+        self._number, self._doubt = number, doubt
         share = votes(graph, number, len(self.classes_), 1 - doubt)
         self.suggested_ = self.classes_[np.where(share.sum(1) > 0, share.argmax(1), number)]
         if self.variant == "trusted":
@@ -85,3 +86,18 @@ class WrongLabels(Study):
         if self.variant == "disagreement":
             return doubt
         return influence(graph, doubt, mode=self.variant)
+
+    def _score_new(self, links: Links, X: Any, y: ArrayLike | None) -> NDArray[np.float64]:
+        if self.variant == "listing":
+            raise PellucidError("expected a variant that scores new samples, got listing, which divides by the maximum "
+                                "over all samples; use energy")
+        number = known_labels(y, X.shape[0], self.classes_)
+        trust = 1 - self._doubt if self.variant == "trusted" else np.ones(len(self._number))
+        votes = links.weights @ (trust[:, None] * (self._number[:, None] == np.arange(len(self.classes_))))
+        total = votes.sum(1)
+        own = np.divide(votes[np.arange(len(votes)), number], total, out=np.ones(len(votes)), where=total > 0)
+        f: NDArray[np.float64] = 1 - own
+        if self.variant in ("trusted", "disagreement"):
+            return f
+        above = f - links.mean(self._doubt)
+        return above if self.variant == "signed" else np.square(above)

@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from pellucid.errors import PellucidError
-from pellucid.margin.inverted import exact_neighbors, inverted_file
+from pellucid.margin.inverted import exact_among, exact_neighbors, inverted_file
 from pellucid.progress import waiting
 
 Metric = Literal["euclidean", "cosine", "correlation", "precomputed"]
@@ -41,11 +41,15 @@ class Nearest:
     about: dict[str, Any] = field(default_factory=dict)
 
 
-def as_features(features: Any) -> Any:
+def as_features(features: Any, *, few: bool = False) -> Any:
     """Features as a (samples, features) array or CSR matrix of real numbers.
 
     Arrays of single precision, memory-mapped ones among them, are passed on as they are; data frames (pandas, Polars),
     tensors and nested lists become arrays.
+
+    Args:
+        features: (samples, features).
+        few: Whether one sample is enough.
 
     Raises:
         PellucidError: if they are not a table of finite numbers.
@@ -66,8 +70,10 @@ def as_features(features: Any) -> Any:
         values = x
     if x.ndim != 2:
         raise PellucidError(f"expected features as (samples, features), got shape {x.shape}; put a row for each sample")
-    if x.shape[0] < 2 or x.shape[1] < 1:
-        raise PellucidError(f"expected at least two samples and one feature, got shape {x.shape}")
+    if x.shape[0] < 2 - few or x.shape[1] < 1:
+        least = "one sample" if few else "two samples"
+        raise PellucidError(f"expected at least {least} and one feature, got {x.shape[0]} sample(s) and {x.shape[1]} "
+                            f"feature(s) (shape={x.shape})")
     if x.dtype.kind != "f" or x.dtype.itemsize not in (4, 8):
         x = x.astype(np.float32 if x.dtype == np.float16 else np.float64)
         values = x.data if sp.issparse(x) else x
@@ -132,6 +138,43 @@ def nearest(features: Any, k: int = 20, *, metric: Metric = "euclidean", search:
     index, distance, details = inverted_file(x, k, seed=seed, threads=threads, progress=progress, **tuning)
     recall = measured_recall(x, index, seed=seed, threads=threads)
     return Nearest(index, distance, {**about, **details, "recall": recall, "recall_samples": min(JUDGES, n)})
+
+
+def nearest_in(features: Any, queries: Any, k: int, *, metric: Metric = "euclidean", threads: int | None = None,
+               progress: bool = False) -> Nearest:
+    """The k nearest of some samples for each of others, by looking at all.
+
+    Args:
+        features: (samples, features), in memory or memory-mapped: read block by block.
+        queries: (queries, features); for ``precomputed`` (queries, samples) distances.
+        k: Neighbours.
+        metric: See :func:`nearest`.
+        threads: None: as many as the machine lets us use.
+        progress: Whether to show a bar on stderr.
+
+    Returns:
+        (queries, k) rows of ``features``, nearest first, and their distances.
+
+    Example:
+        >>> nearest_in([[0.0], [1.0], [2.5]], [[2.0]], k=2).index.tolist()
+        [[2, 1]]
+    """
+    x, q = as_features(features), as_features(queries, few=True)
+    wanted = x.shape[0] if metric == "precomputed" else x.shape[1]
+    if q.shape[1] != wanted:
+        raise PellucidError(f"expected {wanted} features of new samples as in fit, got {q.shape[1]}")
+    with waiting(f"neighbours of {q.shape[0]:,} new samples", progress):
+        if metric in ("cosine", "correlation"):
+            x, q = _unit(x, metric), _unit(q, metric)
+        if metric == "precomputed" or sp.issparse(x) or sp.issparse(q):
+            kind = "precomputed" if metric == "precomputed" else "minkowski"
+            with threadpool_limits(threads):
+                search = NearestNeighbors(algorithm="brute", metric=kind).fit(x)
+                distance, index = search.kneighbors(q, n_neighbors=k)
+        else:
+            index, distance = exact_among(x, q, k, threads=threads)
+    return Nearest(index.astype(np.int32), distance.astype(np.float32), {"metric": metric, "search": "exact",
+                                                                         "recall": 1.0})
 
 
 def measured_recall(x: NDArray[Any], index: NDArray[np.int32], *, seed: int = 0, threads: int | None = None) -> float:
