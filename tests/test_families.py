@@ -26,7 +26,7 @@ def unmentioned(entries, files):
 
 def test_every_family_has_members(entries):
     assert {family for family, _, _ in entries} == {"backbones", "methods", "explainers", "datasets", "metrics",
-                                                   "studies"}
+                                                   "studies", "benchmarks"}
 
 
 def test_every_entry_says_what_it_is_in_one_line(entries):

@@ -14,16 +14,22 @@ from pellucid.benchmarks.code import code_digest
 from pellucid.benchmarks.engines import make_engine
 from pellucid.benchmarks.experiments import Experiment, experiment
 from pellucid.benchmarks.live import Live
+from pellucid.benchmarks.margin import package
+from pellucid.benchmarks.margin.curves import Curves
+from pellucid.benchmarks.margin.plan import StudyPlan
+from pellucid.benchmarks.margin.plan import execute as measure_part
 from pellucid.benchmarks.plan import BenchPlan, cost_group, picked
 from pellucid.benchmarks.results import ResultTable
-from pellucid.benchmarks.runner import run
+from pellucid.benchmarks.runner import Event, run
 from pellucid.benchmarks.store import Record, Store
 from pellucid.benchmarks.work import execute
 from pellucid.datasets import load_dataset
 from pellucid.errors import PellucidError
 from pellucid.files import digest, home, write_text
+from pellucid.progress import waiting
 from pellucid.report.benchmark import write
 from pellucid.report.figure import draw, fit
+from pellucid.report.studies import write as write_study
 from pellucid.training.fit import pick_device
 
 
@@ -104,6 +110,64 @@ def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Seque
         write(result, Path(out))
         for name, picture in pictures.items():
             write_text(Path(out) / name, picture)
+    return result
+
+
+def bench_study(name: str, *, preset: str = "standard", source_dir: str | Path | None = None,
+                store: str | Path | None = None, out: str | Path | None = None, workers: int = 1,
+                ray: str | None = None, retry_failed: bool = False, dry_run: bool = False, progress: bool = False,
+                command: str = "") -> Curves | dict[str, Any]:
+    """Runs the benchmark of a study of the MARGIN paper, or goes on with it, and writes what it found.
+
+    Args:
+        name: E.g. ``"margin-labels"``.
+        preset: One of the benchmark's: ``"standard"``, ``"smoke"``.
+        source_dir: Folder with the data.
+        store: As in :func:`bench`.
+        out: Folder for ``results.md``, ``.csv``, ``.html``, ``.json`` and pictures; None writes nothing.
+        workers: Processes on this machine, one thread each.
+        ray: Address of a Ray cluster, or ``"local"``, instead of processes.
+        retry_failed: Whether parts that failed before are measured again.
+        dry_run: Return what would be measured instead.
+        progress: Whether to show a bar on stderr.
+        command: Goes into the provenance.
+
+    Returns:
+        The curves; or, for a dry run, the parts with whether the store has them.
+
+    Raises:
+        PellucidError: for unknown names, data or packages that are not there, or a store that is locked or damaged.
+    """
+    folder = None if source_dir is None else Path(source_dir).resolve()
+    if workers < 1:
+        raise PellucidError(f"expected at least one worker, got {workers}")
+    plan = StudyPlan(name, preset, folder)
+    for module in plan.protocol.needs:
+        package(module)
+    with Store(store if store is not None else home() / "bench" / "results.sqlite") as results_store:
+        if dry_run:
+            known = results_store.records([job.key for job in plan.jobs])
+            return {job.label: known[job.key].status if job.key in known else "to do" for job in plan.jobs}
+        with make_engine(workers, ray) as engine, waiting(name, progress) as advance:
+            started, at_a_time, ended = time.perf_counter(), f"{engine.slots} {type(engine).__name__}", 0
+
+            def watch(event: Event) -> None:
+                nonlocal ended
+                ended += event.record is not None
+                advance(ended, len(plan.jobs))
+
+            records = run(plan, results_store, engine, measure_part, retry_failed=retry_failed, watch=watch)
+        provenance = {
+            "command": command or None, "date": time.strftime("%Y-%m-%d"), "machine": machine(),
+            "workers": at_a_time, "wall seconds": round(time.perf_counter() - started, 1),
+            "seconds of the parts": round(sum(record.seconds or 0 for record in records.values()), 1),
+            "settings": plan.protocol.presets[preset], "data (SHA-256)": plan.data,
+            "versions": {one: version(one) for one in ("pellucid", "numpy", "scikit-learn", "torch")},
+            "code": plan.code,
+        }
+    result = plan.curves(records, provenance)
+    if out is not None:
+        write_study(result, Path(out))
     return result
 
 

@@ -63,7 +63,8 @@ def _flat(content: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 
 @app.command("list", epilog="Example: pellucid list backbones --json")
-def list_(kind: Annotated[str, typer.Argument(help="backbones, methods, explainers, datasets, metrics or studies")],
+def list_(kind: Annotated[str, typer.Argument(help="backbones, methods, explainers, datasets, metrics, studies or "
+                                               "benchmarks")],
           as_json: Json = False) -> None:
     """List what is registered, with one line about each."""
     from pellucid.errors import UnknownNameError
@@ -197,7 +198,8 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
 
 
 @app.command(epilog="Example: pellucid bench lri-table2 --datasets synmol --preset smoke --workers 2 --out table2")
-def bench(table: Annotated[str, typer.Argument(help="lri-table2 to lri-table6, lri-table3-recipes or lri-figure3")],
+def bench(table: Annotated[str, typer.Argument(help="lri-table2 to lri-table6, lri-table3-recipes, lri-figure3, or "
+                                               "margin-labels and others: pellucid list benchmarks")],
           datasets: Annotated[str | None, typer.Option(help="Names with commas; all that can be made here.")] = None,
           backbones: Annotated[str | None, typer.Option(help="Names with commas; all of the table.")] = None,
           methods: Annotated[str | None, typer.Option(help="Names with commas; all of the table.")] = None,
@@ -219,16 +221,36 @@ def bench(table: Annotated[str, typer.Argument(help="lri-table2 to lri-table6, l
           as_json: Json = False) -> None:
     """Run a table of a paper, the published numbers beside ours; the same command goes on where it stopped."""
     from pellucid.benching import bench as run_bench
+    from pellucid.benching import bench_study
     from pellucid.benchmarks.live import outline_table
+    from pellucid.benchmarks.margin.curves import Curves
     from pellucid.benchmarks.results import ResultTable
     from pellucid.report.benchmark import markdown
+    from pellucid.report.studies import markdown as study_markdown
     from pellucid.settings_text import parse_names, parse_numbers
 
+    command = " ".join(["pellucid", *sys.argv[1:]])
+    if table.startswith("margin-"):
+        others = {"--datasets": datasets, "--backbones": backbones, "--methods": methods, "--seeds": seeds,
+                  "--source": source, "--size": size, "--data-seed": data_seed, "--data": data}
+        for name, value in others.items():
+            if value is not None:
+                raise PellucidError(f"expected --preset, --source-dir and --workers for {table}, got {name}; leave it "
+                                    "out: the preset decides it")
+        found = bench_study(table, preset=preset, source_dir=source_dir, store=store, out=out_, workers=workers,
+                            ray=ray, retry_failed=retry_failed, dry_run=dry_run, progress=True, command=command)
+        if isinstance(found, Curves):
+            sys.stdout.write(json.dumps(found.document(), indent=2) + "\n" if as_json else study_markdown(found))
+        else:
+            _print(found, as_json, table)
+        if out_ is not None and not dry_run:
+            log.print(f"page: {out_ / 'results.html'}")
+        return
     result = run_bench(table, datasets=parse_names(datasets), backbones=parse_names(backbones),
                        methods=parse_names(methods), preset=preset, seeds=parse_numbers(seeds), store=store,
                        artifacts=artifacts, out=out_, workers=workers, ray=ray, device=device,
                        dataset_options=_options(source, source_dir, size, data_seed, data), retry_failed=retry_failed,
-                       dry_run=dry_run, progress=True, command=" ".join(["pellucid", *sys.argv[1:]]))
+                       dry_run=dry_run, progress=True, command=command)
     if isinstance(result, ResultTable):
         sys.stdout.write(json.dumps(result.document(), indent=2) + "\n" if as_json else markdown(result))
     elif as_json:

@@ -12,13 +12,14 @@ def families() -> dict[str, Registry[Any]]:
 
     Example:
         >>> sorted(families())
-        ['backbones', 'datasets', 'explainers', 'methods', 'metrics', 'studies']
+        ['backbones', 'benchmarks', 'datasets', 'explainers', 'methods', 'metrics', 'studies']
     """
     from pellucid.backbones import backbones
+    from pellucid.benchmarks.margin import protocols
     from pellucid.datasets import datasets
     from pellucid.margin import studies
     from pellucid.methods import explainers, methods
     from pellucid.metrics import metrics
 
     return {"backbones": backbones, "methods": methods, "explainers": explainers, "datasets": datasets,
-            "metrics": metrics, "studies": studies}
+            "metrics": metrics, "studies": studies, "benchmarks": protocols}
