@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 import time
 from typing import Any
 
-from pellucid.benchmarks.engines import THREADS, Engine, Outcome, attempt, reason_of
+from pellucid.benchmarks.engines import Engine, Outcome, attempt, reason_of
 from pellucid.benchmarks.job import Execute, Job
+from pellucid.distributed.connection import amount, connect
 from pellucid.errors import PellucidError
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # else Ray tells of dead workers on stdout; read at import
 try:
     import ray
     from ray.exceptions import RayError, RayTaskError
@@ -36,22 +32,14 @@ class RayEngine(Engine):
 
     def __init__(self, address: str = "local", cpus: int | None = None) -> None:
         self._local = address == "local"
-        options: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False,
-                                   "object_store_memory": 2**27} if self._local else {}  # results are small
-        try:
-            _knock(address)
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR,
-                     runtime_env={"env_vars": THREADS}, **options)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise PellucidError(f"expected a Ray cluster at {address}, got an error ({reason_of(error)}); start one "
-                                "with 'ray start --head', or use --ray local") from error
+        connect(address, cpus=cpus)  # results are small
         self._task = ray.remote(max_retries=0)(attempt)  # the runner retries, so that attempts are recorded
         self._running: dict[Any, tuple[Job, float]] = {}
 
     @property
     def slots(self) -> int:
         """The cores that the cluster has now."""
-        return max(1, int(_amount("CPU")))
+        return max(1, int(amount("CPU")))
 
     def submit(self, job: Job, execute: Execute) -> None:
         """Queues the job as a task.
@@ -59,9 +47,9 @@ class RayEngine(Engine):
         Raises:
             PellucidError: if a local cluster can never have what the job takes; others may grow.
         """
-        for name, amount in {"CPU": job.cpus, "GPU": job.gpus}.items():
-            if self._local and amount > (there := _amount(name)):
-                raise PellucidError(f"expected {amount:g} {name} for {job.label}, got {there:g} on this machine; give "
+        for name, wanted in {"CPU": job.cpus, "GPU": job.gpus}.items():
+            if self._local and wanted > (there := amount(name)):
+                raise PellucidError(f"expected {wanted:g} {name} for {job.label}, got {there:g} on this machine; give "
                                     "--ray the address of a larger cluster")
         task = self._task.options(num_cpus=job.cpus, num_gpus=job.gpus, name=job.label)
         self._running[task.remote(execute, job.content)] = job, time.perf_counter()
@@ -95,14 +83,3 @@ class RayEngine(Engine):
         self._running.clear()
         ray.shutdown()
 
-
-def _knock(address: str) -> None:
-    """Ray itself waits minutes for an address where nobody is."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-
-
-def _amount(resource: str) -> float:
-    resources: Any = ray.cluster_resources  # Ray has no types for it
-    return float(resources().get(resource, 0))

@@ -155,10 +155,11 @@ def graph_of(found: Nearest, *, symmetry: Symmetry = "union", weights: Weights =
     if symmetry not in ("union", "mutual", "directed"):
         raise PellucidError(f"expected symmetry as union, mutual or directed, got {symmetry!r}")
     n, k = found.index.shape
-    values = _weigh(found, weights, bandwidth)
+    reach = found.distance[:, -1]
+    values = _weighed(found, reach, weights, bandwidth)
     order = np.argsort(found.index, axis=1)
     index = np.take_along_axis(found.index, order, 1).ravel()
-    values = np.ones(n * k, np.float32) if values is None else np.take_along_axis(values, order, 1).ravel()
+    values = np.take_along_axis(values, order, 1).ravel()
     starts = np.arange(n + 1, dtype=np.int32 if n * k < 2**31 else np.int64) * k
     matrix = sp.csr_array((values, index, starts), shape=(n, n))
     if symmetry == "union":
@@ -204,9 +205,8 @@ def links_of(found: Nearest, reach: NDArray[np.float32], *, weights: Weights = "
         bandwidth: As in the graph; None: the mean of ``reach``.
     """
     m, k = found.index.shape
-    values = _weigh(found, weights, bandwidth, reach)
-    matrix = sp.csr_array((np.ones(m * k, np.float32) if values is None else values.ravel(),
-                           found.index.ravel(), np.arange(m + 1) * k), shape=(m, len(reach)))
+    values = _weighed(found, reach, weights, bandwidth)
+    matrix = sp.csr_array((values.ravel(), found.index.ravel(), np.arange(m + 1) * k), shape=(m, len(reach)))
     return Links(matrix, found)
 
 
@@ -271,22 +271,33 @@ def _undirected(pairs: NDArray[np.int64], value: NDArray[np.float64], nodes: int
     return Graph(sp.csr_array(half + half.T), {**about, "symmetry": "union"})
 
 
-def _weigh(found: Nearest, weights: Weights, bandwidth: float | None, reach: NDArray[np.float32] | None = None
-           ) -> NDArray[np.float32] | None:
-    """(samples, k) weights; None where all are one. ``reach`` is that of the neighbours where they are others."""
+def _weighed(found: Nearest, reach: NDArray[np.float32], weights: Weights, bandwidth: float | None
+             ) -> NDArray[np.float32]:
+    if bandwidth is not None and bandwidth <= 0:
+        raise PellucidError(f"expected a positive bandwidth, got {bandwidth}")
+    h = float(reach.mean()) if bandwidth is None else bandwidth
+    return weigh(found.distance, found.distance[:, -1], reach[found.index], weights, h)
+
+
+def weigh(distance: NDArray[np.float32], own: NDArray[np.float32], other: NDArray[np.float32], weights: Weights,
+          bandwidth: float) -> NDArray[np.float32]:
+    """(samples, k) weights of edges; see :func:`knn_graph`.
+
+    Args:
+        distance: (samples, k).
+        own: (samples,) distance of each sample to its k-th neighbour.
+        other: (samples, k) that of its neighbours.
+        weights: How.
+        bandwidth: h of ``gaussian``.
+    """
     if weights not in ("binary", "gaussian", "self-tuning"):
         raise PellucidError(f"expected weights as binary, gaussian or self-tuning, got {weights!r}")
-    if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
+    if not (math.isfinite(bandwidth) and bandwidth >= 0):
         raise PellucidError(f"expected a positive bandwidth, got {bandwidth}")
     if weights == "binary":
-        return None
-    own = found.distance[:, -1]
-    reach = own if reach is None else reach
-    if weights == "gaussian":
-        h: Any = 2 * (bandwidth if bandwidth is not None else float(reach.mean()) or 1.0)**2
-    else:
-        h = own[:, None] * reach[found.index]
+        return np.ones_like(distance)
+    h: Any = 2 * (bandwidth or 1.0)**2 if weights == "gaussian" else own[:, None] * other
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(found.distance > 0, found.distance**2 / h, 0)
+        ratio = np.where(distance > 0, distance**2 / h, 0)
     # far neighbours keep a weight above zero: they are neighbours
     return np.exp(-np.minimum(ratio, 80)).astype(np.float32)
