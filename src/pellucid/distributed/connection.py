@@ -40,7 +40,7 @@ def connect(address: str, *, cpus: int | None = None, memory: int = 2**27) -> No
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         text = (str(error).splitlines() or [""])[0]
         raise PellucidError(f"expected a Ray cluster at {address}, got an error ({type(error).__name__}: {text}); "
-                            "start one with 'ray start --head', or use local") from error
+                            "start one with 'ray start --head', or use --ray local") from error
 
 
 def amount(resource: str) -> float:

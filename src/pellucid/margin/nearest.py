@@ -61,6 +61,9 @@ def as_features(features: Any, *, few: bool = False) -> Any:
         if hasattr(features, "detach"):  # a torch tensor
             features = features.detach().cpu()
         x = np.asarray(features)
+        if x.dtype.kind == "c":
+            raise PellucidError("expected real features, got complex ones. Complex data not supported; take their real "
+                                "and imaginary parts as two features")
         if x.dtype.kind not in "fiub":
             try:
                 x = x.astype(np.float64)
@@ -70,10 +73,10 @@ def as_features(features: Any, *, few: bool = False) -> Any:
         values = x
     if x.ndim != 2:
         raise PellucidError(f"expected features as (samples, features), got shape {x.shape}; put a row for each sample")
-    if x.shape[0] < 2 - few or x.shape[1] < 1:
-        least = "one sample" if few else "two samples"
-        raise PellucidError(f"expected at least {least} and one feature, got {x.shape[0]} sample(s) and {x.shape[1]} "
-                            f"feature(s) (shape={x.shape})")
+    for what, got, least in (("sample", x.shape[0], 2 - few), ("feature", x.shape[1], 1)):
+        if got < least:
+            raise PellucidError(f"expected a table of samples and features, got {got} {what}(s) (shape={x.shape}) while "
+                                f"a minimum of {least} is required.")
     if x.dtype.kind != "f" or x.dtype.itemsize not in (4, 8):
         x = x.astype(np.float32 if x.dtype == np.float16 else np.float64)
         values = x.data if sp.issparse(x) else x
