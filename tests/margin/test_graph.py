@@ -180,6 +180,7 @@ def test_the_minimum_spanning_tree_lies_in_every_skeleton():
     (lambda: knn_graph(X, 3, weights="cauchy"), "expected weights as binary, gaussian or self-tuning"),
     (lambda: knn_graph(X, 3, weights="gaussian", bandwidth=0), "expected a positive bandwidth, got 0"),
     (lambda: nearest(sp.csr_array(X), 3, search="approximate"), "expected dense features for an approximate search"),
+    (lambda: nearest(X, 3, probes=2), "expected probes for an approximate search, got an exact one"),
     (lambda: Graph.from_matrix(np.ones((3, 2))), r"expected a square matrix of weights, got shape \(3, 2\)"),
     (lambda: Graph.from_matrix(-np.ones((3, 3))), "expected weights that are finite and not negative"),
     (lambda: epsilon_graph(X, 0), "expected a positive radius, got 0"),

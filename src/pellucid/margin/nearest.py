@@ -135,6 +135,9 @@ def nearest(features: Any, k: int = 20, *, metric: Metric = "euclidean", search:
         raise PellucidError(f"expected dense features for an approximate search, got {what}; use search=\"exact\"")
     about: dict[str, Any] = {"metric": metric, "search": search}
     if search == "exact":
+        if tuning:
+            raise PellucidError(f"expected {', '.join(tuning)} for an approximate search, got an exact one; leave it out "
+                                "or use search=\"approximate\"")
         with waiting(f"neighbours of {n:,} samples", progress), threadpool_limits(threads):
             distance, index = _exact(x, k, metric)
         return Nearest(index.astype(np.int32), distance.astype(np.float32), {**about, "recall": 1.0})
