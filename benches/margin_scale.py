@@ -2,13 +2,14 @@
 
     python benches/margin_scale.py DATA [--samples 10000 100000 1000000] [--threads 2] [--peer] [--out FOLDER]
 
-DATA is a folder with ``mnist/mnist.npz`` (x_train, y_train). The samples are its digits under random affine maps (turned by
-up to 20 degrees, scaled by up to 20 %, sheared, moved by up to an eighth of the width), projected to 64 principal
-components: real structure, as many as one likes. A tenth of the labels is flipped. The features are written to a memory-
-mapped file first, which is not timed. Each size runs in a process of its own, so that the peak of memory is its own.
+DATA is a folder with ``mnist/mnist.npz`` (x_train, y_train). The samples are its digits under random affine maps (turned
+by up to 20 degrees, scaled by up to 20 %, sheared, moved by up to an eighth of the width), projected to 64 principal
+components: real structure, as many as one likes. A tenth of the labels is flipped. The features are written to a
+memory-mapped file first, which is not timed. Each size runs in a process of its own, so that the peak of memory is its
+own: what it allocates, pages of the mapped file aside, which the system may drop.
 
-``--peer`` also times faiss's own inverted file (IndexIVFFlat) with the same number of lists and threads in the same run, with
-the fewest probes whose recall is not below ours.
+``--peer`` also times faiss's own inverted file (IndexIVFFlat) with the same number of lists and threads in the same run,
+with the fewest probes whose recall is not below ours.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def make(data: Path, n: int, folder: Path) -> tuple[Path, Path]:
 
 def rank(x_path: Path, y_path: Path, threads: int, out: Any) -> None:
     """Times a whole audit and its parts; meant for a process of its own."""
-    from pellucid.margin import disagreement, graph_of, nearest
+    from pellucid.margin import WrongLabels, graph_of, nearest
 
     x, y = np.load(x_path, mmap_mode="r"), np.load(y_path)
     before = peak()
@@ -86,8 +87,7 @@ def rank(x_path: Path, y_path: Path, threads: int, out: Any) -> None:
     searched = time.perf_counter()
     graph = graph_of(found, weights="self-tuning")
     built = time.perf_counter()
-    score = disagreement(graph, y, trust=1)
-    ranking = np.argsort(-score, kind="stable")
+    ranking = WrongLabels().fit(graph, y).ranking_
     ended = time.perf_counter()
     out.put({"samples": len(x), "total_s": ended - started, "neighbours_s": searched - started,
              "graph_s": built - searched, "scores_s": ended - built, "peak_gb": peak() / 1e9, "start_gb": before / 1e9,

@@ -1,4 +1,4 @@
-"""All studies as estimators: scikit-learn's own checks, any container of features, streaming, and the core's bad input."""
+"""All studies as estimators: scikit-learn's own checks, any container of features, streaming, and bad input."""
 
 import numpy as np
 import pandas as pd

@@ -61,6 +61,11 @@ class ShardedGraph(Graph):
         return sums
 
     @cached_property
+    def heaviest(self) -> float:
+        """The largest weight."""
+        return float(max(ray.get([_task(tasks.heaviest)(shard) for shard in self._shards])))
+
+    @cached_property
     def isolated(self) -> NDArray[np.bool_]:
         """(nodes,) whether a node hears nobody."""
         return np.concatenate(ray.get([_task(tasks.empty_rows)(shard) for shard in self._shards]))

@@ -1,4 +1,4 @@
-"""What the workers of a cluster do to build a graph: functions of their arguments alone, so that they may begin again."""
+"""What workers of a cluster do to build a graph: functions of their arguments alone, so that they may begin again."""
 
 from __future__ import annotations
 
@@ -156,3 +156,8 @@ def column_sums(rows: sp.csr_array) -> NDArray[np.float64]:
 def empty_rows(rows: sp.csr_array) -> NDArray[np.bool_]:
     """Which rows have no entry."""
     return np.diff(rows.indptr) == 0  # type: ignore[no-any-return]
+
+
+def heaviest(rows: sp.csr_array) -> float:
+    """The largest weight of some rows."""
+    return float(rows.data.max(initial=0))

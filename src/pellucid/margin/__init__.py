@@ -1,12 +1,14 @@
 """MARGIN: which samples of a dataset carry a hypothesis, by the influence of nodes on a signal over a graph."""
 
 from pellucid.margin.base import Study, studies
+from pellucid.margin.boundary import DecisionBoundary
 from pellucid.margin.filters import band, chebyshev, high_pass, influence, shift
-from pellucid.margin.functions import disagreement, votes
+from pellucid.margin.functions import disagreement
 from pellucid.margin.graph import Graph, beta_skeleton, epsilon_graph, graph_of, knn_graph
 from pellucid.margin.labels import WrongLabels
+from pellucid.margin.latents import latents
 from pellucid.margin.nearest import Nearest, nearest
 
-__all__ = ["Graph", "Nearest", "Study", "WrongLabels", "band", "beta_skeleton", "chebyshev", "disagreement",
-           "epsilon_graph", "graph_of", "high_pass",
-           "influence", "knn_graph", "nearest", "shift", "studies", "votes"]
+__all__ = ["DecisionBoundary", "Graph", "Nearest", "Study", "WrongLabels", "band", "beta_skeleton", "chebyshev",
+           "disagreement", "epsilon_graph", "graph_of", "high_pass", "influence", "knn_graph", "latents", "nearest",
+           "shift", "studies"]

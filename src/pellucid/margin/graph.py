@@ -82,6 +82,11 @@ class Graph:
         return np.bincount(self.weights.indices, weights=self.weights.data, minlength=self.nodes).astype(np.float64)
 
     @cached_property
+    def heaviest(self) -> float:
+        """The largest weight; 0 where there are no edges."""
+        return float(self.weights.data.max(initial=0))
+
+    @cached_property
     def isolated(self) -> NDArray[np.bool_]:
         """(nodes,) whether a node hears nobody."""
         return np.diff(self.weights.indptr) == 0  # type: ignore[no-any-return]

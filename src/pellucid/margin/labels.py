@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pellucid.errors import PellucidError
 from pellucid.margin.base import Study, studies
 from pellucid.margin.filters import influence
-from pellucid.margin.functions import as_labels, disagreement, known_labels, votes
+from pellucid.margin.functions import as_labels, disagreement, known_labels
 from pellucid.margin.graph import Graph, Links, Symmetry, Weights
 from pellucid.margin.nearest import Metric, Search
 
@@ -24,8 +24,10 @@ class WrongLabels(Study):
 
     Variants of the score, with f the share of neighbours that have another label (eq. 3):
 
-    - ``trusted`` (ours): f again, where a neighbour votes with the weight 1 - f of its own. The labels' own high-pass
-      filter, blind to neighbours that are themselves wrong.
+    - ``trusted`` (ours): v / (v + u), with u the votes for the sample's own label and v those for the strongest other
+      one. A neighbour j votes with the weight w_ij (1 - f(j)^2), so that wrong labels have little to say of the right
+      ones around them, and one vote more is shared by all classes as they are frequent, so that few or far neighbours
+      say less than many near ones.
     - ``disagreement``: f.
     - ``signed`` (ours): f - A f: more doubtful than the neighbours, not less.
     - ``energy``: (f - A f)^2, the paper's Algorithm 1.
@@ -46,7 +48,8 @@ class WrongLabels(Study):
         influence_: (samples,) the score; in [0, 1] but for ``signed``.
         ranking_: (samples,) samples, most suspicious first.
         classes_: The labels in order.
-        suggested_: (samples,) the label that most neighbours have, by trust.
+        suggested_: (samples,) the label with most votes by trust; the sample's own where it has no neighbours.
+        confidence_: (samples,) share of all votes that this label has, in [0, 1]; 0 where there are no neighbours.
 
     Example:
         >>> from sklearn.datasets import load_digits
@@ -79,10 +82,15 @@ class WrongLabels(Study):
         number, self.classes_ = as_labels(y, graph.nodes)
         doubt = disagreement(graph, number)
         self._number, self._doubt = number, doubt
-        share = votes(graph, number, len(self.classes_), 1 - doubt)
-        self.suggested_ = self.classes_[np.where(share.sum(1) > 0, share.argmax(1), number)]
+        share = np.bincount(number, minlength=len(self.classes_)) / len(number)
+        self._spare = share * graph.heaviest
+        votes = graph.sums(self._ballots(1 - np.square(doubt))) + self._spare
+        votes[graph.isolated] = 0
+        best = np.where(graph.isolated, number, votes.argmax(1))
+        self.suggested_ = self.classes_[best]
+        self.confidence_ = _ratio(votes[np.arange(len(votes)), best], votes.sum(1))
         if self.variant == "trusted":
-            return disagreement(graph, number, trust=1)
+            return _against(votes, number)
         if self.variant == "disagreement":
             return doubt
         return influence(graph, doubt, mode=self.variant)
@@ -92,12 +100,31 @@ class WrongLabels(Study):
             raise PellucidError("expected a variant that scores new samples, got listing, which divides by the maximum "
                                 "over all samples; use energy")
         number = known_labels(y, X.shape[0], self.classes_)
-        trust = 1 - self._doubt if self.variant == "trusted" else np.ones(len(self._number))
-        votes = links.weights @ (trust[:, None] * (self._number[:, None] == np.arange(len(self.classes_))))
-        total = votes.sum(1)
-        own = np.divide(votes[np.arange(len(votes)), number], total, out=np.ones(len(votes)), where=total > 0)
-        f: NDArray[np.float64] = 1 - own
-        if self.variant in ("trusted", "disagreement"):
+        if self.variant == "trusted":
+            ballots = self._ballots(1 - np.square(self._doubt))
+            return _against(links.weights.astype(np.float64) @ ballots + self._spare, number)
+        shares = links.mean(self._ballots(1))
+        f: NDArray[np.float64] = 1 - shares[np.arange(len(shares)), number]
+        if self.variant == "disagreement":
             return f
         above = f - links.mean(self._doubt)
         return above if self.variant == "signed" else np.square(above)
+
+    def _ballots(self, weight: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """(samples, classes) the weight of a sample where its label is, 0 elsewhere."""
+        out = np.zeros((len(self._number), len(self.classes_)))
+        out[np.arange(len(out)), self._number] = weight
+        return out
+
+
+def _against(votes: NDArray[np.float64], number: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The score ``trusted`` of :class:`WrongLabels`; 0 where nobody votes. Overwrites ``votes``."""
+    rows = np.arange(len(votes))
+    own = votes[rows, number]
+    votes[rows, number] = 0
+    other = votes.max(1)
+    return _ratio(other, own + other)
+
+
+def _ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)

@@ -62,8 +62,8 @@ def as_features(features: Any, *, few: bool = False) -> Any:
             features = features.detach().cpu()
         x = np.asarray(features)
         if x.dtype.kind == "c":
-            raise PellucidError("expected real features, got complex ones. Complex data not supported; take their real "
-                                "and imaginary parts as two features")
+            raise PellucidError("expected real features, got complex ones. Complex data not supported; take the real "
+                                "and the imaginary part as two features")
         if x.dtype.kind not in "fiub":
             try:
                 x = x.astype(np.float64)
@@ -75,8 +75,8 @@ def as_features(features: Any, *, few: bool = False) -> Any:
         raise PellucidError(f"expected features as (samples, features), got shape {x.shape}; put a row for each sample")
     for what, got, least in (("sample", x.shape[0], 2 - few), ("feature", x.shape[1], 1)):
         if got < least:
-            raise PellucidError(f"expected a table of samples and features, got {got} {what}(s) (shape={x.shape}) while "
-                                f"a minimum of {least} is required.")
+            raise PellucidError(f"expected a table of samples and features, got {got} {what}(s) (shape={x.shape}) "
+                                f"while a minimum of {least} is required.")
     if x.dtype.kind != "f" or x.dtype.itemsize not in (4, 8):
         x = x.astype(np.float32 if x.dtype == np.float16 else np.float64)
         values = x.data if sp.issparse(x) else x
@@ -136,8 +136,8 @@ def nearest(features: Any, k: int = 20, *, metric: Metric = "euclidean", search:
     about: dict[str, Any] = {"metric": metric, "search": search}
     if search == "exact":
         if tuning:
-            raise PellucidError(f"expected {', '.join(tuning)} for an approximate search, got an exact one; leave it out "
-                                "or use search=\"approximate\"")
+            raise PellucidError(f"expected {', '.join(tuning)} for an approximate search, got an exact one; leave it "
+                                "out or use search=\"approximate\"")
         with waiting(f"neighbours of {n:,} samples", progress), threadpool_limits(threads):
             distance, index = _exact(x, k, metric)
         return Nearest(index.astype(np.int32), distance.astype(np.float32), {**about, "recall": 1.0})
