@@ -2,14 +2,14 @@
 
     python benches/margin_scale.py DATA [--samples 10000 100000 1000000] [--threads 2] [--peer] [--out FOLDER]
 
-DATA is a folder with ``mnist/mnist.npz`` (x_train, y_train). The samples are its digits under random affine maps (turned
-by up to 20 degrees, scaled by up to 20 %, sheared, moved by up to an eighth of the width), projected to 64 principal
-components: real structure, as many as one likes. A tenth of the labels is flipped. The features are written to a
-memory-mapped file first, which is not timed. Each size runs in a process of its own, so that the peak of memory is its
-own: what it allocates, pages of the mapped file aside, which the system may drop.
+DATA is a folder with ``mnist/mnist.npz`` (x_train, y_train). The samples are its digits under random affine maps
+(turned by up to 20 degrees, scaled by up to 20 %, sheared, moved by up to an eighth of the width), projected to 64
+principal components: real structure, as many as one likes. A tenth of the labels is flipped. The features are
+written to a memory-mapped file first, which is not timed. Each size runs in a process of its own, so that the peak
+of memory is its own: what it allocates, pages of the mapped file aside, which the system may drop.
 
-``--peer`` also times faiss's own inverted file (IndexIVFFlat) with the same number of lists and threads in the same run,
-with the fewest probes whose recall is not below ours.
+``--peer`` also times faiss's own inverted file (IndexIVFFlat) with the same number of lists and threads in the same
+run, with the fewest probes whose recall is not below ours.
 """
 
 from __future__ import annotations

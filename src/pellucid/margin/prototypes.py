@@ -137,20 +137,14 @@ class Prototypes(Study):
         if self.variant == "listing":
             raise PellucidError("expected a variant that scores new samples, got listing, which divides by the maximum "
                                 "over all samples; use energy")
-        f = self.score_function(links, X, y)
+        f = self._function_of(links, X, y)
         if self.variant == "function":
             return -f
         below = links.mean(self.function_) - f
         return below if self.variant == "below" else np.square(below)
 
-    def score_function(self, links: Links, X: Any, y: ArrayLike | None = None) -> NDArray[np.float64]:
-        """(new samples,) f of new samples among the fitted ones.
-
-        Args:
-            links: Their neighbours; see :func:`pellucid.margin.graph.links_of`.
-            X: (new samples, features).
-            y: (new samples,) labels, for the local function.
-        """
+    def _function_of(self, links: Links, X: Any, y: ArrayLike | None) -> NDArray[np.float64]:
+        """(new samples,) f of new samples among the fitted ones."""
         number = None
         if self.function == "local":
             if y is None:
