@@ -55,8 +55,8 @@ def run(*words: str) -> int:
     return 0
 
 
-@pytest.mark.parametrize("words", [(), ("data",), ("list",), ("train",), ("evaluate",), ("explain",), ("bench",),
-                                   ("data", "list"), ("data", "prepare"), ("data", "describe")])
+@pytest.mark.parametrize("words", [(), ("data",), ("list",), ("train",), ("evaluate",), ("explain",), ("audit",),
+                                   ("bench",), ("data", "list"), ("data", "prepare"), ("data", "describe")])
 def test_every_help_has_an_example_or_the_commands(words, capsys):
     assert run(*words, "--help") == 0
     text = capsys.readouterr().out

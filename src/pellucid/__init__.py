@@ -15,13 +15,14 @@ __version__ = version("pellucid")
 
 if TYPE_CHECKING:
     from pellucid.api import evaluate, explain, fit, load_dataset
+    from pellucid.auditing import audit
     from pellucid.benching import bench
     from pellucid.clouds import PointClouds
     from pellucid.explanation import Explanation
     from pellucid.neighbors import Neighbors
 
-_LAZY = {"bench": "benching", "evaluate": "api", "explain": "api", "fit": "api", "load_dataset": "api",
-         "PointClouds": "clouds", "Explanation": "explanation", "Neighbors": "neighbors"}
+_LAZY = {"audit": "auditing", "bench": "benching", "evaluate": "api", "explain": "api", "fit": "api",
+         "load_dataset": "api", "PointClouds": "clouds", "Explanation": "explanation", "Neighbors": "neighbors"}
 
 
 def __getattr__(name: str) -> Any:
@@ -33,5 +34,5 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"pellucid.{_LAZY[name]}"), name)
 
 
-__all__ = ["Explanation", "Neighbors", "PellucidError", "PointClouds", "__version__", "bench", "evaluate", "explain",
-           "fit", "load_dataset"]
+__all__ = ["Explanation", "Neighbors", "PellucidError", "PointClouds", "__version__", "audit", "bench", "evaluate",
+           "explain", "fit", "load_dataset"]

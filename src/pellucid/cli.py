@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pellucid.errors import PellucidError
@@ -259,6 +260,54 @@ def bench(table: Annotated[str, typer.Argument(help="lri-table2 to lri-table6, l
         out.print(outline_table(result))
     if out_ is not None and not dry_run:
         log.print(f"page: {out_ / 'results.html'}")
+
+
+@app.command(epilog="Example: pellucid audit labels table.parquet --features 'x*' --label y --out audited")
+def audit(study: Annotated[str, typer.Argument(help="labels, prototypes, boundary or outliers")],
+          table: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet (a file or a folder) or CSV, a sample a "
+                                                "row.")],
+          features: Annotated[list[str], typer.Option(help="Columns by name or glob, several with commas or the "
+                                                      "option again; also a column of vectors.")],
+          out_: Annotated[Path, typer.Option("--out", help="Folder for ranking.parquet, ranking.csv and report.html.")],
+          label: Annotated[str | None, typer.Option(help="Column of labels; rows without one are left out.")] = None,
+          id_: Annotated[str | None, typer.Option("--id", help="Column that names samples; default: a column id, else "
+                                                  "row numbers from 0.")] = None,
+          show: Annotated[str | None, typer.Option(help="Column to look at: images (bytes or paths) or texts.")] = None,
+          image: Annotated[str | None, typer.Option(metavar="HxW", help="The features are the grey pixels of images "
+                                                    "of this size; HxWx3 for colours.")] = None,
+          neighbors: Annotated[int | None, typer.Option("--neighbors", "--neighbours", "-k", min=1, help="Neighbours "
+                               "of a sample; default: the study's own.")] = None,
+          metric: Annotated[str, typer.Option(help="euclidean, cosine or correlation.")] = "euclidean",
+          variant: Annotated[str | None, typer.Option(help="Of the score; default: the study's own.")] = None,
+          set_: Annotated[list[str] | None, typer.Option("--set", help="A further parameter of the study, e.g. "
+                          "symmetry=mutual.")] = None,
+          scale: Annotated[str, typer.Option(help="auto (columns of one unit together, others each by itself), "
+                                             "standard (each by itself) or none.")] = "auto",
+          missing: Annotated[str, typer.Option(help="Missing features: error, drop (the sample) or median (of the "
+                                               "column).")] = "error",
+          top: Annotated[int, typer.Option(min=1, help="Samples that the report shows.")] = 24,
+          seed: Annotated[int, typer.Option(min=0, help="Of an approximate search and of the map.")] = 0,
+          as_json: Json = False) -> None:
+    """Rank the samples of a table: wrong labels, prototypes, samples at a boundary, outliers."""
+    from pellucid.auditing import audit as run_audit
+    from pellucid.settings_text import parse_settings
+
+    found = run_audit(study, table, features=features, label=label, out=out_, id_column=id_, show=show, image=image,
+                      neighbors=neighbors, metric=metric, variant=variant, options=parse_settings(set_ or []),
+                      scale=scale, missing=missing, top=top, seed=seed, progress=True)
+    if as_json:
+        _print(found.summary, True, "")
+    else:
+        for note in found.summary["notes"]:
+            log.print(note, style="yellow", markup=False)
+        for text in found.summary["scaling"]:
+            log.print(f"scaling: {text}", markup=False)
+        first = Table(*found.ranking.column_names, title=f"{study}: the first of {len(found.ranking):,} samples",
+                      title_justify="left")
+        for row in found.summary["first"]:
+            first.add_row(*(escape(f"{v:.4f}" if isinstance(v, float) else str(v)) for v in row.values()))
+        out.print(first)
+    log.print(f"report: {found.files['report.html']}", markup=False)
 
 
 @app.command(epilog="Example: pellucid version")
