@@ -21,7 +21,9 @@ import multiprocessing
 import resource
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,7 @@ def make(data: Path, n: int, folder: Path) -> tuple[Path, Path]:
     return x_path, y_path
 
 
-def rank(x_path: Path, y_path: Path, threads: int, out: Any) -> None:
+def rank(x_path: Path, y_path: Path, threads: int) -> dict[str, Any]:
     """Times a whole audit and its parts; meant for a process of its own."""
     from pellucid.margin import WrongLabels, graph_of, nearest
 
@@ -89,9 +91,9 @@ def rank(x_path: Path, y_path: Path, threads: int, out: Any) -> None:
     built = time.perf_counter()
     ranking = WrongLabels().fit(graph, y).ranking_
     ended = time.perf_counter()
-    out.put({"samples": len(x), "total_s": ended - started, "neighbours_s": searched - started,
+    return {"samples": len(x), "total_s": ended - started, "neighbours_s": searched - started,
              "graph_s": built - searched, "scores_s": ended - built, "peak_gb": peak() / 1e9, "start_gb": before / 1e9,
-             "edges": int(graph.weights.nnz), "first": int(ranking[0]), **found.about})
+             "edges": int(graph.weights.nnz), "first": int(ranking[0]), **found.about}
 
 
 def peak() -> int:
@@ -113,11 +115,9 @@ def watch() -> None:
         time.sleep(0.1)
 
 
-def job(*args: Any) -> None:
-    import threading
-
+def job(*args: Any) -> dict[str, Any]:
     threading.Thread(target=watch, daemon=True).start()
-    rank(*args)
+    return rank(*args)
 
 
 def peer(x_path: Path, threads: int, recall: float, lists: int) -> dict[str, Any]:
@@ -166,11 +166,8 @@ def main() -> None:
         for n in args.samples:
             x_path, y_path = make(args.data, n, folder)
             for _ in range(args.rounds):
-                queue = context.Queue()
-                process = context.Process(target=job, args=(x_path, y_path, args.threads, queue))
-                process.start()
-                row = queue.get()
-                process.join()
+                with ProcessPoolExecutor(1, mp_context=context) as pool:
+                    row = pool.submit(job, x_path, y_path, args.threads).result()
                 if args.peer:
                     row["peer"] = peer(x_path, args.threads, row["recall"], row.get("lists", round(2 * math.sqrt(n))))
                 results.append(row)

@@ -45,8 +45,9 @@ _TITLES = {
     "outliers": ("Outliers", "Oddest", "Least like the samples around them, oddest first."),
 }
 _MEANING = {
-    ("labels", "trusted"): "Score: the share of a sample's neighbours that have another label, where a neighbour that "
-                           "is doubtful itself has less of a vote. 0: all agree with the sample; 1: none does.",
+    ("labels", "trusted"): "Score: how many of its neighbours speak for the strongest other label, out of those that "
+                           "speak for it or for the sample's own; a neighbour that is doubtful itself has less of a "
+                           "vote. 0: nothing speaks against the label; 1: everything does.",
     ("labels", "disagreement"): "Score: the share of a sample's neighbours that have another label.",
     ("boundary", "diffused"): "Score: the share of neighbours that have another label, of the sample itself, of its "
                               "neighbours, of theirs and so on, each step counting half as much as the one before. 0: "

@@ -79,6 +79,7 @@ def test_the_approximate_search_reaches_the_recall_asked_for(threads):
 
 def test_all_lists_probed_is_exact(monkeypatch):
     monkeypatch.setattr("pellucid.margin.inverted._CHUNK", 500)
+    monkeypatch.setattr("pellucid.margin.inverted._READ", 700)  # blocks that do not end with a step
     monkeypatch.setattr("pellucid.margin.inverted._TILE", 1000)
     x = clusters(2000)
     found = nearest(x, 7, search="approximate", lists=20, probes=20)

@@ -421,7 +421,8 @@ def _assign(x: NDArray[Any], grouping: Grouping, threads: int, advance: Callable
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         for first, part in _blocks(x, grouping.centre):
             def fill(i: int, first: int = first, part: Floats = part) -> None:
-                out[first + i:first + i + step] = nearest_lists(part[i:i + step], grouping.centroids, grouping.probes)
+                some = part[i:i + step]  # the last of a block is shorter
+                out[first + i:first + i + len(some)] = nearest_lists(some, grouping.centroids, grouping.probes)
 
             list(pool.map(fill, range(0, len(part), step)))
             advance(first + len(part), len(x))
