@@ -8,8 +8,9 @@ from pellucid.margin.graph import Graph, beta_skeleton, epsilon_graph, graph_of,
 from pellucid.margin.labels import WrongLabels
 from pellucid.margin.latents import latents
 from pellucid.margin.nearest import Nearest, nearest
+from pellucid.margin.outliers import Outliers
 from pellucid.margin.prototypes import Prototypes, cover
 
-__all__ = ["DecisionBoundary", "Graph", "Nearest", "Prototypes", "Study", "WrongLabels", "band", "beta_skeleton",
-           "chebyshev", "cover", "disagreement", "epsilon_graph", "graph_of", "high_pass", "influence", "knn_graph",
-           "latents", "nearest", "shift", "studies"]
+__all__ = ["DecisionBoundary", "Graph", "Nearest", "Outliers", "Prototypes", "Study", "WrongLabels", "band",
+           "beta_skeleton", "chebyshev", "cover", "disagreement", "epsilon_graph", "graph_of", "high_pass",
+           "influence", "knn_graph", "latents", "nearest", "shift", "studies"]
