@@ -56,10 +56,21 @@ def chart(lines: Mapping[str, Line], x_label: str, y_label: str, title: str = ""
 
 
 def _axis(values: list[float]) -> tuple[float, float, float]:
+    """Ends at round numbers, and the step between ticks; shares end at 0 and 1."""
     low, high = min(values), max(values)
-    margin = 0.05 * (high - low) or 0.05
-    step = round_step(high - low + 2 * margin)
-    return math.floor((low - margin / 2) / step) * step, math.ceil((high + margin / 2) / step) * step, step
+    margin = 0.03 * (high - low) or 0.05
+    step = round_step((high - low + 2 * margin) / 1.5)
+    ends = math.floor((low - margin) / step) * step, math.ceil((high + margin) / step) * step
+    if low >= 0 and high <= 1:
+        ends = max(ends[0], 0.0), min(ends[1], 1.0)
+    return *ends, step
+
+
+def _reached(lines: Mapping[str, Line]) -> list[float]:
+    """Ends of all intervals; those of shares within 0 and 1."""
+    points = [p for line in lines.values() for p in line.values()]
+    share = all(0 <= p.mean <= 1 for p in points)
+    return [min(max(v, 0.0), 1.0) if share else v for p in points for v in _edges(p)]
 
 
 def _ticks(low: float, high: float, step: float) -> list[float]:
@@ -72,7 +83,8 @@ def _edges(p: Point) -> tuple[float, float]:
 
 
 def _curves(lines: Mapping[str, Line], xs: list[float], x_label: str, y_label: str, title: str) -> str:
-    low, high, step = _axis([v for line in lines.values() for p in line.values() for v in _edges(p)])
+    told = {m: line for m, line in lines.items() if m != "random"} or lines  # far below, it would squeeze the others
+    low, high, step = _axis(_reached(told))
     log = xs[0] > 0 and xs[-1] / xs[0] > 30
 
     def across(x: float) -> float:
@@ -81,6 +93,10 @@ def _curves(lines: Mapping[str, Line], xs: list[float], x_label: str, y_label: s
 
     def up(y: float) -> float:
         return HIGH - BOTTOM - (HIGH - BOTTOM - TOP) * (min(max(y, low), high) - low) / (high - low)
+
+    def label(method: str) -> str:
+        outside = [p.mean for p in lines[method].values() if not low <= p.mean <= high]
+        return method + (" (partly off the axis)" if outside else "")
 
     parts = [f'<path d="M{LEFT} {up(y):.1f}H{WIDE - 20}" stroke="#e2e5ea"/><text x="{LEFT - 8}" y="{up(y) + 4:.1f}" '
              f'text-anchor="end">{y:g}</text>' for y in _ticks(low, high, step)]
@@ -92,7 +108,9 @@ def _curves(lines: Mapping[str, Line], xs: list[float], x_label: str, y_label: s
                          f'y="{HIGH - BOTTOM + 19}" text-anchor="middle">{x:g}</text>')
     paint = colours(list(lines))
     for method in sorted(lines, key=_is_ours):  # ours above the others
-        line = sorted(lines[method].items())
+        line = [(x, p) for x, p in sorted(lines[method].items()) if low <= p.mean <= high]
+        if not line:
+            continue
         edge = [(across(x), up(_edges(p)[0])) for x, p in line] + [(across(x), up(_edges(p)[1])) for x, p in line[::-1]]
         if any(p.half > 0 for _, p in line):
             parts.append(f'<path d="M{_path(edge)}Z" fill="{paint[method]}" opacity=".12"/>')
@@ -101,19 +119,20 @@ def _curves(lines: Mapping[str, Line], xs: list[float], x_label: str, y_label: s
         middle = _path([(across(x), up(p.mean)) for x, p in line])
         parts.append(f'<path d="M{middle}" fill="none" stroke="{paint[method]}" stroke-width="{width}"{dash}>'
                      f"<title>{html.escape(method)}</title></path>")
-    rows = math.ceil(len(lines) / 2)
+    columns = 2 if max(len(label(method)) for method in lines) <= 34 else 1
+    rows = math.ceil(len(lines) / columns)
     for i, method in enumerate(lines):
-        x, y = LEFT + (i % 2) * (WIDE - LEFT) / 2, HIGH + 8 + 18 * (i // 2)
+        x, y = LEFT + (i % columns) * (WIDE - LEFT) / 2, HIGH + 8 + 18 * (i // columns)
         parts.append(f'<path d="M{x} {y}h22" stroke="{paint[method]}" stroke-width="3"/>'
-                     f'<text x="{x + 28}" y="{y + 4}">{html.escape(method)}</text>')
+                     f'<text x="{x + 28}" y="{y + 4}">{html.escape(label(method))}</text>')
     parts += [f'<text x="{WIDE - 20}" y="{HIGH - 16}" text-anchor="end">{html.escape(x_label)}</text>',
               f'<text x="{LEFT}" y="15">{html.escape(y_label)}{_tail(title)}</text>']
     return _svg(WIDE, HIGH + 12 + 18 * rows, parts)
 
 
 def _dots(lines: Mapping[str, Line], y_label: str, title: str) -> str:
-    low, high, step = _axis([v for line in lines.values() for p in line.values() for v in _edges(p)])
-    left = 220
+    low, high, step = _axis(_reached(lines))
+    left = min(30 + 7 * max(map(len, lines)), 340)
     bottom = TOP + 26 * len(lines)
 
     def across(value: float) -> float:
