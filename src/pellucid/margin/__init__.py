@@ -1,5 +1,6 @@
 """MARGIN: which samples of a dataset carry a hypothesis, by the influence of nodes on a signal over a graph."""
 
+from pellucid.margin.active import LabelNext
 from pellucid.margin.base import Study, studies
 from pellucid.margin.boundary import DecisionBoundary
 from pellucid.margin.filters import band, chebyshev, high_pass, influence, shift
@@ -11,6 +12,6 @@ from pellucid.margin.nearest import Nearest, nearest
 from pellucid.margin.outliers import Outliers
 from pellucid.margin.prototypes import Prototypes, cover
 
-__all__ = ["DecisionBoundary", "Graph", "Nearest", "Outliers", "Prototypes", "Study", "WrongLabels", "band",
-           "beta_skeleton", "chebyshev", "cover", "disagreement", "epsilon_graph", "graph_of", "high_pass",
+__all__ = ["DecisionBoundary", "Graph", "LabelNext", "Nearest", "Outliers", "Prototypes", "Study", "WrongLabels",
+           "band", "beta_skeleton", "chebyshev", "cover", "disagreement", "epsilon_graph", "graph_of", "high_pass",
            "influence", "knn_graph", "latents", "nearest", "shift", "studies"]
