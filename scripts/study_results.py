@@ -3,7 +3,8 @@
     python scripts/study_results.py docs/margin/labels.md OUT --findings 3 --show 'Enron, k = 20: recall' ...
 
 OUT is the folder that `pellucid bench margin-... --out OUT` wrote. Each `--show` is the heading of a table in its
-results.md; with `--chart` its chart is copied to the pictures of the docs. Findings, tables and provenance are copied as they are.
+results.md; with `--chart` its chart is copied to the pictures of the docs. Findings, tables and provenance are
+copied as they are.
 """
 
 from __future__ import annotations

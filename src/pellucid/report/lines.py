@@ -160,7 +160,7 @@ def picture(content: Mapping[str, Any]) -> str:
 def _grid(content: Mapping[str, Any]) -> str:
     rows, columns = content.get("rows") or [""] * len(content["images"]), content.get("columns") or []
     size = content.get("size", 96)
-    left, top = (120 if any(rows) else 8), (46 if columns else 28)
+    left, top = (20 + 7 * max(map(len, rows)) if any(rows) else 8), (46 if columns else 28)
     wide = left + (size + 6) * max(len(row) for row in content["images"]) + 4
     parts = [f'<text x="8" y="17">{html.escape(content["title"])}</text>']
     parts += [f'<text x="{left + (size + 6) * j + size / 2}" y="38" text-anchor="middle">{html.escape(name)}</text>'
