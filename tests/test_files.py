@@ -77,7 +77,7 @@ def test_full_disk_under_safetensors(tmp_path, monkeypatch):
         Path(path).write_bytes(b"half")
         raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device")
 
-    monkeypatch.setattr(files, "save_file", save_file)
+    monkeypatch.setattr("safetensors.torch.save_file", save_file)
     with pytest.raises(PellucidError, match="No space left"):
         files.write_tensors(tmp_path / "a.safetensors", {"a": torch.zeros(3)})
     assert list(tmp_path.iterdir()) == []

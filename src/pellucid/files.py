@@ -9,14 +9,15 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from pellucid.errors import DamagedFileError, PellucidError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def home() -> Path:
@@ -96,6 +97,8 @@ def read_json(path: Path) -> Any:
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Writes safetensors, whole or not at all."""
+    from safetensors.torch import save_file  # brings torch, which takes seconds and most users of this file do not need
+
     ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     seen: set[int] = set()
     for name, tensor in ready.items():  # safetensors refuses tensors that share memory

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from pellucid.clouds import PointClouds
+from pellucid.cores import usable_cores
 from pellucid.datasets import Dataset, datasets, describe, load_dataset
-from pellucid.datasets.base import usable_cores, whole_number
+from pellucid.datasets.base import whole_number
 from pellucid.errors import DamagedFileError, PellucidError, UnknownNameError
 
 

@@ -21,8 +21,8 @@ TASKS = ("ray::table", "ray::own", "ray::others", "ray::merged")
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     random = np.random.default_rng(0)
-    label = random.integers(40, size=8000)
-    x = (4 * random.normal(size=(40, 12))[label] + random.normal(size=(8000, 12))).astype(np.float32)
+    label = random.integers(40, size=4000)
+    x = (4 * random.normal(size=(40, 12))[label] + random.normal(size=(4000, 12))).astype(np.float32)
     x[::100] = x[0]  # duplicates
     path = tmp_path_factory.mktemp("data") / "x.npy"
     np.save(path, x)
@@ -57,7 +57,7 @@ def test_the_same_graph_and_scores_as_one_process_though_a_worker_dies(data):
 
     killer = threading.Thread(target=kill_a_worker, args=(killed,), daemon=True)
 
-    with ray_graph(path, 10, shards=3, cpus=3, weights="self-tuning", watch=watch, memory=2**28) as graph:
+    with ray_graph(path, 10, shards=2, cpus=2, weights="self-tuning", watch=watch, memory=2**28) as graph:
         killer.join()
         assert len(killed) == 1
         assert graph.nodes == len(x)
@@ -80,7 +80,7 @@ def test_bad_input_is_one_sentence(data, tmp_path):
     for call, message in ((lambda: ray_graph(tmp_path / "none.npy"), "expected a .npy file of features"),
                           (lambda: ray_graph(tmp_path / "text.npy"), "expected a .npy file of features"),
                           (lambda: ray_graph(tmp_path / "flat.npy"), r"expected \(samples, features\)"),
-                          (lambda: ray_graph(path, 8000), "expected k from 1 to 7999"),
+                          (lambda: ray_graph(path, 4000), "expected k from 1 to 3999"),
                           (lambda: ray_graph(path, symmetry="both"), "expected symmetry as union"),
                           (lambda: ray_graph(path, address="127.0.0.1:9"), "expected a Ray cluster at 127.0.0.1:9")):
         with pytest.raises(PellucidError, match=message), call():

@@ -15,7 +15,8 @@ from pellucid.collisions.detector import Detector, detector
 from pellucid.collisions.generator import MUON, Z_BOSON, Events, card, library
 from pellucid.collisions.kinematics import Z_MASS, pairs_at_mass
 from pellucid.collisions.propagate import Particles, propagate
-from pellucid.datasets.base import Dataset, datasets, real_number, usable_cores, whole_number
+from pellucid.cores import usable_cores
+from pellucid.datasets.base import Dataset, datasets, real_number, whole_number
 from pellucid.errors import PellucidError
 from pellucid.progress import waiting
 

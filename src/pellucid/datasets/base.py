@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import platform
 import re
 from abc import ABC, abstractmethod
@@ -237,13 +236,6 @@ def _counts(clouds: PointClouds, task: Task) -> dict[str, Any]:
             "carbonyl": int((~alkane & carbonyl).sum()), "neither": int((~alkane & ~carbonyl).sum()),
         }
     return counts
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def whole_number(options: Mapping[str, Any], name: str, least: int, most: int) -> int:

@@ -17,8 +17,9 @@ from pellucid.chemistry.encoding import molecule_clouds
 from pellucid.chemistry.fragments import FRAGMENTS, matched_atoms
 from pellucid.chemistry.molecules import ATOM_TYPES, atom_types, parse_smiles
 from pellucid.clouds import FIELDS, SPLITS, Field, PointClouds
+from pellucid.cores import usable_cores
 from pellucid.datasets import logic8, zinc
-from pellucid.datasets.base import Dataset, datasets, usable_cores, whole_number
+from pellucid.datasets.base import Dataset, datasets, whole_number
 from pellucid.errors import PellucidError
 
 FIELDS.setdefault("fragments", Field("cloud", "bool", ("G",), "", "functional groups present: alkane, carbonyl"))

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from typing import Any
 
 from pellucid.errors import PellucidError
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # else Ray tells of dead workers on stdout; read at import
 try:
     import ray
 except ImportError:

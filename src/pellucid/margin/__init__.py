@@ -6,12 +6,14 @@ from pellucid.margin.boundary import DecisionBoundary
 from pellucid.margin.filters import band, chebyshev, high_pass, influence, shift
 from pellucid.margin.functions import disagreement
 from pellucid.margin.graph import Graph, beta_skeleton, epsilon_graph, graph_of, knn_graph
+from pellucid.margin.image_explanation import ImageExplanation
+from pellucid.margin.images import ImageExplainer, explain_image
 from pellucid.margin.labels import WrongLabels
-from pellucid.margin.latents import latents
 from pellucid.margin.nearest import Nearest, nearest
 from pellucid.margin.outliers import Outliers
 from pellucid.margin.prototypes import Prototypes, cover
 
-__all__ = ["DecisionBoundary", "Graph", "LabelNext", "Nearest", "Outliers", "Prototypes", "Study", "WrongLabels",
-           "band", "beta_skeleton", "chebyshev", "cover", "disagreement", "epsilon_graph", "graph_of", "high_pass",
-           "influence", "knn_graph", "latents", "nearest", "shift", "studies"]
+__all__ = ["DecisionBoundary", "Graph", "ImageExplainer", "ImageExplanation", "LabelNext", "Nearest", "Outliers",
+           "Prototypes", "Study", "WrongLabels", "band", "beta_skeleton", "chebyshev", "cover", "disagreement",
+           "epsilon_graph", "explain_image", "graph_of", "high_pass", "influence", "knn_graph", "nearest",
+           "shift", "studies"]

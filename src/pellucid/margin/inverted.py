@@ -20,7 +20,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from pellucid.datasets.base import usable_cores
+from pellucid.cores import usable_cores
 from pellucid.errors import PellucidError
 from pellucid.progress import waiting
 
