@@ -1,4 +1,4 @@
-"""The benchmark of prototypes: MMD-critic against its equations and the package, and the whole of it in small."""
+"""margin-prototypes: The benchmark of prototypes: MMD-critic against its equations and the package, and the whole of it in small."""
 
 from pathlib import Path
 
