@@ -1,4 +1,4 @@
-"""margin-prototypes: The benchmark of prototypes: MMD-critic against its equations and the package, and the whole of it in small."""
+"""The benchmark margin-prototypes: MMD-critic against its equations and the package, and the whole of it in small."""
 
 from pathlib import Path
 
