@@ -307,7 +307,7 @@ def audit(study: Annotated[str, typer.Argument(help="labels, prototypes, boundar
         for row in found.summary["first"]:
             first.add_row(*(escape(f"{v:.4f}" if isinstance(v, float) else str(v)) for v in row.values()))
         out.print(first)
-    log.print(f"report: {found.files['report.html']}", markup=False)
+    log.print(f"report: {found.files['report.html']}", markup=False, soft_wrap=True)  # a path in one piece
 
 
 @app.command(epilog="Example: pellucid version")

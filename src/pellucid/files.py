@@ -66,6 +66,23 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_texts(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Writes several files into a folder, all of them or none.
+
+    Args:
+        folder: Made if it is not there.
+        texts: Name -> content.
+
+    Returns:
+        Their paths.
+    """
+    paths = [folder / name for name in texts]
+    with contextlib.ExitStack() as stack:  # renames only after the last one is written
+        for path, text in zip(paths, texts.values(), strict=True):
+            stack.enter_context(replacing(path)).write_text(text, encoding="utf-8")
+    return paths
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON, whole or not at all.
 

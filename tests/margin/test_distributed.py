@@ -77,11 +77,14 @@ def test_bad_input_is_one_sentence(data, tmp_path):
     path, *_ = data
     (tmp_path / "text.npy").write_text("text")
     np.save(tmp_path / "flat.npy", np.zeros(5))
+    np.save(tmp_path / "gap.npy", np.full((5, 2), np.nan))
     for call, message in ((lambda: ray_graph(tmp_path / "none.npy"), "expected a .npy file of features"),
                           (lambda: ray_graph(tmp_path / "text.npy"), "expected a .npy file of features"),
-                          (lambda: ray_graph(tmp_path / "flat.npy"), r"expected \(samples, features\)"),
+                          (lambda: ray_graph(tmp_path / "flat.npy"), r"expected features as \(samples, features\)"),
                           (lambda: ray_graph(path, 4000), "expected k from 1 to 3999"),
                           (lambda: ray_graph(path, symmetry="both"), "expected symmetry as union"),
+                          (lambda: ray_graph(path, weights="heavy"), "expected weights as binary"),
+                          (lambda: ray_graph(tmp_path / "gap.npy"), "expected finite features"),
                           (lambda: ray_graph(path, address="127.0.0.1:9"), "expected a Ray cluster at 127.0.0.1:9")):
         with pytest.raises(PellucidError, match=message), call():
             pass

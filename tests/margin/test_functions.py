@@ -5,7 +5,7 @@ import pytest
 
 from pellucid.errors import PellucidError
 from pellucid.margin import knn_graph
-from pellucid.margin.functions import kernel_sums, mean_discrepancy
+from pellucid.margin.functions import MeanDiscrepancy, mean_discrepancy
 
 rng = np.random.default_rng(2)
 X = rng.normal(size=(70, 4))
@@ -35,8 +35,9 @@ def test_the_default_gamma_does_not_depend_on_the_unit():
 
 @pytest.mark.parametrize("labels", [None, Y], ids=["global", "local"])
 def test_random_features_stand_for_the_kernel(labels):
-    exact = kernel_sums(X, 0.1, labels)
-    np.testing.assert_allclose(kernel_sums(X, 0.1, labels, fourier=20_000), exact, rtol=0.05)
+    number = np.zeros(70, int) if labels is None else labels
+    exact = MeanDiscrepancy(X, labels, gamma=0.1).sums(X, number)
+    np.testing.assert_allclose(MeanDiscrepancy(X, labels, gamma=0.1, fourier=20_000).sums(X, number), exact, rtol=0.05)
 
 
 @pytest.mark.parametrize(("call", "message"), [

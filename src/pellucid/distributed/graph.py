@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pellucid.distributed import tasks
 from pellucid.distributed.connection import connect
 from pellucid.errors import PellucidError
-from pellucid.margin.graph import Graph, Symmetry, Weights
+from pellucid.margin.graph import Graph, Symmetry, Weights, check_edges
 from pellucid.margin.inverted import Grouping, Ints
-from pellucid.margin.nearest import measured_recall
+from pellucid.margin.nearest import as_features, measured_recall
 from pellucid.progress import waiting
 
 RETRIES = 3
@@ -115,16 +115,15 @@ def ray_graph(features: str | Path, k: int = 20, *, address: str = "local", shar
     """
     path = Path(features)
     try:
-        x = np.load(path, mmap_mode="r")
+        x = as_features(np.load(path, mmap_mode="r"))
+    except PellucidError:
+        raise
     except (OSError, ValueError) as error:
         raise PellucidError(f"expected a .npy file of features at {path}, got none that can be read ({error}); write "
                             "it with numpy.save") from error
-    if x.ndim != 2 or x.dtype.kind != "f":
-        raise PellucidError(f"expected (samples, features) of real numbers in {path}, got {x.dtype} of shape {x.shape}")
     if not 1 <= k < len(x):
         raise PellucidError(f"expected k from 1 to {len(x) - 1}, one less than the {len(x)} samples, got {k}")
-    if symmetry not in ("union", "mutual", "directed"):
-        raise PellucidError(f"expected symmetry as union, mutual or directed, got {symmetry!r}")
+    check_edges(symmetry, weights)
     tell = watch or (lambda stage: None)
     connect(address, cpus=cpus, memory=memory)
     try:

@@ -104,25 +104,6 @@ def disagreement(graph: Graph, labels: ArrayLike) -> NDArray[np.float64]:
     return out
 
 
-def kernel_sums(x: Any, gamma: float, labels: NDArray[np.int64] | None = None, *, fourier: int = 0, seed: int = 0
-                ) -> NDArray[np.float64]:
-    """Sum over all samples (of the same class) of exp(-gamma |x_i - x_j|^2), for each i, itself included.
-
-    Args:
-        x: (samples, features).
-        gamma: Of the kernel.
-        labels: (samples,) class numbers; None: all samples count.
-        fourier: Random Fourier features (Rahimi and Recht, 2007) that stand for the kernel, half of them cosines and
-            half sines: the work is linear in the samples then; 0: exact, quadratic in them, in memory of a block.
-        seed: Of those features.
-
-    Returns:
-        (samples,).
-    """
-    number = np.zeros(x.shape[0], np.int64) if labels is None else labels
-    return MeanDiscrepancy(x, labels, gamma=gamma, fourier=fourier, seed=seed).sums(x, number)
-
-
 def mean_discrepancy(graph: Graph, x: Any, labels: ArrayLike | None = None, *, gamma: float | None = None,
                      fourier: int = 0, seed: int = 0) -> NDArray[np.float64]:
     """What a sample adds to the distribution of all that are not its neighbours (MMD, eq. 2).
@@ -135,7 +116,7 @@ def mean_discrepancy(graph: Graph, x: Any, labels: ArrayLike | None = None, *, g
         x: (samples, features), dense or sparse.
         labels: (samples,) for the local function; None: global.
         gamma: Of the kernel; None: 1 / (features * variance).
-        fourier: See :func:`kernel_sums`.
+        fourier: See :class:`MeanDiscrepancy`.
         seed: Of random features.
 
     Returns:
@@ -153,7 +134,8 @@ class MeanDiscrepancy:
         x: (samples, features), dense or sparse.
         labels: (samples,) class numbers for the local function; None: global.
         gamma: Of the kernel; None: 1 / (features * variance).
-        fourier: See :func:`kernel_sums`.
+        fourier: Random Fourier features (Rahimi and Recht, 2007) that stand for the kernel, half of them cosines and
+            half sines: the work is linear in the samples then; 0: exact, quadratic in them, in memory of a block.
         seed: Of random features.
 
     Attributes:

@@ -157,8 +157,7 @@ def knn_graph(features: ArrayLike | sp.sparray | sp.spmatrix, k: int = 20, *, me
 def graph_of(found: Nearest, *, symmetry: Symmetry = "union", weights: Weights = "binary",
              bandwidth: float | None = None) -> Graph:
     """The graph of neighbours that were found before; see :func:`knn_graph`."""
-    if symmetry not in ("union", "mutual", "directed"):
-        raise PellucidError(f"expected symmetry as union, mutual or directed, got {symmetry!r}")
+    check_edges(symmetry, weights)
     n, k = found.index.shape
     reach = found.distance[:, -1]
     values = _weighed(found, reach, weights, bandwidth)
@@ -276,9 +275,17 @@ def _undirected(pairs: NDArray[np.int64], value: NDArray[np.float64], nodes: int
     return Graph(sp.csr_array(half + half.T), {**about, "symmetry": "union"})
 
 
+def check_edges(symmetry: Symmetry, weights: Weights) -> None:
+    """Raises PellucidError for a symmetry or weights that are not known."""
+    if symmetry not in ("union", "mutual", "directed"):
+        raise PellucidError(f"expected symmetry as union, mutual or directed, got {symmetry!r}")
+    if weights not in ("binary", "gaussian", "self-tuning"):
+        raise PellucidError(f"expected weights as binary, gaussian or self-tuning, got {weights!r}")
+
+
 def _weighed(found: Nearest, reach: NDArray[np.float32], weights: Weights, bandwidth: float | None
              ) -> NDArray[np.float32]:
-    if bandwidth is not None and bandwidth <= 0:
+    if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
         raise PellucidError(f"expected a positive bandwidth, got {bandwidth}")
     h = float(reach.mean()) if bandwidth is None else bandwidth
     return weigh(found.distance, found.distance[:, -1], reach[found.index], weights, h)
@@ -295,10 +302,6 @@ def weigh(distance: NDArray[np.float32], own: NDArray[np.float32], other: NDArra
         weights: How.
         bandwidth: h of ``gaussian``.
     """
-    if weights not in ("binary", "gaussian", "self-tuning"):
-        raise PellucidError(f"expected weights as binary, gaussian or self-tuning, got {weights!r}")
-    if not (math.isfinite(bandwidth) and bandwidth >= 0):
-        raise PellucidError(f"expected a positive bandwidth, got {bandwidth}")
     if weights == "binary":
         return np.ones_like(distance)
     h: Any = 2 * (bandwidth or 1.0)**2 if weights == "gaussian" else own[:, None] * other

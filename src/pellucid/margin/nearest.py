@@ -124,10 +124,7 @@ def nearest(features: Any, k: int = 20, *, metric: Metric = "euclidean", search:
     n = x.shape[0]
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k < n:
         raise PellucidError(f"expected k from 1 to {n - 1}, one less than the {n} samples, got {k!r}")
-    if metric == "precomputed":
-        x = _distances(x)
-    elif metric in ("cosine", "correlation"):
-        x = _unit(x, metric)
+    x = _distances(x) if metric == "precomputed" else in_metric(x, metric)
     if search == "auto":
         search = "approximate" if n > MANY and metric != "precomputed" and not sp.issparse(x) else "exact"
     elif search == "approximate" and (metric == "precomputed" or sp.issparse(x)):
@@ -170,8 +167,7 @@ def nearest_in(features: Any, queries: Any, k: int, *, metric: Metric = "euclide
     if q.shape[1] != wanted:
         raise PellucidError(f"expected {wanted} features of new samples as in fit, got {q.shape[1]}")
     with waiting(f"neighbours of {q.shape[0]:,} new samples", progress):
-        if metric in ("cosine", "correlation"):
-            x, q = _unit(x, metric), _unit(q, metric)
+        x, q = in_metric(x, metric), in_metric(q, metric)
         if metric == "precomputed" or sp.issparse(x) or sp.issparse(q):
             kind = "precomputed" if metric == "precomputed" else "minkowski"
             with threadpool_limits(threads):
@@ -219,7 +215,15 @@ def _distances(x: Any) -> Any:
     return x
 
 
-def _unit(x: Any, metric: Metric) -> Any:
+def in_metric(x: Any, metric: Metric) -> Any:
+    """The vectors whose Euclidean distance a metric is: of unit length for ``cosine`` and ``correlation``.
+
+    Args:
+        x: (samples, features).
+        metric: See :func:`nearest`; distances (``precomputed``) stay as they are.
+    """
+    if metric not in ("cosine", "correlation"):
+        return x
     if sp.issparse(x):
         if metric == "correlation":
             raise PellucidError("expected dense features for the metric correlation, got sparse ones; use cosine")

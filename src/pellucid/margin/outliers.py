@@ -8,15 +8,14 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
-from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
-from sklearn.preprocessing import normalize
+from sklearn.metrics.pairwise import euclidean_distances
 
 from pellucid.errors import PellucidError
 from pellucid.margin.base import Study, studies
 from pellucid.margin.filters import influence
-from pellucid.margin.functions import as_labels, known_labels, mean_discrepancy
+from pellucid.margin.functions import MeanDiscrepancy, as_labels, known_labels
 from pellucid.margin.graph import Graph, Links, Symmetry, Weights
-from pellucid.margin.nearest import Metric, Search
+from pellucid.margin.nearest import Metric, Search, in_metric
 
 Function = Literal["distance", "density", "mmd"]
 FUNCTIONS: tuple[Function, ...] = ("distance", "density", "mmd")
@@ -109,16 +108,15 @@ class Outliers(Study):
         self._spacing = float(np.median(apart)) if len(apart) else 1.0
         self._labels = self.classes_ = None
         if y is not None and self.function != "distance":
-            self._labels, self.classes_ = as_labels(y, graph.nodes)
+            self._labels, self.classes_ = as_labels(y, graph.nodes, least=1)
         if self.function == "distance":
             f = self._rarity(self._reach)
         elif self.function == "density":
             f = -log_density(self._space(X), bandwidth=self._width(), labels=self._labels)
         else:
             space = self._space(X)
-            self._gamma = 1 / (space.shape[1] * float(space.var(dtype=np.float64)) or 1.0)
-            f = -mean_discrepancy(_own_neighbours(graph, space, self.n_neighbors), space, self._labels,
-                                  gamma=self._gamma)
+            self._discrepancy = MeanDiscrepancy(space, self._labels)
+            f = -self._discrepancy.of(_own_neighbours(graph, space, self.n_neighbors))
         self.function_ = f
         if self.variant == "function":
             return f
@@ -141,7 +139,7 @@ class Outliers(Study):
             f = -log_density(self._space(self._features), self._space(X), bandwidth=self._width(),
                              labels=self._labels, query_labels=number)
         else:
-            f = -self._discrepancy(links, self._space(X), number)
+            f = -self._discrepancy.of_new(links, self._space(X), number)
         if self.variant == "function":
             return f
         if self.variant == "trusted":
@@ -159,29 +157,7 @@ class Outliers(Study):
 
     def _space(self, X: Any) -> NDArray[Any]:
         """The vectors whose Euclidean distance the metric is."""
-        x = X.toarray() if sp.issparse(X) else X
-        if self.metric == "correlation":
-            x = x - x.mean(1, keepdims=True)
-        out: NDArray[Any] = normalize(x) if self.metric in ("cosine", "correlation") else x
-        return out
-
-    def _discrepancy(self, links: Links, x: NDArray[Any], number: NDArray[np.int64] | None) -> NDArray[np.float64]:
-        """Eq. 2 of new samples: all fitted ones (of the class) that are not their neighbours are looked at."""
-        base = self._space(self._features)
-        index = links.found.index
-        out = np.empty(len(x))
-        step = max(1, _CELLS // len(base))
-        for i in range(0, len(x), step):
-            kernel = rbf_kernel(x[i:i + step], base, gamma=self._gamma)
-            counted = np.ones(kernel.shape, dtype=bool)
-            if number is not None:
-                assert self._labels is not None
-                counted = number[i:i + step, None] == self._labels
-            np.put_along_axis(counted, index[i:i + step], False, axis=1)
-            rest = np.where(counted, kernel, 0).sum(1, dtype=np.float64)
-            others = counted.sum(1)
-            out[i:i + step] = (np.divide(rest, others, out=np.zeros_like(rest), where=others > 0)
-                               + (rest + 1) / (others + 1))
+        out: NDArray[Any] = in_metric(X.toarray() if sp.issparse(X) else X, self.metric)
         return out
 
 

@@ -17,7 +17,7 @@ from pellucid.margin.base import Study, studies
 from pellucid.margin.filters import influence
 from pellucid.margin.functions import MeanDiscrepancy, as_labels, known_labels
 from pellucid.margin.graph import Graph, Links, Symmetry, Weights
-from pellucid.margin.nearest import MANY, Metric, Search, _unit
+from pellucid.margin.nearest import MANY, Metric, Search, in_metric
 from pellucid.progress import waiting
 
 Variant = Literal["below", "energy", "listing", "function"]
@@ -116,7 +116,7 @@ class Prototypes(Study):
                 raise PellucidError("expected labels for the local function, got none; call fit(X, y), or take "
                                     "function=\"global\"")
             number, self.classes_ = as_labels(y, n, least=1)
-        x = self._in_metric(X)
+        x = in_metric(X, self.metric)
         fourier = FOURIER * (n > MANY) if self.fourier == "auto" else self.fourier
         with waiting(f"mean discrepancy of {n:,} samples", self.verbose), threadpool_limits(self.n_jobs):
             self._discrepancy = MeanDiscrepancy(x, number, gamma=self.gamma, fourier=fourier, seed=self.random_state)
@@ -152,7 +152,7 @@ class Prototypes(Study):
                                     "score_samples(X, y)")
             number = known_labels(y, X.shape[0], self.classes_)
         with threadpool_limits(self.n_jobs):
-            return self._discrepancy.of_new(links, self._in_metric(X), number)
+            return self._discrepancy.of_new(links, in_metric(X, self.metric), number)
 
     def _check(self, x: Any) -> None:
         for name, known in (("function", ("global", "local")), ("variant", VARIANTS), ("choice", CHOICES)):
@@ -166,9 +166,6 @@ class Prototypes(Study):
         if x is None or self.metric == "precomputed":
             got = "a graph alone" if x is None else "distances"
             raise PellucidError(f"expected features, got {got}; the mean discrepancy is a function of features")
-
-    def _in_metric(self, x: Any) -> Any:
-        return x if self.metric == "euclidean" else _unit(x, self.metric)
 
 
 def cover(weights: sp.csr_array, voice: ArrayLike | None = None, tie: ArrayLike | None = None

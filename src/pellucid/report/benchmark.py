@@ -8,15 +8,13 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from pellucid.benchmarks.experiments import factor
 from pellucid.benchmarks.results import Agreement, Cell, ResultTable, order_agreement
-from pellucid.files import replacing
+from pellucid.files import write_texts
 from pellucid.report.charts import legend, panel, scale_of
+from pellucid.report.markdown import md, md_list, md_table
 from pellucid.report.page import asset
 from pellucid.report.tables import notes_list, provenance_table, signed
 
@@ -52,11 +50,7 @@ def write(table: ResultTable, folder: Path) -> list[Path]:
     """
     texts = {"md": markdown(table), "tex": latex(table), "csv": csv(table), "html": html(table),
              "json": json.dumps(table.document(), indent=2, allow_nan=False, default=str) + "\n"}
-    paths = [Path(folder) / f"results.{ending}" for ending in texts]
-    with ExitStack() as stack:  # renames only after the last one is written
-        for path, text in zip(paths, texts.values(), strict=True):
-            stack.enter_context(replacing(path)).write_text(text, encoding="utf-8")
-    return paths
+    return write_texts(Path(folder), {f"results.{ending}": text for ending, text in texts.items()})
 
 
 def markdown(table: ResultTable) -> str:
@@ -65,24 +59,24 @@ def markdown(table: ResultTable) -> str:
     Args:
         table: Results.
     """
-    lines = [f"# {_md(table.title)}", "", f"{_md(_subtitle(table))} {progress(table)}", "", _LEGEND]
+    lines = [f"# {md(table.title)}", "", f"{md(_subtitle(table))} {progress(table)}", "", _LEGEND]
     for dataset in table.datasets:
         metrics = table.metrics_of(dataset)
         heads = [head for metric in metrics for head in (table.label(metric), "published", "difference")]
         rows = [[table.label(backbone), table.label(method), _seeds(table, dataset, backbone, method),
                  *(text for metric in metrics for text in _texts(table.cell(dataset, backbone, method, metric)))]
                 for backbone in table.backbones for method in table.rows_of(dataset, backbone)]
-        lines += ["", f"## {_md(table.label(dataset))}", "", *_md_table(["Backbone", "Method", "Seeds", *heads], rows)]
-        lines += ["", *(f"- ? {_md(doubt)}" for doubt in _doubts(table, dataset))]
+        lines += ["", f"## {md(table.label(dataset))}", "", *md_table(["Backbone", "Method", "Seeds", *heads], rows)]
+        lines += ["", *(f"- ? {md(doubt)}" for doubt in _doubts(table, dataset))]
     if agreements := order_agreement(table):
-        lines += ["", "## Order of the methods", "", _ORDER, "", *_md_table(*_order(table, agreements))]
+        lines += ["", "## Order of the methods", "", _ORDER, "", *md_table(*_order(table, agreements))]
     if table.chosen:
-        lines += ["", "## What the search chose", "", *_md_table(*_chosen(table))]
+        lines += ["", "## What the search chose", "", *md_table(*_chosen(table))]
     for title, entries in (("What failed", _failures(table)), ("Notes", table.notes)):
         if entries:
-            lines += ["", f"## {title}", "", *(f"- {_md(entry)}" for entry in entries)]
+            lines += ["", f"## {title}", "", *(f"- {md(entry)}" for entry in entries)]
     if table.provenance:
-        lines += ["", "## How it was made", "", *_md_list(table.provenance)]
+        lines += ["", "## How it was made", "", *md_list(table.provenance)]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
@@ -211,27 +205,6 @@ def _chosen(table: ResultTable) -> tuple[list[str], list[list[str]]]:
 
 def _full(value: float) -> str:
     return repr(float(value)) if math.isfinite(value) else ""
-
-
-# Markdown
-
-def _md(text: str) -> str:
-    return re.sub(r"([\\|*_`<\[])", r"\\\1", " ".join(text.split()))
-
-
-def _md_table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
-    return [f"| {' | '.join(map(_md, heads))} |", "|" + "---|" * len(heads),
-            *(f"| {' | '.join(map(_md, row))} |" for row in rows)]
-
-
-def _md_list(group: dict[str, Any], depth: int = 0) -> list[str]:
-    lines = []
-    for key, value in group.items():
-        nested = isinstance(value, dict) and bool(value)
-        lines.append(f"{'  ' * depth}- {_md(str(key))}" + ("" if nested else f": {_md(str(value))}"))
-        if nested:
-            lines += _md_list(value, depth + 1)
-    return lines
 
 
 # LaTeX

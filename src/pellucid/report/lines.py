@@ -177,7 +177,7 @@ def _histogram(content: Mapping[str, Any]) -> str:
     edges = content["edges"]
     shares = {name: [n / max(sum(counts), 1) for n in counts] for name, counts in content["counts"].items()}
     high = max(max(share) for share in shares.values()) or 1.0
-    wide, tall = 420, 260
+    wide, tall = max(420, 20 + 8 * len(content["title"])), 260
 
     def across(x: float) -> float:
         return 16 + (wide - 32) * float((x - edges[0]) / ((edges[-1] - edges[0]) or 1))

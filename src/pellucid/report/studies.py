@@ -8,13 +8,12 @@ import io
 import json
 import math
 import re
-from contextlib import ExitStack
 from pathlib import Path
 
 from pellucid.benchmarks.margin.curves import Curves, Point
-from pellucid.files import replacing
-from pellucid.report.benchmark import _md, _md_list, _md_table
+from pellucid.files import write_texts
 from pellucid.report.lines import chart, picture
+from pellucid.report.markdown import md, md_list, md_table
 from pellucid.report.page import asset
 from pellucid.report.tables import notes_list, provenance_table
 
@@ -38,10 +37,7 @@ def write(curves: Curves, folder: Path) -> list[Path]:
     texts = {"results.md": markdown(curves), "results.csv": csv(curves), "results.html": html(curves),
              "results.json": json.dumps(curves.document(), indent=2, allow_nan=False, default=str) + "\n",
              **drawings(curves)}
-    with ExitStack() as stack:  # renames only after the last one is written
-        for name, text in texts.items():
-            stack.enter_context(replacing(Path(folder) / name)).write_text(text, encoding="utf-8")
-    return [Path(folder) / name for name in texts]
+    return write_texts(Path(folder), texts)
 
 
 def drawings(curves: Curves) -> dict[str, str]:
@@ -53,20 +49,20 @@ def drawings(curves: Curves) -> dict[str, str]:
 
 def markdown(curves: Curves) -> str:
     """GitHub's Markdown: the claim, findings, a table for each metric, failures, provenance."""
-    lines = [f"# {_md(curves.title)}", "", f"{_md(_subtitle(curves))}", "", f"The paper ({_md(curves.source)}): "
-             f"{_md(curves.claim)}", "", _LEGEND]
+    lines = [f"# {md(curves.title)}", "", f"{md(_subtitle(curves))}", "", f"The paper ({md(curves.source)}): "
+             f"{md(curves.claim)}", "", _LEGEND]
     if curves.findings:
-        lines += ["", "## What was found", "", *(f"- {_md(text)}" for text in curves.findings)]
+        lines += ["", "## What was found", "", *(f"- {md(text)}" for text in curves.findings)]
     for table, metric in curves.charts:
         heads, rows = _cells(curves, table, metric)
-        text = [[_md(method), *(f"**{cell}**" if best else cell for cell, best in cells)] for method, cells in rows]
-        lines += ["", f"## {_md(table)}: {_md(metric)}", "", *_md_table(heads, [])[:2],
+        text = [[md(method), *(f"**{cell}**" if best else cell for cell, best in cells)] for method, cells in rows]
+        lines += ["", f"## {md(table)}: {md(metric)}", "", *md_table(heads, [])[:2],
                   *(f"| {' | '.join(row)} |" for row in text)]
     for title, entries in (("What failed", [f"{label}: {reason}" for label, reason in curves.failed]),
                            ("Notes", curves.notes)):
         if entries:
-            lines += ["", f"## {title}", "", *(f"- {_md(entry)}" for entry in entries)]
-    lines += ["", "## How it was made", "", *_md_list(curves.provenance)]
+            lines += ["", f"## {title}", "", *(f"- {md(entry)}" for entry in entries)]
+    lines += ["", "## How it was made", "", *md_list(curves.provenance)]
     return "\n".join(lines).rstrip() + "\n"
 
 
