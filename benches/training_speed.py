@@ -35,7 +35,7 @@ from pellucid.clouds import PointClouds
 from pellucid.datasets import load_dataset
 from pellucid.methods import Method
 from pellucid.training.batches import Batches
-from pellucid.training.config import RuleConfig, RunConfig
+from pellucid.training.config import RunConfig
 from pellucid.training.evaluation import explain_clouds
 from pellucid.training.model import build, signature_of
 from pellucid.training.module import Fit
@@ -72,7 +72,7 @@ def data_of(args: argparse.Namespace) -> PointClouds:
 
 def model_of(config: RunConfig, clouds: PointClouds) -> Method:
     torch.manual_seed(config.seed)
-    signature = signature_of(clouds.split("train"), "binary", 1, (CATEGORIES,), RuleConfig())
+    signature = signature_of(clouds.split("train"), "binary", 1, ((CATEGORIES,), ()), config)
     return build(config, signature).train()
 
 

@@ -76,7 +76,8 @@ def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone:
     recipe = prepared.recipe
     config = config.model_copy(update={"dataset_options": prepared.provenance.get("key", {})})
     run = train(config, grouped(prepared.clouds, config), Path(out), task=recipe.task, outputs=recipe.targets,
-                category_sizes=recipe.category_sizes, precision_at=recipe.precision_at, device=device,
+                category_sizes=recipe.category_sizes, partner_category_sizes=recipe.partner_category_sizes,
+                precision_at=recipe.precision_at, device=device,
                 data_provenance={**prepared.provenance, "path": str(prepared.path)}, progress=progress,
                 overwrite=overwrite)
     if report:

@@ -51,6 +51,7 @@ FIELDS: dict[str, Field] = {
     "layer": Field("point", "int", (), "", "detector surface that measured the point"),
     "y": Field("cloud", "float", ("T",), "", "targets; NaN where missing"),
     "split": Field("cloud", "int", (), "", "0 = train, 1 = validation, 2 = test"),
+    "cluster": Field("cloud", "int", (), "", "family of samples, e.g. of one protein, that a split keeps together"),
     "edge_index": Field("edge", "int", ("2",), "", "given edges (e.g. bonds): source and target within the cloud"),
 }
 """The registry of known fields. A dataset with a new one adds it here, in its own module."""
@@ -272,11 +273,13 @@ class PointClouds:
         new.text = {name: list(values) for name, values in text.items()}
         return new
 
-    def replace(self, *, declared: Mapping[str, Field] | None = None, **fields: Tensor) -> PointClouds:
+    def replace(self, *, declared: Mapping[str, Field] | None = None, partner: PointClouds | None = None,
+                **fields: Tensor) -> PointClouds:
         """The same clouds with some fields added or exchanged.
 
         Args:
             declared: Name -> :class:`Field` for names outside the registry.
+            partner: Other second clouds; None keeps those that are there.
             **fields: Name -> tensor.
 
         Raises:
@@ -284,7 +287,7 @@ class PointClouds:
         """
         return PointClouds(self.ptr, {**self._tensors, **fields}, text=self.text,
                            declared={**self.declared, **(declared or {})}, edge_ptr=self.edge_ptr,
-                           partner=self.partner)
+                           partner=self.partner if partner is None else partner)
 
     def select(self, clouds: Tensor) -> PointClouds:
         """The clouds at the given places, in that order: one vectorised gather, no loop over samples.

@@ -190,9 +190,8 @@ def test_what_cannot_be_explained_is_refused_before_work_starts(name, monkeypatc
     with pytest.raises(PellucidError, match="cloud 0"):
         explain(model, clouds.replace(pos=bad))
     two = PointClouds(clouds.ptr, {key: clouds[key] for key in clouds.names}, partner=tiny_clouds(seed=1))
-    if not explainer.supports.partner:
-        with pytest.raises(PellucidError, match="got two"):
-            explain(model, two)
+    with pytest.raises(PellucidError, match="got two"):
+        explain(model, two)
     with pytest.raises(PellucidError, match="at least 1 cloud a batch"):
         explain(model, clouds, batch_size=0)
     for target in (-1, 1):

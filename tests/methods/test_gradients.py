@@ -15,7 +15,7 @@ from pellucid.training.model import signature_of
 def model_for(clouds, backbone="egnn", dtype=torch.float64):
     torch.manual_seed(0)
     config = toy_config("erm", backbone)
-    return build(config, signature_of(clouds, "binary", 1, (2,), config.method.rule)).to(dtype).eval()
+    return build(config, signature_of(clouds, "binary", 1, ((2,), ()), config)).to(dtype).eval()
 
 
 @pytest.mark.parametrize("backbone", ["egnn", "dgcnn", "point_transformer"])

@@ -16,7 +16,7 @@ from pellucid.training.model import signature_of
 def model_for(clouds, backbone="egnn", task="binary", outputs=1):
     torch.manual_seed(0)
     config = toy_config("erm", backbone)
-    return build(config, signature_of(clouds, task, outputs, (2,), config.method.rule)).eval()
+    return build(config, signature_of(clouds, task, outputs, ((2,), ()), config)).eval()
 
 
 def test_the_losses_are_the_textbook_ones():

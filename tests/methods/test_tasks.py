@@ -57,7 +57,7 @@ def test_predictions():
     x = logits(3, 2)
     assert torch.equal(Task("binary", 2).predict(x), x.sigmoid())
     assert torch.equal(Task("multiclass", 2).predict(x), x.softmax(1))
-    assert Task("regression", 2).predict(x) is x
+    assert torch.equal(Task("regression", 2).predict(x), x)
 
 
 @pytest.mark.parametrize(("kind", "outputs"), [("binary", 0), ("regression", 0), ("multiclass", 1), ("ranking", 1)])
@@ -84,3 +84,18 @@ def test_labels_that_are_no_probability_are_refused(wrong):
     """With labels -1 and 1 the cross-entropy has no minimum."""
     with pytest.raises(PellucidError):
         Task("binary").loss(logits(2, 1), torch.tensor([[1.0], [wrong]], dtype=torch.float64))
+
+
+def test_a_regression_has_its_own_unit():
+    task = Task("regression", 1, center=6.0, spread=2.0)
+    y = torch.tensor([[4.0], [9.0], [float("nan")]])
+    logits = torch.tensor([[-0.5], [1.0], [3.0]])
+    torch.testing.assert_close(task.predict(logits), torch.tensor([[5.0], [8.0], [12.0]]))
+    torch.testing.assert_close(task.loss(logits, y), torch.tensor((0.5**2 + 0.5**2) / 2))  # 1 / spread off, each
+
+
+@pytest.mark.parametrize(("kind", "center", "spread"), [("regression", 0.0, 0.0), ("regression", 0.0, -1.0),
+                                                        ("binary", 1.0, 1.0), ("multiclass", 0.0, 2.0)])
+def test_a_unit_that_makes_no_sense_is_refused(kind, center, spread):
+    with pytest.raises(PellucidError, match="expected a positive spread"):
+        Task(kind, 3, center, spread)

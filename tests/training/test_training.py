@@ -23,7 +23,7 @@ from pellucid.neighbors import knn
 from pellucid.training import RunConfig, load_model, train
 from pellucid.training.batches import Batches, mix, rotated
 from pellucid.training.evaluation import explain_clouds
-from pellucid.training.fit import warm_up, warm_up_identity
+from pellucid.training.fit import data_digest, warm_up, warm_up_identity
 from pellucid.training.module import Fit
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -230,10 +230,19 @@ def test_bad_input_is_refused_before_work(tmp_path: Path) -> None:
 
 
 def test_a_diverged_training_is_told(tmp_path: Path) -> None:
-    clouds = toy_clouds()
-    huge = clouds.replace(y=torch.full_like(clouds["y"], 1e30))
     with pytest.raises(PellucidError, match="finite training loss"):
-        train(toy_config("erm"), huge, tmp_path / "run", **{**OPTIONS, "task": "regression"})
+        train(toy_config("erm", learning_rate=1e30), toy_clouds(), tmp_path / "run",
+              **{**OPTIONS, "task": "regression"})
+
+
+def test_a_regression_far_from_zero_is_learned_in_its_own_unit(tmp_path: Path) -> None:
+    clouds = toy_clouds()
+    far = clouds.replace(y=1e6 + 100 * clouds["y"])
+    run = train(toy_config("erm", epochs=4), far, tmp_path / "run", **{**OPTIONS, "task": "regression"})
+    assert run.metrics["regression"]["rmse"] < 100
+    again = load_model(tmp_path / "run")[0]
+    assert again.task == run.model.task
+    assert again.task.center == pytest.approx(float(far.split("train")["y"].mean()))
 
 
 def test_wrong_settings_name_the_near_miss() -> None:
@@ -351,3 +360,43 @@ def test_a_frozen_classifier_stays_as_warm_up_left_it(tmp_path: Path) -> None:
     assert {n.split(".")[0] for n in names - same} == {"own_encoder", "interpreter"}
     assert {n.split(".")[0] for n in same} >= {"encoder", "classifier", "phi"}
     assert all(p.requires_grad for p in run.model.parameters())
+
+
+def pairs(count: int = 120) -> PointClouds:
+    """Toy clouds with a second cloud that says the label: the first ones do not any more."""
+    clouds, second = toy_clouds(count), toy_clouds(count, seed=1)
+    blind = clouds.replace(categories=torch.zeros_like(clouds["categories"]), cluster=torch.arange(count))
+    return blind.replace(partner=PointClouds(second.ptr, {"pos": second.pos, "categories": second["categories"]}))
+
+
+def pair_config(method: str, **training: object) -> RunConfig:
+    config = toy_config(method, **training).model_dump()
+    config["method"]["partner_rule"] = {"kind": "radius", "value": 1.5, "loop": False}
+    return RunConfig.parse(config)
+
+
+def test_samples_of_two_clouds_train_and_open_again(tmp_path: Path) -> None:
+    config = pair_config("lri-bernoulli", epochs=8, learning_rate=1e-2, swap_partner=0.1)
+    run = train(config, pairs(), tmp_path / "run", **OPTIONS, partner_category_sizes=(2,))
+    assert run.metrics["classification"]["roc_auc"] > 0.95  # only the second cloud knows
+    model, _, signature = load_model(tmp_path / "run")
+    assert signature["partner"]["category_sizes"] == [2]
+    assert model.partner.rule.kind == "radius"
+    test = pairs().split("test")
+    assert torch.equal(explain_clouds(model, test).importance, run.explanation.importance)
+
+
+def test_the_second_clouds_belong_to_the_data(tmp_path: Path) -> None:
+    clouds = pairs()
+    partner = clouds.partner
+    assert partner is not None
+    other = clouds.replace(partner=partner.replace(pos=partner.pos + 1))
+    assert data_digest(other) != data_digest(clouds)
+    assert data_digest(pairs()) == data_digest(clouds)
+
+
+def test_partners_are_swapped_for_a_binary_task_alone(tmp_path: Path) -> None:
+    config = pair_config("erm", swap_partner=0.1)
+    for clouds, task in ((pairs(), "regression"), (toy_clouds(), "binary")):
+        with pytest.raises(PellucidError, match="swap_partner, got another"):
+            train(config, clouds, tmp_path / "run", **{**OPTIONS, "task": task}, partner_category_sizes=(2,))

@@ -303,7 +303,7 @@ class Experiment(_Strict):
         """The datasets to run: those asked for, or the preset's, or all that can be made.
 
         Args:
-            asked: Names; None = the preset's that can be made.
+            asked: Names; None = the preset's that can be made without a folder of the user's.
             preset: Its choice of datasets.
 
         Raises:
@@ -318,7 +318,8 @@ class Experiment(_Strict):
                                     f"published numbers so far; use {' or '.join(here) or 'another experiment'}")
         if asked is not None:
             return list(dict.fromkeys(asked))
-        return [name for name in here if chosen is None or name in chosen]
+        return [name for name in here
+                if (chosen is None or name in chosen) and not datasets[self.recipe(name)].from_folder]
 
     def points(self, preset: str, dataset: str, method: str) -> list[dict[str, Scalar]]:
         """The settings that the search compares, each as dotted place -> value; one empty point if none.

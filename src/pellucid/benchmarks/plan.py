@@ -113,6 +113,7 @@ class BenchPlan:
         recipe = prepared.recipe
         return {"path": str(prepared.path), "digest": data_digest(prepared.clouds), "task": recipe.task,
                 "outputs": recipe.targets, "category_sizes": list(recipe.category_sizes),
+                "partner_category_sizes": list(recipe.partner_category_sizes),
                 "precision_at": list(recipe.precision_at), "points": prepared.clouds.points}
 
     # -- jobs ---------------------------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ def execute(content: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         content: ``kind`` (``"warm-up"``, ``"train"`` or ``"explain"``), ``data`` (path, digest, task, outputs,
-            category_sizes, precision_at), ``artifacts`` (the folder that all workers share), ``folder`` (the job's own
-            in it), ``device``; ``config`` and ``warm_start`` for training; ``run``, ``explainer``, ``options``,
+            category_sizes, partner_category_sizes, precision_at), ``artifacts`` (the folder that all workers share),
+            ``folder`` (the job's own in it), ``device``; ``config`` and ``warm_start`` for training; ``run``, ``explainer``, ``options``,
             ``seed`` and ``validate`` for explaining.
 
     Returns:
@@ -49,8 +49,7 @@ def _warm_up(content: dict[str, Any]) -> dict[str, Any]:
     data = content["data"]
     started = time.perf_counter()
     warm_up(RunConfig.parse(content["config"]), _clouds(data["path"], data["digest"]), _folder(content),
-            task=data["task"], outputs=data["outputs"], category_sizes=tuple(data["category_sizes"]),
-            device=content["device"], progress=False)
+            **_shape(data), device=content["device"], progress=False)
     return {"metrics": {}, "validation": None, "seconds": {"training": time.perf_counter() - started}}
 
 
@@ -58,14 +57,19 @@ def _train(content: dict[str, Any]) -> dict[str, Any]:
     data, folder = content["data"], _folder(content)
     if not (folder / "metrics.json").is_file():  # else it was finished, but whoever did it could not say so
         start = Path(content["artifacts"], content["warm_start"], "warm-up.ckpt") if content["warm_start"] else None
-        train(RunConfig.parse(content["config"]), _clouds(data["path"], data["digest"]), folder, task=data["task"],
-              outputs=data["outputs"], category_sizes=tuple(data["category_sizes"]),
+        train(RunConfig.parse(content["config"]), _clouds(data["path"], data["digest"]), folder, **_shape(data),
               precision_at=tuple(data["precision_at"]), device=content["device"], progress=False, quick=True,
               data_provenance={"path": data["path"]},
               warm_start=start if start is not None and start.is_file() else None)
     metrics, history = read_json(folder / "metrics.json"), read_json(folder / "history.json")
     return {"metrics": metrics, "validation": history[metrics["selected_epoch"]]["val_score"],
             "seconds": metrics["seconds"]}
+
+
+def _shape(data: dict[str, Any]) -> dict[str, Any]:
+    """What a model must know of the data before it is made."""
+    return {"task": data["task"], "outputs": data["outputs"], "category_sizes": tuple(data["category_sizes"]),
+            "partner_category_sizes": tuple(data["partner_category_sizes"])}
 
 
 def _explain(content: dict[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,9 @@ class Dataset(ABC):
         dim: Number of coordinates.
         category_sizes: Cardinality of each column of ``categories``.
         feature_size: Number of columns of ``features``.
+        partner_category_sizes: Cardinalities of the second clouds, where samples have any.
         precision_at: The m of precision@m.
+        from_folder: Whether the data must come from a folder that the user names.
         citation: Whom to cite.
         licence: Of the data, for each source if there are several.
         version: Raised when the recipe changes, so that old caches are not taken for new ones.
@@ -68,7 +70,9 @@ class Dataset(ABC):
     dim: ClassVar[int] = 3
     category_sizes: ClassVar[tuple[int, ...]] = ()
     feature_size: ClassVar[int] = 0
+    partner_category_sizes: ClassVar[tuple[int, ...]] = ()
     precision_at: ClassVar[tuple[int, ...]] = (5, 8)
+    from_folder: ClassVar[bool] = False
     citation: ClassVar[str] = ""
     licence: ClassVar[str] = ""
     version: ClassVar[int] = 1

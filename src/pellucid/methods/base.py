@@ -56,7 +56,6 @@ class Supports:
     """What a method can be used for; anything else is refused before work starts."""
 
     tasks: tuple[Kind, ...] = ("binary", "multiclass", "regression")
-    partner: bool = False
     importance: bool = True
     directions: bool = False
 
@@ -114,11 +113,23 @@ class Method(nn.Module, ABC):
         self.encoder = make_backbone()
         width = self.encoder.hidden
         self.classifier = mlp([width, 2 * width, width, task.outputs], dropout)
+        self.partner: nn.Module | None = None
+
+    def add_partner(self, make_partner: Callable[[], nn.Module]) -> None:
+        """Makes it a method for samples of two clouds, whose pooled embeddings add up (paper, section 5.4).
+
+        Args:
+            make_partner: Makes one :class:`pellucid.methods.partner.PartnerEncoder`; called twice when f and g do not
+                share encoders.
+        """
+        self.partner = make_partner()
 
     def refuse(self, clouds: PointClouds) -> None:
         """Raises PellucidError if the clouds cannot be used with this method."""
-        if clouds.partner is not None and not self.supports.partner:
-            raise PellucidError("expected samples of one cloud, got two; choose a method that takes two clouds")
+        if (clouds.partner is None) != (self.partner is None):
+            expected, got = ("one cloud", "two") if self.partner is None else ("two clouds", "one")
+            raise PellucidError(f"expected samples of {expected}, as the model was trained on, got {got}; give samples "
+                                "of the same kind")
         if "pos" not in clouds or clouds.pos.shape[1] != self.encoder.dim:
             got = f"{clouds.pos.shape[1]}" if "pos" in clouds else "none"
             raise PellucidError(f"expected coordinates of dimension {self.encoder.dim}, got {got}")
@@ -129,8 +140,11 @@ class Method(nn.Module, ABC):
         return self.rule(clouds.pos, clouds.ptr)
 
     def classify(self, h: Tensor, clouds: PointClouds) -> Tensor:
-        """(points, hidden) -> (clouds, outputs) logits: sum pooling and the classifier head."""
-        return self.classifier(segment_sum(h, clouds.ptr))  # type: ignore[no-any-return]
+        """(points, hidden) -> (clouds, outputs) logits: the head of the sum over points, and over second clouds."""
+        pooled = segment_sum(h, clouds.ptr)
+        if self.partner is not None:
+            pooled = pooled + self.partner(clouds)
+        return self.classifier(pooled)  # type: ignore[no-any-return]
 
     def freeze_classifier(self) -> None:
         """Leaves only what learns importance to be trained.

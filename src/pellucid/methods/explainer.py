@@ -127,8 +127,6 @@ class Explainer(ABC):
         for need in sorted(self.needs - predictor.can):
             raise PellucidError(f"expected {WHAT[need]} for {name}, got a model without; choose an explainer that "
                                 "does not need it: see pellucid list explainers")
-        if clouds.partner is not None and not self.supports.partner:
-            raise PellucidError(f"expected samples of one cloud for {name}, got two; choose another explainer")
         predictor.refuse(clouds)
 
     def fit(self, predictor: Predictor, clouds: PointClouds, *, seed: int = 0,  # noqa: B027 - most learn nothing

@@ -26,6 +26,9 @@ CITATION = "Miao et al., Interpretable Geometric Deep Learning via Learnable Ran
 class LRI(Method):
     """Base of the LRI methods: an interpreter g beside the classifier f.
 
+    Of samples of two clouds (a protein and its ligand) the points of the first bear noise; the pooled embedding of the
+    second is added to each of them before the interpreter's head.
+
     Args:
         make_backbone: Makes one encoder.
         task: What is predicted.
@@ -33,20 +36,27 @@ class LRI(Method):
         shared: Whether f and g share one encoder (SynMol, ActsTrack, Tau3Mu) or have their own (PLBind).
         groups: Field whose groups of points share one perturbation (paper, appendix D): g's outputs are averaged over
             each group, and one draw serves all its points; ``""`` perturbs each point on its own.
+        hops: Each point bears the noise of the most random point within so many hops over neighbourhoods, so that whole
+            regions are perturbed or left alone (paper, appendix D; 2 on PLBind); 0 for its own.
         scale: Constant c that multiplies coordinates.
         dropout: Probability in the heads.
         rule: How neighbourhoods are made.
     """
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, beta: float = 0.1, shared: bool = True,
-                 groups: str = "", scale: float = 1.0, dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
+                 groups: str = "", hops: int = 0, scale: float = 1.0, dropout: float = 0.2,
+                 rule: NeighborRule | None = None) -> None:
         super().__init__(make_backbone, task, scale=scale, dropout=dropout, rule=rule)
         if not beta >= 0:
             raise PellucidError(f"expected beta of at least 0, got {beta}")
         if not isinstance(groups, str):
             raise PellucidError(f"expected the name of a field as groups, got {groups!r}; an empty name means none")
-        self.beta, self.groups = beta, groups
+        if isinstance(hops, bool) or not isinstance(hops, int) or hops < 0 or (hops and groups):
+            raise PellucidError(f"expected hops as a whole number of at least 0, and either hops or groups, got hops="
+                                f"{hops!r} and groups={groups!r}; leave one of them out")
+        self.beta, self.groups, self.hops = beta, groups, hops
         self.own_encoder = None if shared else make_backbone()
+        self.own_partner: nn.Module | None = None
         if shared:  # clean clouds pass through it for g, perturbed ones for f
             for module in self.encoder.modules():
                 if isinstance(module, Norm):
@@ -58,6 +68,12 @@ class LRI(Method):
     def interpreter_outputs(self) -> int:
         """Numbers a point that the interpreter head emits."""
 
+    def add_partner(self, make_partner: Callable[[], nn.Module]) -> None:
+        """See :meth:`Method.add_partner`."""
+        super().add_partner(make_partner)
+        if self.own_encoder is not None:
+            self.own_partner = make_partner()
+
     def refuse(self, clouds: PointClouds) -> None:
         """See :meth:`Method.refuse`."""
         super().refuse(clouds)
@@ -67,9 +83,12 @@ class LRI(Method):
     def interpret(self, clouds: PointClouds, neighbors: Neighbors) -> Tensor:
         """(points, outputs) of the interpreter g on unperturbed clouds."""
         if self.own_encoder is None:
-            return self.interpreter(self.embed(clouds, neighbors))  # type: ignore[no-any-return]
-        return self.interpreter(  # type: ignore[no-any-return]
-            self.own_encoder(clouds, neighbors, pos=clouds.pos * self.scale))
+            h, partner = self.embed(clouds, neighbors), self.partner
+        else:
+            h, partner = self.own_encoder(clouds, neighbors, pos=clouds.pos * self.scale), self.own_partner
+        if partner is not None:
+            h = h + partner(clouds)[clouds.batch]
+        return self.interpreter(h)  # type: ignore[no-any-return]
 
     def freeze_classifier(self) -> None:
         """Leaves only the interpreter to be trained; batch norms of the classifier go on taking statistics.
@@ -81,8 +100,32 @@ class LRI(Method):
             raise PellucidError("expected an interpreter with an encoder of its own to freeze the classifier, got a "
                                 "shared one; set method.options.shared=false")
         self.requires_grad_(False)
-        self.own_encoder.requires_grad_(True)
-        self.interpreter.requires_grad_(True)
+        for own in (self.own_encoder, self.own_partner, self.interpreter):
+            if own is not None:
+                own.requires_grad_(True)
+
+
+def most_random(randomness: Tensor, neighbors: Neighbors, hops: int) -> Tensor:
+    """The most random point within some hops of each point (paper, appendix D: the largest determinant).
+
+    Args:
+        randomness: (points,) the larger, the more random.
+        neighbors: Whom each point hears; it reaches itself in any case.
+        hops: How often neighbourhoods are joined.
+
+    Returns:
+        (points,) int64.
+
+    Example:
+        >>> line = Neighbors(torch.tensor([[1], [0], [1], [2]]))
+        >>> most_random(torch.tensor([3.0, 1.0, 0.0, 2.0]), line, 2).tolist()
+        [0, 0, 0, 3]
+    """
+    chosen = torch.arange(len(randomness), device=randomness.device)
+    for _ in range(hops):
+        reach = torch.cat([chosen[:, None], chosen[neighbors.index]], 1)  # an empty place names the point itself
+        chosen = reach.gather(1, randomness[reach].argmax(1, keepdim=True)).squeeze(1)
+    return chosen
 
 
 def bernoulli_kl(logit: Tensor, prior: float) -> Tensor:
@@ -146,6 +189,7 @@ class LRIBernoulli(LRI):
         beta: Weight of the KL divergence.
         shared: Whether f and g share one encoder.
         groups: Field whose groups of points share one perturbation; see :class:`LRI`.
+        hops: Within how many hops a point bears the noise of the most random point; see :class:`LRI`.
         scale: Constant c that multiplies coordinates.
         dropout: Probability in the heads.
         rule: How neighbourhoods are made.
@@ -157,10 +201,10 @@ class LRIBernoulli(LRI):
     importance_name = "existence importance, p"
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, alpha: float = 0.7, decay: int = 10,
-                 temperature: float = 1.0, beta: float = 0.1, shared: bool = True, groups: str = "",
+                 temperature: float = 1.0, beta: float = 0.1, shared: bool = True, groups: str = "", hops: int = 0,
                  scale: float = 1.0, dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
-        super().__init__(make_backbone, task, beta=beta, shared=shared, groups=groups, scale=scale, dropout=dropout,
-                         rule=rule)
+        super().__init__(make_backbone, task, beta=beta, shared=shared, groups=groups, hops=hops, scale=scale,
+                         dropout=dropout, rule=rule)
         check_bernoulli(alpha, decay, temperature)
         self.alpha, self.decay, self.temperature = alpha, decay, temperature
 
@@ -173,6 +217,8 @@ class LRIBernoulli(LRI):
         """One masked pass; see :meth:`Method.forward`."""
         by = Grouping(clouds, self.groups)
         logit = by.mean(self.interpret(clouds, neighbors)).squeeze(-1)
+        if self.hops:
+            logit = logit[most_random(-logit.detach(), neighbors, self.hops)]
         mask = concrete(logit, self.temperature, generator) if self.training else logit.sigmoid()
         kl = bernoulli_kl(logit, prior_at(epoch, self.alpha, self.decay)).sum() / max(by.count, 1)
         with perturbed(self.encoder):
@@ -231,6 +277,7 @@ class LRIGaussian(LRI):
         beta: Weight of the KL divergence.
         shared: Whether f and g share one encoder.
         groups: Field whose groups of points share one perturbation; see :class:`LRI`.
+        hops: Within how many hops a point bears the noise of the most random point; see :class:`LRI`.
         dropout: Probability in the heads.
         rule: How neighbourhoods of unmoved points are made.
     """
@@ -243,15 +290,15 @@ class LRIGaussian(LRI):
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, scale: float = 1.0,
                  graph_reconstruction: bool = True, reconstruct: NeighborRule | None = None,
                  neighbor_distance: float = 1.0, noise_dim: int = 0, frame: str = "lab", relative: bool = False,
-                 beta: float = 0.01, shared: bool = True, groups: str = "", dropout: float = 0.2,
+                 beta: float = 0.01, shared: bool = True, groups: str = "", hops: int = 0, dropout: float = 0.2,
                  rule: NeighborRule | None = None) -> None:
         if frame not in ("lab", "beam"):
             raise PellucidError(f"expected the frame lab or beam, got {frame!r}")
-        if frame == "beam" and groups:
-            raise PellucidError("expected the frame lab for groups, which have no place of their own, got beam")
+        if frame == "beam" and (groups or hops):
+            raise PellucidError("expected the frame lab for groups or hops, whose points share one noise, got beam")
         self._dim, self._noise_dim, self.frame, self.relative = 0, noise_dim, frame, relative
-        super().__init__(self._remember(make_backbone), task, beta=beta, shared=shared, groups=groups, scale=scale,
-                         dropout=dropout, rule=rule)
+        super().__init__(self._remember(make_backbone), task, beta=beta, shared=shared, groups=groups, hops=hops,
+                         scale=scale, dropout=dropout, rule=rule)
         self.reconstruct = reconstruct or self.rule
         length = neighbor_distance * (scale if self.encoder.view == "plain" else 1.0)
         self.phi = DistanceWeight(length) if graph_reconstruction else None
@@ -281,6 +328,14 @@ class LRIGaussian(LRI):
         if self.phi is None:
             return None
         return self.phi(geometry(self.encoder.place(pos), neighbors).distance.squeeze(-1))  # type: ignore[no-any-return]
+
+    def over_hops(self, raw: Tensor, neighbors: Neighbors) -> Tensor:
+        """(points, D^2 + 2) each point's numbers, or with hops those of the most random point in its reach."""
+        if not self.hops:
+            return raw
+        with torch.no_grad():
+            chosen = most_random(log_det(*self.spread(raw)), neighbors, self.hops)
+        return raw[chosen]
 
     def spread(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """U (rows, D, D), a1 and a2 (rows,) in scaled coordinates, out of (rows, D^2 + 2): a row a point or group."""
@@ -317,7 +372,7 @@ class LRIGaussian(LRI):
                 generator: torch.Generator | None = None) -> Output:
         """One pass over moved points; see :meth:`Method.forward`."""
         by = Grouping(clouds, self.groups)
-        u, a1, a2 = self.spread(by.mean(self.interpret(clouds, neighbors)))
+        u, a1, a2 = self.spread(self.over_hops(by.mean(self.interpret(clouds, neighbors)), neighbors))
         u = self.turned(u, clouds.pos)
         moved, rebuilt = self.move(clouds, by.spread(sample(u, a1, a2, generator)))
         with perturbed(self.encoder):

@@ -63,8 +63,29 @@ def mix(seed: int, epoch: int) -> int:
     return (x ^ (x >> 31)) >> 1
 
 
+def swapped(clouds: PointClouds, share: float) -> PointClouds:
+    """Negatives made of samples of two clouds: some get the second cloud of another sample, and the label 0.
+
+    Args:
+        clouds: With a partner and ``y``. Where they have a ``cluster``, partners are taken of other clusters alone: the
+            ligands of one series bind to the same protein.
+        share: Of the samples that are drawn, independently of each other; they stay as they are where the other
+            sample that is drawn for them is of their cluster.
+    """
+    partner, count = clouds.partner, len(clouds)
+    if partner is None or count < 2:
+        return clouds
+    own = torch.arange(count, device=clouds.device)
+    other = (own + torch.randint(1, count, (count,), device=clouds.device)) % count
+    moves = torch.rand(count, device=clouds.device) < share
+    if "cluster" in clouds:
+        moves &= clouds["cluster"] != clouds["cluster"][other]
+    y = torch.where(moves[:, None], 0, clouds["y"])
+    return clouds.replace(partner=partner.select(torch.where(moves, other, own)), y=y)
+
+
 def rotated(clouds: PointClouds) -> PointClouds:
-    """Each cloud turned by a random proper rotation about the origin, uniform over SO(D).
+    """Each cloud turned by a random proper rotation about the origin, uniform over SO(D), with its second cloud.
 
     Args:
         clouds: With ``pos`` (points, D); neighbourhoods stay as they are.
@@ -74,4 +95,7 @@ def rotated(clouds: PointClouds) -> PointClouds:
     q, r = torch.linalg.qr(torch.randn(len(clouds), dim, dim, device=pos.device, dtype=pos.dtype))
     q = q * r.diagonal(dim1=1, dim2=2).sign()[:, None]  # Haar measure on O(D) (Mezzadri 2007)
     q = torch.cat([q[..., :1] * torch.linalg.det(q)[:, None, None], q[..., 1:]], -1)
-    return clouds.replace(pos=(pos[:, None] @ q[clouds.batch]).squeeze(1))
+    partner = clouds.partner
+    if partner is not None:
+        partner = partner.replace(pos=(partner.pos[:, None] @ q[partner.batch]).squeeze(1))
+    return clouds.replace(pos=(pos[:, None] @ q[clouds.batch]).squeeze(1), partner=partner)

@@ -51,6 +51,8 @@ class MethodConfig(_Strict):
     rule: RuleConfig = RuleConfig()
     reconstruct: RuleConfig | None = None
     """Neighbourhoods of perturbed points, where the method rebuilds them; None = the same rule."""
+    partner_rule: RuleConfig | None = None
+    """Neighbourhoods of second clouds (ligands), where samples have any; None = the same rule."""
     options: dict[str, bool | int | float | str] = Field(default_factory=dict)
 
 
@@ -73,6 +75,9 @@ class TrainingConfig(_Strict):
     (needs an encoder of its own: ``shared: false``)."""
     rotate: bool = False
     """Whether each cloud is turned at random in every training step (for data whose orientation means nothing)."""
+    swap_partner: float = Field(0.0, ge=0, lt=1)
+    """Share of the samples of two clouds that get the second cloud of another sample in a training step, as negatives
+    (paper, appendix B: 0.1 on PLBind); never of a sample of the same ``cluster``, where the clouds say."""
     precision: Literal["32", "bf16"] = "32"
     """``bf16``: linear layers under bfloat16 autocast; geometry, sums and batch norm stay in float32."""
 

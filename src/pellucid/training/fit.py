@@ -57,6 +57,8 @@ def data_digest(clouds: PointClouds) -> str:
     content = hashlib.sha256()
     for name in sorted(clouds.names):
         content.update(name.encode() + clouds[name].cpu().contiguous().view(-1).numpy().tobytes())
+    if clouds.partner is not None:
+        content.update(data_digest(clouds.partner).encode())
     return content.hexdigest()[:16]
 
 
@@ -102,7 +104,8 @@ def _quiet() -> Iterator[None]:
 
 
 def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, outputs: int = 1,
-          category_sizes: tuple[int, ...] = (), precision_at: tuple[int, ...] = (5, 8), device: str = "auto",
+          category_sizes: tuple[int, ...] = (), partner_category_sizes: tuple[int, ...] = (),
+          precision_at: tuple[int, ...] = (5, 8), device: str = "auto",
           data_provenance: dict[str, Any] | None = None, progress: bool = True, overwrite: bool = False,
           warm_start: Path | None = None, quick: bool = False) -> Run:
     """Trains, evaluates on the test split and writes the run folder; goes on where an interrupted run stopped.
@@ -114,6 +117,7 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
         task: ``"binary"``, ``"multiclass"`` or ``"regression"``.
         outputs: Targets, or classes.
         category_sizes: Cardinality of each categorical feature.
+        partner_category_sizes: The same of the second clouds, where there are any.
         precision_at: The m of precision@m.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         data_provenance: Kept in ``provenance.json``.
@@ -130,7 +134,8 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
         PellucidError: for a folder in use, an empty split, unfit data, a damaged checkpoint, or a diverged training.
     """
     target = pick_device(device)
-    splits, model, signature = _start(config, clouds, task, outputs, category_sizes, target)
+    sizes = (category_sizes, partner_category_sizes)
+    splits, model, signature = _start(config, clouds, task, outputs, sizes, target)
     digest = data_digest(clouds)
     checkpoint = _claim(folder, config, digest, overwrite)
     provenance = {
@@ -166,8 +171,9 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
     return Run(folder, model, config, metrics, explanation)
 
 
-def _start(config: RunConfig, clouds: PointClouds, task: str, outputs: int, category_sizes: tuple[int, ...],
-           target: torch.device) -> tuple[dict[str, PointClouds], Method, dict[str, Any]]:
+def _start(config: RunConfig, clouds: PointClouds, task: str, outputs: int,
+           category_sizes: tuple[tuple[int, ...], tuple[int, ...]], target: torch.device
+           ) -> tuple[dict[str, PointClouds], Method, dict[str, Any]]:
     """Checks the data, and makes the splits and a fresh seeded model."""
     clouds.check_finite()
     splits = {name: clouds.split(name) for name in ("train", "val", "test")}
@@ -175,9 +181,11 @@ def _start(config: RunConfig, clouds: PointClouds, task: str, outputs: int, cate
         if len(part) < 2:
             raise PellucidError(f"expected at least 2 clouds in the {name} split, got {len(part)}; prepare a larger "
                                 "dataset")
+    if config.training.swap_partner and (clouds.partner is None or task != "binary"):
+        raise PellucidError("expected a binary task on samples of two clouds for training.swap_partner, got another; "
+                            "set it to 0")
     torch.manual_seed(config.seed)
-    signature = signature_of(splits["train"], task, outputs, category_sizes, config.method.rule,
-                             config.backbone.view)
+    signature = signature_of(splits["train"], task, outputs, category_sizes, config)
     model = build(config, signature).to(target)
     model.refuse(clouds)
     if config.training.freeze_classifier:
@@ -212,7 +220,8 @@ def warm_up_identity(config: RunConfig) -> str:
 
 
 def warm_up(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, outputs: int = 1,
-            category_sizes: tuple[int, ...] = (), device: str = "auto", progress: bool = True) -> Path:
+            category_sizes: tuple[int, ...] = (), partner_category_sizes: tuple[int, ...] = (),
+            device: str = "auto", progress: bool = True) -> Path:
     """The warm-up epochs of a run alone, for the ``warm_start`` of runs that have the same.
 
     Args:
@@ -222,6 +231,7 @@ def warm_up(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, 
         task: As for :func:`train`.
         outputs: As for :func:`train`.
         category_sizes: As for :func:`train`.
+        partner_category_sizes: As for :func:`train`.
         device: As for :func:`train`.
         progress: Whether to show a bar.
 
@@ -237,7 +247,7 @@ def warm_up(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, 
     if config.training.warmup < 1:
         raise PellucidError("expected a run with warm-up epochs, got none")
     target = pick_device(device)
-    splits, model, _ = _start(config, clouds, task, outputs, category_sizes, target)
+    splits, model, _ = _start(config, clouds, task, outputs, (category_sizes, partner_category_sizes), target)
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / "last.ckpt"
     _run_lightning(_prepare_fit(config, model, splits, target), folder, last if last.is_file() else None, progress,

@@ -13,6 +13,7 @@ from pellucid.clouds import PointClouds
 from pellucid.errors import DamagedFileError, PellucidError, UnknownNameError
 from pellucid.files import read_json, read_tensors
 from pellucid.methods import Method, NeighborRule, Task, methods
+from pellucid.methods.partner import PartnerEncoder
 from pellucid.training.config import RuleConfig, RunConfig
 from pellucid.views import View, seen
 
@@ -61,21 +62,52 @@ def build(config: RunConfig, signature: dict[str, Any]) -> Method:
             coordinates=config.backbone.coordinates, edge_directions=config.backbone.edge_directions,
         )
 
-    task = Task(signature["task"], signature["outputs"])
+    task = Task(signature["task"], signature["outputs"], signature.get("center", 0.0), signature.get("spread", 1.0))
     try:
-        return method_class(make, task, scale=config.method.scale, dropout=config.method.dropout, rule=rule, **options)
+        model = method_class(make, task, scale=config.method.scale, dropout=config.method.dropout, rule=rule, **options)
     except TypeError as error:
         raise PellucidError(f"expected fitting options for {config.method.name}, got {options} ({error})") from error
+    if "partner" in signature:
+        model.add_partner(lambda: _partner_encoder(config, signature["partner"]))
+    return model
 
 
-def signature_of(clouds: PointClouds, task: str, outputs: int, category_sizes: tuple[int, ...], rule: RuleConfig,
-                 view: View = "plain") -> dict[str, Any]:
-    """What a model must know of its data: kept in the run folder, so that the model can be built again without it."""
+def _partner_encoder(config: RunConfig, signature: dict[str, Any]) -> PartnerEncoder:
+    length = signature["neighbor_distance"] if config.backbone.length_scale == "neighbors" else (
+        config.backbone.length_scale)
+    encoder = backbones[config.backbone.name](
+        signature["dim"], tuple(signature["category_sizes"]), signature["feature_size"], hidden=config.backbone.hidden,
+        layers=config.backbone.layers, dropout=config.backbone.dropout, length_scale=float(length))
+    return PartnerEncoder(encoder, _rule(config.method.partner_rule or config.method.rule))
+
+
+def signature_of(clouds: PointClouds, task: str, outputs: int,
+                 category_sizes: tuple[tuple[int, ...], tuple[int, ...]], config: RunConfig) -> dict[str, Any]:
+    """What a model must know of its data: kept in the run folder, so that the model can be built again without it.
+
+    Args:
+        clouds: The training split.
+        task: What is predicted; the unit of a regression is the targets' own mean and spread.
+        outputs: Targets, or classes.
+        category_sizes: Of the points' categorical features, and of those of the second clouds.
+        config: The run's configuration.
+    """
+    method = config.method
+    signature = {"task": task, "outputs": outputs, "unit": clouds.unit("pos"),
+                 **_shape_of(clouds, category_sizes[0], method.rule, config.backbone.view)}
+    if task == "regression":
+        known = clouds["y"][~clouds["y"].isnan()].double()
+        spread = float(known.std()) if len(known) > 1 else 0.0
+        signature |= {"center": float(known.mean()) if len(known) else 0.0, "spread": spread or 1.0}
+    if clouds.partner is not None:
+        signature["partner"] = _shape_of(clouds.partner, category_sizes[1], method.partner_rule or method.rule)
+    return signature
+
+
+def _shape_of(clouds: PointClouds, category_sizes: tuple[int, ...], rule: RuleConfig, view: View = "plain"
+              ) -> dict[str, Any]:
     return {
-        "task": task,
-        "outputs": outputs,
         "dim": int(clouds.pos.shape[1]),
-        "unit": clouds.unit("pos"),
         "category_sizes": list(category_sizes),
         "feature_size": int(clouds["features"].shape[1]) if "features" in clouds else 0,
         "neighbor_distance": mean_neighbor_distance(clouds, _rule(rule), view),

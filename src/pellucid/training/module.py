@@ -12,7 +12,7 @@ from torch import Tensor
 from pellucid.methods import Method
 from pellucid.methods.base import Output
 from pellucid.metrics.interpretation import pooled_roc_auc
-from pellucid.training.batches import Batch, Batches, mix, rotated
+from pellucid.training.batches import Batch, Batches, mix, rotated, swapped
 from pellucid.training.config import RunConfig
 from pellucid.training.evaluation import prediction_metrics, selection_score
 from pellucid.training.predict import run_over
@@ -98,6 +98,8 @@ class Fit(L.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of one batch: task loss and, after warm-up, the weighted penalty."""
         clouds, neighbors = batch
+        if self.config.training.swap_partner:
+            clouds = swapped(clouds, self.config.training.swap_partner)
         if self.config.training.rotate:
             clouds = rotated(clouds)
         output: Output = (self.model(clouds, neighbors, epoch=self.joint_epoch) if self.joint
