@@ -31,8 +31,8 @@ def execute(content: dict[str, Any]) -> dict[str, Any]:
     Args:
         content: ``kind`` (``"warm-up"``, ``"train"`` or ``"explain"``), ``data`` (path, digest, task, outputs,
             category_sizes, partner_category_sizes, precision_at), ``artifacts`` (the folder that all workers share),
-            ``folder`` (the job's own in it), ``device``; ``config`` and ``warm_start`` for training; ``run``, ``explainer``, ``options``,
-            ``seed`` and ``validate`` for explaining.
+            ``folder`` (the job's own in it), ``device``; ``config`` and ``warm_start`` for training; ``run``,
+            ``explainer``, ``options``, ``seed`` and ``validate`` for explaining.
 
     Returns:
         ``metrics`` nested as in ``metrics.json``; ``validation``, the prediction score that a search goes by (None
