@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.benchmarks.settings import settings
+from pellucid.chemistry.complexes import Complex
 from pellucid.chemistry.encoding import encode_molecules
 from pellucid.chemistry.molecules import MoleculeRecord, read_molecules
 from pellucid.clouds import PointClouds
@@ -16,8 +17,10 @@ from pellucid.datasets.hits import read_events
 from pellucid.errors import PellucidError
 from pellucid.explaining import Source, explain_with, prepare, subgraph_of
 from pellucid.explanation import Explanation
+from pellucid.pairs import read_pairs
 from pellucid.progress import waiting
 from pellucid.report.run import report_explanation, report_run
+from pellucid.report.structures import write_structures
 from pellucid.subgraph import parse_rule
 from pellucid.training import Run, load_model, train
 from pellucid.training.config import merge
@@ -116,17 +119,20 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
 
 
 def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[MoleculeRecord], *,
-            out: str | Path | None = None, method: str | None = None, options: Mapping[str, Any] | None = None,
+            ligand: str | Path | None = None, out: str | Path | None = None, method: str | None = None, options: Mapping[str, Any] | None = None,
             with_runs: Sequence[str | Path] = (), draws: int = 1, subgraph: str | None = None,
             columns: str | Path | None = None, dataset: PreparedDataset | None = None, device: str = "auto",
             seed: int = 0, progress: bool = False) -> Explanation:
-    """Explains clouds, molecules or events that the model never saw.
+    """Explains clouds, molecules, events or complexes that the model never saw.
 
     Args:
         run: The run folder; with ``method``, of any method, otherwise of one that explains.
         molecules: A SMILES, a ``.smi``, ``.csv`` or ``.sdf`` file (poses are kept), records, or point clouds; with
-            ``columns``, a file or folder of hits.
-        out: Folder for ``explanation.parquet`` and ``report.html``; None writes nothing.
+            ``columns``, a file or folder of hits. For a run on complexes, a protein's structure (PDB or mmCIF) with
+            ``ligand``, or a ``.csv`` with the columns protein_file and ligand_file.
+        ligand: The ligand's ``.sdf`` or ``.mol2``, with its pose in the protein.
+        out: Folder for ``explanation.parquet`` and ``report.html``, and for complexes a table of residues, a structure
+            with importance as its B-factors, and scripts for PyMOL and ChimeraX; None writes nothing.
         method: A post-hoc explainer (see ``pellucid list explainers``); None for the importance that the run learned.
             One that learns is fitted on the training split of the run first.
         options: Of the explainer.
@@ -161,8 +167,20 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
     target = pick_device(device)
     sources = [Source.open(Path(folder), target, method, options) for folder in (run, *with_runs)]
     skipped: list[str] = []
+    complexes: list[Complex] = []
+    pairs = "partner" in sources[0].about["signature"]
+    if ligand is not None and not pairs:
+        raise PellucidError(f"expected no ligand for {run}, which was not trained on complexes, got {ligand}; leave it "
+                            "out")
     if isinstance(molecules, PointClouds):
         clouds = molecules
+    elif pairs:
+        if not isinstance(molecules, (str, Path)):
+            raise PellucidError(f"expected the structure of a protein, or a table of complexes, for {run}, got "
+                                "something else; give its path")
+        complexes, clouds, skipped = read_pairs(Path(molecules), None if ligand is None else Path(ligand),
+                                                sources[0].config.dataset_options.get("preparation", {}), seed=seed,
+                                                progress=progress)
     elif columns is not None:
         if not isinstance(molecules, (str, Path)):
             raise PellucidError("expected a file or folder of hits together with columns, got something else")
@@ -189,7 +207,11 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
     if out is not None:
         folder = Path(out)
         explanation.save(folder / "explanation.parquet")
-        report_explanation(folder / "report.html", explanation, [f"Left out: {s}" for s in skipped])
+        notes = [f"Left out: {s}" for s in skipped]
+        if complexes:
+            write_structures(folder, explanation, complexes)
+            notes += [f"{whole.name}: {note}" for whole in complexes for note in whole.protein.notes]
+        report_explanation(folder / "report.html", explanation, notes)
     return explanation
 
 

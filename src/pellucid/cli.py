@@ -154,11 +154,15 @@ def evaluate(run: Annotated[Path, typer.Argument(help="Run folder")],
     _print(measure(run, split=split, device=device), as_json, f"{run}, {split} split")
 
 
-@app.command(epilog="Example: pellucid explain runs/first 'CCCCC(=O)NC1CC1' --out explained")
+@app.command(epilog="Examples: pellucid explain runs/first 'CCCCC(=O)NC1CC1' --out explained; "
+                    "pellucid explain runs/plbind complex.pdb ligand.sdf --out explained")
 def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
             molecules: Annotated[str, typer.Argument(metavar="INPUT", help="SMILES, or a .smi, .csv or .sdf file; with "
-                                                     "--columns a table of hits.")],
-            out_: Annotated[Path, typer.Option("--out", help="Folder for the table and the report.")],
+                                                     "--columns a table of hits; a protein's .pdb or .cif, or a .csv "
+                                                     "of protein_file and ligand_file.")],
+            ligand: Annotated[Path | None, typer.Argument(help="The protein's ligand in its pose: .sdf or .mol2.")]
+            = None,
+            *, out_: Annotated[Path, typer.Option("--out", help="Folder for the table and the report.")],
             method: Annotated[str | None, typer.Option(help="A post-hoc explainer, see: pellucid list explainers; "
                               "default: what the run itself learned.")] = None,
             set_: Annotated[list[str] | None, typer.Option("--set", help="An option of the explainer, e.g. "
@@ -173,7 +177,7 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
                                "columns: trackml, or a YAML file that maps them.")] = None,
             seed: Annotated[int, typer.Option(min=0, help="Of conformers, explainers and noise.")] = 0,
             device: Device = "auto", as_json: Json = False) -> None:
-    """Explain molecules or events that the model never saw: which points decided, and where they may move."""
+    """Explain molecules, events or complexes that the model never saw: what decided, and where points may move."""
     from pellucid.api import explain as run_explain
     from pellucid.settings_text import parse_settings
     from pellucid.uncertainty import agreement
@@ -182,7 +186,7 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
     for name in settings:
         if name != "options" or not isinstance(settings[name], dict):
             raise PellucidError(f"expected options of the explainer, got {name!r}; write e.g. --set options.steps=100")
-    explanation = run_explain(run, molecules, out=out_, method=method, options=settings.get("options"),
+    explanation = run_explain(run, molecules, ligand=ligand, out=out_, method=method, options=settings.get("options"),
                               with_runs=with_ or [], draws=draws, subgraph=subgraph, columns=columns, seed=seed,
                               device=device, progress=True)
     for text in explanation.provenance["skipped"]:

@@ -203,3 +203,7 @@ def test_columns_of_one_recipe_have_data_of_their_own(data, tmp_path):
         assert len(mine) == len(jobs) / 2
         assert {job.content["data"]["path"] for job in mine} == {str(prepared.path)}
         assert {job.content["config"]["dataset"] for job in mine if "config" in job.content} == {"synmol"}
+
+
+def test_a_part_of_a_study_in_the_same_store_is_no_job_of_a_table():
+    assert cost_group({"kind": "part", "benchmark": "margin-labels", "data": {}}) is None

@@ -296,8 +296,10 @@ def _value(record: Record, metric: str) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
-def cost_group(content: dict[str, Any]) -> str:
-    """Jobs that take about as long: the same but for the seed."""
+def cost_group(content: dict[str, Any]) -> str | None:
+    """Jobs that take about as long: the same but for the seed. None for what is no job of a table: a study's part."""
+    if "digest" not in content.get("data", {}):
+        return None
     parts = {name: content.get(name) for name in ("kind", "config", "explainer", "options", "validate", "device")}
     if parts["config"] is not None:
         parts["config"] = {**parts["config"], "seed": None}

@@ -20,7 +20,9 @@ def _content(dataset: str) -> dict[str, Any]:
     place = files("pellucid.benchmarks") / f"{dataset}.yaml"
     if not place.is_file():
         return {"presets": {}}
-    return dict(yaml.safe_load(place.read_text(encoding="utf-8")))
+    content = dict(yaml.safe_load(place.read_text(encoding="utf-8")))
+    like = content.pop("like", None)
+    return content if like is None else merge(_content(like), content)
 
 
 def presets(dataset: str) -> list[str]:

@@ -1,20 +1,22 @@
 // The table of atoms, and the mark that follows the mouse through all views.
+const rankOrder = values => values.map((v, i) => i).filter(i => finite(values[i])).sort((a, b) => values[b] - values[a]);
 function rankLabels(values) {
-  const order = values.map((v, i) => i).filter(i => finite(values[i])).sort((a, b) => values[b] - values[a]);
-  const out = values.map(() => "–"); // 1 = most important; equal values share a rank
+  const order = rankOrder(values), out = values.map(() => "–"); // 1 = most important; equal values share a rank
   order.forEach((i, at) => { out[i] = at && values[i] === values[order[at - 1]] ? out[order[at - 1]] : at + 1; });
   return out;
 }
 
+const ROWS = 30; // of a protein, before it is unfolded
 function table(s, colours, rank) {
   const more = Object.keys(s.columns).filter(id => id !== "spread"), spread = s.columns.spread, shown = quantity(s).id;
   const swatched = shown === "spread" ? "importance" : shown; // the spread stands behind the importance
-  const unit = unitOf(s), columns = [["index", "#", "num"], ["label", isMolecule ? "Element" : "Track", ""], ["importance", "Importance", "num"], ["rank", "Rank", "num"]];
+  const unit = unitOf(s), columns = [...(isComplex ? [] : [["index", "#", "num"]]), ...Object.keys(s.texts).map(id => ["text " + id, id, ""]),
+    ["label", isMolecule ? "Element" : isComplex ? "Residue" : "Track", ""], ["importance", "Importance", "num"], ["rank", "Rank", "num"]];
   for (const id of more) columns.push(["column " + id, DATA.columns[id].label, DATA.columns[id].kinds.length ? "" : "num"]);
   if (s.std) columns.push(["std0", `σ₁ (${unit})`, "num"], ["std1", "σ₂", "num"], ["std2", "σ₃", "num"]);
-  if (s.important) columns.push(["truth", "Truth", ""]);
+  if (s.important) columns.push(["truth", isComplex ? "Pocket" : "Truth", ""]);
   if (!columns.some(([id]) => id === state.sort)) { state.sort = "index"; state.down = false; }
-  const value = (i, id) => id.startsWith("column ") ? s.columns[id.slice(7)][i] : ({ index: i, label: s.labels[i], importance: s.importance[i], rank: rank[i], truth: s.important?.[i],
+  const value = (i, id) => id.startsWith("column ") ? s.columns[id.slice(7)][i] : id.startsWith("text ") ? s.texts[id.slice(5)][i] : ({ index: i, label: s.labels[i], importance: s.importance[i], rank: rank[i], truth: s.important?.[i],
     std0: s.std?.[i][0], std1: s.std?.[i][1], std2: s.std?.[i][2] })[id];
   const head = make("tr");
   for (const [id, title, cls] of columns) {
@@ -34,7 +36,8 @@ function table(s, colours, rank) {
   const order = s.pos.map((p, i) => i).sort((a, b) => {
     const x = value(a, state.sort), y = value(b, state.sort);
     if (missing(x) || missing(y)) return missing(x) - missing(y) || a - b; // what is missing comes last, either way
-    return (x < y ? -1 : x > y ? 1 : 0) * (state.down ? -1 : 1) || a - b;
+    const way = state.sort.startsWith("text ") ? x.localeCompare(y, "en", { numeric: true }) : x < y ? -1 : x > y ? 1 : 0;
+    return way * (state.down ? -1 : 1) || a - b;
   });
   const fixed = {}; // as many decimals as give the column's largest number four digits, so that points line up
   for (const [id] of columns) {
@@ -43,13 +46,17 @@ function table(s, colours, rank) {
   }
   const write = (v, id) => !finite(v) || fixed[id] === null ? show(v, 4) : v.toFixed(fixed[id]).replace("-", "−");
   const body = document.createDocumentFragment();
-  for (const i of order) {
+  const folded = isComplex && !state.unfolded ? order.slice(0, ROWS) : order;
+  $("unfold").hidden = folded.length === order.length;
+  $("unfold").textContent = words(`Show all ${order.length} atoms`);
+  $("unfold").onclick = () => { state.unfolded = true; table(s, colours, rank); };
+  for (const i of folded) {
     const row = make("tr");
     row.dataset.atom = i;
     for (const [id, , cls] of columns) {
       const v = value(i, id);
       const kinds = id.startsWith("column ") ? DATA.columns[id.slice(7)].kinds : [];
-      const cell = make("td", cls, kinds.length ? kinds[v] ?? "–" : id === "truth" ? (v ? "● important" : "–") : id === "label" || id === "index" || id === "rank" ? String(v) : write(v, id));
+      const cell = make("td", cls, kinds.length ? kinds[v] ?? "–" : id === "truth" ? (v ? (isComplex ? "● inside" : "● important") : "–") : id === "label" || id === "index" || id === "rank" || id.startsWith("text ") ? String(v) : write(v, id));
       if (kinds.length && !v) cell.classList.add("quiet");
       if (id === "truth" && v) cell.classList.add("yes");
       if (id === "importance" && spread) cell.append(make("span", "quiet", " ± " + write(spread[i], id)));

@@ -27,6 +27,10 @@ class Column:
     colours: tuple[str, ...] = ()
 
 
+CONTACTS = ("–", "hydrophobic", "H-bond", "H-bond, hydrophobic")
+"""Kinds of contact between residue and ligand; a place is 1 if hydrophobic, plus 2 with a hydrogen bond."""
+CONTACT_COLOURS = (FALSE_COLOUR, "#b08a00", "#1f77d0", "#0a3f86")
+
 KNOWN: dict[str, Column] = {
     "spread": Column("Spread", "Standard deviation of the importance over the members of the ensemble: dark atoms are "
                      "uncertain."),
@@ -38,6 +42,8 @@ KNOWN: dict[str, Column] = {
                         "there."),
     "location": Column("Location", "−log det Σ: the larger, the less the atom may move."),
     "layer": Column("Layer", "The detector surface that measured the hit."),
+    "contact": Column("Contact", "How the residue touches the ligand.", CONTACTS, CONTACT_COLOURS),
+    "distance": Column("Distance (Å)", "The least distance between heavy atoms of the residue and of the ligand."),
     "p_t": Column("p_T (GeV)", "True transverse momentum at the hit; the model does not see it."),
     "kind": Column("Kind", "What the prediction needs of the atom: that it is there, that it is where it is, or "
                    "neither.", ("neither", "existence", "location"), (FALSE_COLOUR, "#ef7f45", "#4c7bd9")),

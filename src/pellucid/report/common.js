@@ -16,8 +16,10 @@ const UNITS = { angstrom: "Å", ångström: "Å", angstroms: "Å", nanometer: "n
 const unitOf = s => UNITS[s.unit.toLowerCase()] || s.unit;
 
 const isMolecule = DATA.words.point === "atom";
+const isComplex = DATA.words.point === "residue";
 const words = text => isMolecule ? text : text.replace(/\ban atom\b/g, "a " + DATA.words.point) // as Words.of in content.py
-  .replace(/\b(atom|molecule)(?=s?\b)/g, word => word === "atom" ? DATA.words.point : DATA.words.cloud);
+  .replace(/\batom(?=s?\b)/g, DATA.words.point).replace(/\bmolecules\b/g, DATA.words.cloud + (DATA.words.cloud.endsWith("x") ? "es" : "s"))
+  .replace(/\bmolecule\b/g, DATA.words.cloud);
 
 const MAP = DATA.colours.map.map(h => [1, 3, 5].map(at => parseInt(h.slice(at, at + 2), 16)));
 const rgbAt = t => {

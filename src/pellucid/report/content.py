@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -45,13 +46,33 @@ class Words:
         """A text about atoms and molecules, as one about these points and clouds."""
         if self.point != "atom":
             text = re.sub(r"\ban atom\b", f"a {self.point}", text)
-        return re.sub(r"\b(atom|molecule)(?=s?\b)",
-                      lambda match: self.point if match[1] == "atom" else self.cloud, text)
+        text = re.sub(r"\batom(?=s?\b)", self.point, text)
+        text = re.sub(r"\bmolecules\b", self.cloud + ("es" if self.cloud.endswith("x") else "s"), text)
+        return re.sub(r"\bmolecule\b", self.cloud, text)
 
 
 MOLECULES = Words("atom", "molecule")
 EVENTS = Words("hit", "event")
 CLOUDS = Words("point", "sample")
+COMPLEXES = Words("residue", "complex")
+
+
+def predicted_quantity(provenance: Mapping[str, Any]) -> str:
+    """What a run predicts, as the report calls it.
+
+    Args:
+        provenance: Of an explanation; its ``signature`` names the task.
+
+    Returns:
+        ``"probability"``, or for a regression ``"pK"`` (affinities of PLBind) or ``"value"``.
+
+    Example:
+        >>> predicted_quantity({"signature": {"task": "regression"}})
+        'value'
+    """
+    if provenance.get("signature", {}).get("task") != "regression":
+        return "probability"
+    return "pK" if provenance.get("config", {}).get("dataset") == "plbind-affinity" else "value"
 
 
 @dataclass(frozen=True)
@@ -89,6 +110,38 @@ class PublishedCell:
 
 
 @dataclass(frozen=True, eq=False)
+class Sticks:
+    """A molecule beside the points, such as a ligand: drawn as sticks in the colours of its elements.
+
+    Attributes:
+        name: What it is, e.g. ``"ligand"``.
+        pos: (m, 3) coordinates, in the frame and the unit of the sample's ``pos``.
+        labels: m element symbols.
+        bonds: ``(i, j, order)``, as those of a :class:`Sample`.
+
+    Raises:
+        PellucidError: if shapes disagree or a bond points nowhere.
+
+    Example:
+        >>> Sticks("ligand", [[0, 0, 0], [1.4, 0, 0]], ["C", "O"], [(0, 1, 1.0)]).pos.shape
+        (2, 3)
+    """
+
+    name: str
+    pos: NDArray[np.float64]
+    labels: list[str]
+    bonds: list[tuple[int, int, float]]
+
+    def __post_init__(self) -> None:
+        _text(self.name, "the name of a molecule beside the points")
+        at = f"of {self.name}"
+        pos, n = _places(self.pos, self.labels, at)
+        object.__setattr__(self, "pos", pos)
+        object.__setattr__(self, "labels", [str(label) for label in self.labels])
+        object.__setattr__(self, "bonds", [_bond(bond, n, at) for bond in self.bonds])
+
+
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One molecule (or any bonded point cloud) for the browser of the report.
 
@@ -100,9 +153,9 @@ class Sample:
         pos: (n, 3) coordinates in ``unit``; pad flat clouds with zero.
         labels: n element symbols, or any short names.
         importance: (n,) real numbers, large = important; NaN is drawn grey.
-        prediction: Predicted probability in [0, 1] of the positive class, or NaN.
+        prediction: Predicted probability in [0, 1] of the positive class, or NaN; for a regression, any number.
         importance_name: What the importance is, e.g. ``"location importance (-log det Σ)"``.
-        target: The known answer, 0 or 1 (a probability is fine), or ``None``.
+        target: The known answer, 0 or 1 (a probability is fine), or ``None``; for a regression, any number.
         bonds: ``(i, j, order)`` with 1, 2, 3 or 1.5 for aromatic, or ``None``.
         important: (n,) bool ground truth, or ``None``.
         covariance: (n, 3, 3) in ``unit``², symmetric and positive semi-definite, or ``None``.
@@ -113,6 +166,9 @@ class Sample:
             ``spread`` is shown as the ± of the importance.
         views: Further drawings (SVG) by caption; a hit is an ellipse of class ``atom-i``.
         words: What points and clouds are called.
+        predicts: What the prediction is, see :func:`predicted_quantity`.
+        texts: More named texts, one a point each: columns of the table, e.g. the chain of a residue.
+        sticks: A molecule beside the points, or ``None``.
 
     Raises:
         PellucidError: if shapes disagree, a bond points nowhere, or a covariance is none.
@@ -141,24 +197,20 @@ class Sample:
     columns: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     views: dict[str, str] = field(default_factory=dict)
     words: Words = MOLECULES
+    predicts: str = "probability"
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    sticks: Sticks | None = None
 
     def __post_init__(self) -> None:
-        for name in ("name", "unit", "importance_name"):
+        for name in ("name", "unit", "importance_name", "predicts"):
             _text(getattr(self, name), f"the {name} of a sample")
         at = f"of sample {self.name!r}"
-        pos = numbers(self.pos, f"pos {at}", (None, 3))
-        n = len(pos)
-        if n == 0 or not np.isfinite(pos).all():
-            raise PellucidError(f"expected at least one atom with finite coordinates in pos {at}, got "
-                                f"{'no atoms' if n == 0 else 'NaN or infinity'}; leave the sample out")
+        pos, n = _places(self.pos, self.labels, at)
         object.__setattr__(self, "pos", pos)
         object.__setattr__(self, "importance", numbers(self.importance, f"importance {at}", (n,)))
         object.__setattr__(self, "labels", [str(label) for label in self.labels])
-        if len(self.labels) != n:
-            raise PellucidError(f"expected {n} labels {at}, one an atom, got {len(self.labels)}; pass one for each "
-                                "row of pos")
         self._check_answers(at)
-        object.__setattr__(self, "bonds", [self._bond(bond, n, at) for bond in self.bonds or ()])
+        object.__setattr__(self, "bonds", [_bond(bond, n, at) for bond in self.bonds or ()])
         if self.important is not None:
             truth = numbers(self.important, f"important {at}", (n,))
             if not np.isin(truth, (0, 1)).all():
@@ -176,28 +228,25 @@ class Sample:
         object.__setattr__(self, "facts", {str(key): str(value) for key, value in self.facts.items()})
         object.__setattr__(self, "columns", {str(name): numbers(values, f"{name} {at}", (n,))
                                              for name, values in self.columns.items()})
+        object.__setattr__(self, "texts", {str(name): [str(text) for text in texts]
+                                           for name, texts in self.texts.items()})
+        for name, texts in self.texts.items():
+            if len(texts) != n:
+                raise PellucidError(f"expected {n} texts of {name} {at}, one a point, got {len(texts)}; pass one for "
+                                    "each row of pos")
 
     def _check_answers(self, at: str) -> None:
         answers: tuple[tuple[str, Any], ...] = (("prediction", self.prediction), ("target", self.target))
         for name, value in answers:
             if value is None and name == "target":
                 continue
-            if not is_number(value) or not (math.isnan(value) or 0 <= value <= 1):
+            if self.predicts != "probability":
+                if not is_number(value) or math.isinf(value):
+                    raise PellucidError(f"expected a number as the {name} {at}, got {value!r}; pass NaN for none")
+            elif not is_number(value) or not (math.isnan(value) or 0 <= value <= 1):
                 raise PellucidError(f"expected a probability in [0, 1] as the {name} {at}, got {value!r}; apply the "
                                     "sigmoid to a logit first")
             object.__setattr__(self, name, float(value))
-
-    @staticmethod
-    def _bond(bond: Any, n: int, at: str) -> tuple[int, int, float]:
-        try:
-            first, second, order = int(bond[0]), int(bond[1]), float(bond[2])
-        except (TypeError, ValueError, IndexError) as error:
-            raise PellucidError(f"expected bonds (i, j, order) {at}, got {bond!r}; pass three numbers "
-                                "a bond") from error
-        if not (0 <= first < n and 0 <= second < n) or first == second or not 0 < order < 10:
-            raise PellucidError(f"expected bonds between two of the {n} atoms {at}, got {bond!r}; count atoms from 0, "
-                                "in the order of pos")
-        return first, second, order
 
     def _covariance(self, n: int, at: str) -> NDArray[np.float64]:
         array = numbers(self.covariance, f"covariance {at}", (n, 3, 3))  # type: ignore[arg-type]
@@ -211,6 +260,29 @@ class Sample:
         if (np.linalg.eigvalsh(array) < -1e-4 * scale[:, :, 0]).any():
             raise PellucidError(f"expected positive semi-definite covariances {at}, got a negative variance; pass Σ")
         return array
+
+
+def _places(pos: Any, labels: list[str], at: str) -> tuple[NDArray[np.float64], int]:
+    """Checked coordinates, one row a label."""
+    array = numbers(pos, f"pos {at}", (None, 3))
+    n = len(array)
+    if n == 0 or not np.isfinite(array).all():
+        raise PellucidError(f"expected at least one atom with finite coordinates in pos {at}, got "
+                            f"{'no atoms' if n == 0 else 'NaN or infinity'}; leave the sample out")
+    if len(labels) != n:
+        raise PellucidError(f"expected {n} labels {at}, one an atom, got {len(labels)}; pass one for each row of pos")
+    return array, n
+
+
+def _bond(bond: Any, n: int, at: str) -> tuple[int, int, float]:
+    try:
+        first, second, order = int(bond[0]), int(bond[1]), float(bond[2])
+    except (TypeError, ValueError, IndexError) as error:
+        raise PellucidError(f"expected bonds (i, j, order) {at}, got {bond!r}; pass three numbers a bond") from error
+    if not (0 <= first < n and 0 <= second < n) or first == second or not 0 < order < 10:
+        raise PellucidError(f"expected bonds between two of the {n} atoms {at}, got {bond!r}; count atoms from 0, "
+                            "in the order of pos")
+    return first, second, order
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,13 +69,13 @@ const Mesh = (() => {
     return out;
   }
 
-  function stick(out, from, to, radius, colour, sides) {
+  function stick(out, from, to, radius, colour, sides, owner = -1) {
     const d = unit(sub(to, from)), u = perpendicular(d), v = cross(d, u), base = out.x.length;
     for (const end of [from, to]) {
       for (let s = 0; s < sides; s++) {
         const t = 2 * Math.PI * s / sides;
         const p = along(along(end, u, radius * Math.cos(t)), v, radius * Math.sin(t));
-        out.x.push(p[0]); out.y.push(p[1]); out.z.push(p[2]); out.colour.push(colour); out.owner.push(-1);
+        out.x.push(p[0]); out.y.push(p[1]); out.z.push(p[2]); out.colour.push(colour); out.owner.push(owner);
       }
     }
     for (let s = 0; s < sides; s++) {
@@ -84,12 +84,19 @@ const Mesh = (() => {
     }
   }
 
-  // Bonds as one to three sticks; an aromatic bond is one full and one broken stick.
-  function bonds(pos, list, scale, colourOf) {
+  // Bonds as one to three sticks; an aromatic bond is one full and one broken stick. With `halves`, each half of a bond
+  // belongs to its atom and has its colour: colourOf(atom, its neighbour).
+  function bonds(pos, list, scale, colourOf, halves = false) {
     const out = empty(), sides = list.length > 1500 ? 5 : 9, neighbours = pos.map(() => []);
     for (const [a, b] of list) { neighbours[a].push(b); neighbours[b].push(a); }
     for (const [a, b, order] of list) {
       const d = unit(sub(pos[b], pos[a])), colour = colourOf(a, b);
+      const rod = (from, to, radius) => {
+        if (!halves) { stick(out, from, to, radius, colour, sides); return; }
+        const middle = along(from, sub(to, from), 0.5);
+        stick(out, from, middle, radius, colour, sides, a);
+        stick(out, middle, to, radius, colourOf(b, a), sides, b);
+      };
       let side = null; // double bonds lie in the plane of their neighbours
       for (const [at, other] of [[a, b], [b, a]]) {
         for (const n of neighbours[at]) {
@@ -99,14 +106,14 @@ const Mesh = (() => {
         }
       }
       side = side || perpendicular(d);
-      const put = (shift, radius) => stick(out, along(pos[a], side, shift * scale), along(pos[b], side, shift * scale),
-        radius * scale, colour, sides);
+      const put = (shift, radius) => rod(along(pos[a], side, shift * scale), along(pos[b], side, shift * scale), radius * scale);
       if (order === 1.5) {
         put(-0.045, 0.075);
         const from = along(pos[a], side, 0.14 * scale), span = length(sub(pos[b], pos[a]));
         for (let s = 0; s < 4; s++) {
           const t0 = span * (0.2 + s * 0.16);
-          stick(out, along(from, d, t0), along(from, d, t0 + 0.1 * span), 0.042 * scale, colour, sides);
+          stick(out, along(from, d, t0), along(from, d, t0 + 0.1 * span), 0.042 * scale,
+            halves && s > 1 ? colourOf(b, a) : colour, sides, !halves ? -1 : s > 1 ? b : a);
         }
       } else if (order > 2.5) { put(-0.16, 0.05); put(0, 0.05); put(0.16, 0.05);
       } else if (order > 1.5) { put(-0.095, 0.06); put(0.095, 0.06);
@@ -117,7 +124,7 @@ const Mesh = (() => {
 
   // Principal axes of a cloud (Jacobi rotations), widest first: the first view looks along the narrowest.
   function principal(pos) {
-    const n = pos.length, centre = [0, 1, 2].map(c => pos.reduce((sum, p) => sum + p[c], 0) / n);
+    const n = pos.length, centre = middle(pos);
     const m = [[0, 0, 0], [0, 0, 0], [0, 0, 0]], v = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
     for (const p of pos) for (let a = 0; a < 3; a++) for (let b = 0; b < 3; b++)
       m[a][b] += (p[a] - centre[a]) * (p[b] - centre[b]) / n;
@@ -136,5 +143,7 @@ const Mesh = (() => {
     return { centre, axes, variances: order.map(a => m[a][a]) };
   }
 
-  return { ellipsoids, rings, bonds, principal, sub, length, cross, dot };
+  const middle = pos => [0, 1, 2].map(c => pos.reduce((sum, p) => sum + p[c], 0) / pos.length);
+
+  return { ellipsoids, rings, bonds, principal, middle, sub, length, cross, dot };
 })();

@@ -125,7 +125,10 @@ def _sample(sample: Sample) -> dict[str, Any]:
         "important": None if sample.important is None else [int(true) for true in sample.important],
         "std": None, "axes": None, "prediction": _clean(sample.prediction), "target": _clean(sample.target),
         "svg": sample.svg, "svg_truth": sample.svg_truth,
-        "views": sample.views, "facts": sample.facts,
+        "views": sample.views, "facts": sample.facts, "predicts": sample.predicts, "texts": sample.texts,
+        "sticks": None if sample.sticks is None else {
+            "name": sample.sticks.name, "pos": _rounded(sample.sticks.pos), "labels": sample.sticks.labels,
+            "bonds": [list(bond) for bond in sample.sticks.bonds]},
         "columns": {name: _rounded(values) for name, values in sample.columns.items()},
     }  # fmt: skip
     if sample.covariance is not None:

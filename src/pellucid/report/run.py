@@ -16,17 +16,20 @@ from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.files import read_json
-from pellucid.report.content import PublishedCell, ReportContent, Sample
+from pellucid.report.content import PublishedCell, ReportContent, Sample, predicted_quantity
 from pellucid.report.depiction import depict, depict_truth
 from pellucid.report.events import event_sample
 from pellucid.report.page import write_report
+from pellucid.report.proteins import complex_sample, is_complex
 from pellucid.training.fit import Run
 from pellucid.uncertainty import agreement
 
 SAMPLES = 24
 """Clouds that a run's report shows."""
 MOST = 500
-"""Clouds that the page of an explanation shows."""
+"""Clouds that the page of an explanation shows at most."""
+MOST_POINTS = 200_000
+"""Points that it shows at most, of all clouds together: about 20 MB of the page."""
 
 
 def samples_of(explanation: Explanation, clouds: list[int]) -> list[Sample]:
@@ -37,6 +40,10 @@ def samples_of(explanation: Explanation, clouds: list[int]) -> list[Sample]:
         clouds: Places of those to show.
     """
     data = explanation.clouds
+    if is_complex(data):
+        samples = [complex_sample(explanation, i) for i in clouds]
+        return [replace(sample, facts={**sample.facts, **_facts(explanation, i)})
+                for sample, i in zip(samples, clouds, strict=True)]
     if "smiles" not in data.text and "molblock" not in data.text:
         return [replace(event_sample(explanation, i), facts=_facts(explanation, i)) for i in clouds]
     ptr = data.ptr.tolist()
@@ -66,6 +73,7 @@ def samples_of(explanation: Explanation, clouds: list[int]) -> list[Sample]:
             svg_truth=depict_truth(mol, truth) if truth is not None else None,
             facts={"SMILES": data.text["smiles"][i], **_facts(explanation, i)},
             columns={name: column[rows].double().numpy() for name, column in explanation.columns.items()},
+            predicts=predicted_quantity(explanation.provenance),
         ))
     return samples
 
@@ -80,7 +88,8 @@ def _facts(explanation: Explanation, i: int) -> dict[str, str]:
             facts["Agreement of members"] = f"mean Spearman rank correlation {agreed:.2f} (random: 0)"
     if (chosen := explanation.provenance.get("subgraph")) is not None:
         size, points = chosen["sizes"][i], int(explanation.clouds.sizes[i])
-        word = "atoms" if "smiles" in explanation.clouds.text else "points"
+        clouds = explanation.clouds
+        word = "residues" if is_complex(clouds) else "atoms" if "smiles" in clouds.text else "points"
         facts["Subgraph"] = f"{size} of {points} {word}: {chosen['rule']}"
         if chosen.get("alone") and chosen["alone"][i] is not None:
             facts["Subgraph alone"] = f"predicted probability {chosen['alone'][i]:.3f}"
@@ -91,9 +100,15 @@ def choose(explanation: Explanation, count: int = SAMPLES) -> list[int]:
     """Which test clouds to show: half positive, a quarter negative, and the most confident mistakes, by a fixed rule.
 
     Nothing is chosen by how good the explanation looks: positives and negatives are taken evenly spaced in the order
-    of the split.
+    of the split. Of a regression: three quarters evenly spaced in the order of the target, and the largest errors.
     """
     y, p = explanation.clouds["y"][:, 0], explanation.prediction[:, 0]
+    if predicted_quantity(explanation.provenance) != "probability":
+        order = torch.argsort(y, stable=True)  # NaN last
+        order = order[: int((~y.isnan()).sum())]
+        even = order[torch.linspace(0, len(order) - 1, min(count - count // 4, len(order))).long()].tolist()
+        error = (p - y).abs()[order]
+        return list(dict.fromkeys(even + order[torch.argsort(-error, stable=True)][: count // 4].tolist()))
     wrong = ((p > 0.5) != (y > 0.5)).nonzero().squeeze(1)
     mistakes = wrong[torch.argsort(-(p[wrong] - 0.5).abs(), stable=True)][: count // 4].tolist()
 
@@ -127,8 +142,9 @@ def report_run(run: Run) -> Path:
     elif run.explanation.clouds.pos.shape[1] in (2, 3):
         samples = samples_of(run.explanation, choose(run.explanation))
         if samples:
-            notes.append(samples[0].words.of("Shown are test molecules taken evenly from the positives and the "
-                                             "negatives, and the most confident mistakes; none was chosen by its "
+            rule = ("from the positives and the negatives, and the most confident mistakes"
+                    if samples[0].predicts == "probability" else "over the range of the target, and the largest errors")
+            notes.append(samples[0].words.of(f"Shown are test molecules taken evenly {rule}; none was chosen by its "
                                              "explanation."))
     metrics = _for_reading(run.metrics)
     content = ReportContent(
@@ -168,7 +184,7 @@ def _for_reading(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def report_explanation(path: Path, explanation: Explanation, notes: list[str]) -> Path:
-    """Writes the page for molecules that a user asked about.
+    """Writes the page for molecules, events or complexes that a user asked about.
 
     Args:
         path: Where to write.
@@ -184,9 +200,10 @@ def report_explanation(path: Path, explanation: Explanation, notes: list[str]) -
     config = explanation.provenance.get("config", {})
     explainer = explanation.provenance.get("explainer")
     sentence = agreement(explanation)
-    samples = samples_of(explanation, list(range(min(len(data), MOST))))
-    if len(data) > MOST:
-        notes = [*notes, f"Shown are the first {MOST} of {len(data)}; explanation.parquet has all."]
+    shown = max(min(int((data.ptr[1:] <= MOST_POINTS).sum()), MOST), 1)
+    samples = samples_of(explanation, list(range(shown)))
+    if len(data) > shown:
+        notes = [*notes, f"Shown are the first {shown} of {len(data)}; explanation.parquet has all."]
     content = ReportContent(
         title=f"Which {samples[0].words.point}s decided",
         subtitle=f"{explainer + ' on ' if explainer else ''}{config.get('method', {}).get('name', '')} with "

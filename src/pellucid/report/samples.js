@@ -1,6 +1,6 @@
 // The list of samples, and what is said about the chosen one.
 const samples = DATA.samples;
-const verdict = s => finite(s.target) && finite(s.prediction) ? (s.prediction >= 0.5) === (s.target >= 0.5) : null;
+const verdict = s => s.predicts === "probability" && finite(s.target) && finite(s.prediction) ? (s.prediction >= 0.5) === (s.target >= 0.5) : null;
 const state = { at: -1, visible: [], sort: "index", down: false, camera: null, lit: -1, drawn: null };
 const view = $("view3d");
 
@@ -20,9 +20,20 @@ function setUpSamples() {
     Object.assign($("k"), { min: nice - 1, max: nice + 0.7 });
     $("k").value = nice;
   }
-  $("symbols-label").hidden = !isMolecule;
+  $("symbols-label").hidden = !isMolecule && !isComplex;
   if (!isMolecule) $("symbols").value = "none";
-  $("tracks-label").hidden = isMolecule || !samples.some(s => s.bonds.length);
+  $("tracks-label").hidden = isMolecule || !samples.some(s => isComplex ? s.important : s.bonds.length);
+  if (isComplex) {
+    $("samples").classList.add("complex");
+    $("tracks-label").lastChild.textContent = " true pocket";
+    $("ellipsoids").value = "top";
+    $("symbols-label").firstChild.textContent = "Names ";
+    $("symbols").replaceChildren(...[["top", "10 most important"], ["contacts", "residues in contact"], ["none", "none"]]
+      .map(([value, text]) => new Option(text, value)));
+    Object.assign(state, { sort: "importance", down: true });
+  }
+  $("near").hidden = !samples.some(s => s.sticks);
+  $("near").onclick = () => { state.camera = ligandCamera(samples[state.at]); draw(); };
   $("shown").add(new Option("importance", "importance"));
   for (const [id, { label }] of Object.entries(DATA.columns)) $("shown").add(new Option(label.toLowerCase(), id));
   $("shown-label").hidden = $("shown").options.length < 2;
@@ -93,7 +104,7 @@ function select(at) {
   if (item.offsetTop - list.offsetTop < list.scrollTop) list.scrollTop = item.offsetTop - list.offsetTop; // not the page
   const under = item.offsetTop - list.offsetTop + item.offsetHeight - list.clientHeight;
   if (under > list.scrollTop) list.scrollTop = under;
-  state.lit = -1;
+  Object.assign(state, { lit: -1, unfolded: false });
   state.camera = firstCamera(s);
   describe(s);
   draw();
@@ -102,7 +113,7 @@ function select(at) {
 function describe(s) {
   $("name").textContent = s.name;
   const ok = verdict(s), badges = $("badges");
-  badges.replaceChildren(make("span", "badge", `predicted probability ${finite(s.prediction) ? s.prediction.toFixed(4) : "–"}`));
+  badges.replaceChildren(make("span", "badge", `predicted ${s.predicts} ${!finite(s.prediction) ? "–" : s.predicts === "probability" ? s.prediction.toFixed(4) : show(s.prediction, 4)}`));
   if (finite(s.target)) badges.append(make("span", "badge", `target ${show(s.target)}`));
   if (ok !== null) badges.append(make("span", "badge " + (ok ? "right" : "wrong"), ok ? "✓ right" : "✗ wrong"));
   const score = s.important ? auc(s.importance, s.important) : null;

@@ -10,6 +10,9 @@ function lengthScale(s) { // the unit of drawing: 1 for bonds of 1.4 Å, so that
   return s.scale = lengths.length ? lengths[Math.floor(lengths.length / 2)] / 1.4 : 1;
 }
 
+const ELEMENTS = { N: "#2f5bd8", O: "#d8262c", S: "#c9a400", P: "#e07000", F: "#1f9a3a", Cl: "#1f9a3a", Br: "#8a2b0e", I: "#6a0dad" };
+const elementColour = label => ELEMENTS[label] || "#3b4352"; // of a ligand
+
 const REACH = 4; // the axes go this much farther out than the atoms, so that no ellipsoid is cut off
 function frame(s) {
   const { centre: mean, axes } = Mesh.principal(s.pos), scale = lengthScale(s);
@@ -23,20 +26,37 @@ function frame(s) {
   return { centre, axes, radius };
 }
 
+function facing(axes, way) { // the axes turned so that the last one points along `way`, as far as it has a length
+  const length = Mesh.length(way);
+  if (length < 1e-6) return axes;
+  const z = way.map(c => c / length), across = a => Mesh.sub(a, z.map(c => c * Mesh.dot(a, z)));
+  const wide = across(axes[0]), x = Mesh.length(wide) > 0.3 ? wide : across(axes[1]), size = Mesh.length(x);
+  return [x.map(c => c / size), Mesh.cross(z, x).map(c => c / size), z];
+}
+
 function firstCamera(s) {
-  const { axes, centre, radius } = frame(s);
+  const { axes: principal, centre, radius } = frame(s);
+  const axes = s.sticks ? facing(principal, Mesh.sub(Mesh.middle(s.sticks.pos), centre)) : principal; // the ligand in front
   const wide = Math.max(...s.pos.map(p => Math.abs(Mesh.dot(Mesh.sub(p, centre), axes[0]))));
   const high = Math.max(...s.pos.map(p => Math.abs(Mesh.dot(Mesh.sub(p, centre), axes[1]))));
-  const box = view.getBoundingClientRect(), pair = !!s.important, stacked = pair && narrow();
+  const box = view.getBoundingClientRect(), pair = !!s.important && !s.sticks, stacked = pair && narrow();
   const aspect = (box.width / (pair && !stacked ? 2 : 1)) / ((box.height || 470) / (stacked ? 2 : 1)) || 1;
   const middling = s.std ? s.std.map(row => row[0]).sort((a, b) => a - b)[Math.floor(s.std.length / 2)] * kValue() : 0;
+  const near = s.sticks ? Math.max(...s.pos.map(p => Mesh.dot(Mesh.sub(p, centre), axes[2]))) / (2 * radius) : 0; // a protein is deep
   const pad = 0.9 * lengthScale(s) + Math.min(middling, 1.2 * lengthScale(s));
   const fill = Math.max((wide + pad) / Math.max(aspect, 0.3), high + pad) / radius; // half-height wanted, in radii
-  const far = Math.max(1.02 * fill + 0.16, 0.35);
+  const far = Math.max(1.02 * fill + 0.16 + 0.4 * near, 0.35);
   const narrowest = axes[2], tilt = axes[1];
   const eye = [0, 1, 2].map(c => far * (0.96 * narrowest[c] + 0.2 * tilt[c] + 0.18 * axes[0][c]));
   const [x, y, z] = axes[1];
   return { eye: { x: eye[0], y: eye[1], z: eye[2] }, up: { x, y, z }, center: { x: 0, y: 0, z: 0 } };
+}
+
+function ligandCamera(s) { // from where the first view looks, but near the ligand and around it
+  const { centre, radius } = frame(s), middle = Mesh.middle(s.sticks.pos), { eye, up } = firstCamera(s);
+  const around = Math.max(...s.sticks.pos.map(p => Mesh.length(Mesh.sub(p, middle)))) + 6;
+  const [x, y, z] = Mesh.sub(middle, centre).map(c => c / (2 * radius)), far = (1.05 * around / radius) / Math.hypot(eye.x, eye.y, eye.z);
+  return { eye: { x: x + far * eye.x, y: y + far * eye.y, z: z + far * eye.z }, up, center: { x, y, z } };
 }
 
 const narrow = () => view.clientWidth < 560;
@@ -56,13 +76,16 @@ function draw(onlySizes = false) {
   const rank = rankLabels(s.importance), { label: title, about } = quantity(s);
   const level = n > 1200 ? 0 : n > 250 ? 1 : n > 90 ? 2 : 3;
   const chosen = chooseEllipsoids(s), shrink = chosen.length ? 0.85 : 1; // leave room for small ellipsoids
-  const ball = s.labels.map(label => shrink * scale * (0.15 + 0.23 * (COVALENT[label] || 0.76)));
+  const ball = s.labels.map(label => isComplex ? 0.2 * scale : shrink * scale * (0.15 + 0.23 * (COVALENT[label] || 0.76)));
   const unitAxes = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
-  const text = s.pos.map((p, i) => `<b>${escape(s.labels[i])} ${i}</b><br>importance ${show(s.importance[i], 4)}${s.columns.spread ? ` ± ${show(s.columns.spread[i], 2)}` : ""}, rank ${rank[i]} of ${n}`
+  const told = Object.entries(s.texts).map(([name, texts]) => [name.toLowerCase(), texts]);
+  const heading = i => told.length ? `<b>${escape(s.labels[i])}</b>` + told.map(([name, texts]) => `, ${escape(name)} ${escape(texts[i] || "–")}`).join("")
+    : `<b>${escape(s.labels[i])} ${i}</b>`;
+  const text = s.pos.map((p, i) => `${heading(i)}<br>importance ${show(s.importance[i], 4)}${s.columns.spread ? ` ± ${show(s.columns.spread[i], 2)}` : ""}, rank ${rank[i]} of ${n}`
     + Object.keys(s.columns).filter(id => id !== "spread").map(id => `<br>${escape(DATA.columns[id].label.toLowerCase())} `
       + escape(DATA.columns[id].kinds.length ? DATA.columns[id].kinds[s.columns[id][i]] ?? "–" : show(s.columns[id][i], 3))).join("")
     + (s.std ? `<br>std along its axes ${s.std[i].map(x => show(x)).join(" / ")} ${escape(unit)}` : "")
-    + (s.important ? `<br>truth: ${s.important[i] ? "important" : "not important"}` : ""));
+    + (!s.important ? "" : isComplex ? `<br>${s.important[i] ? "in" : "outside"} the true pocket` : `<br>truth: ${s.important[i] ? "important" : "not important"}`));
   const eye = state.camera.eye, up = state.camera.up;
   const eyeLength = Math.hypot(eye.x, eye.y, eye.z), lamp = c => 5e4 * (eye[c] / eyeLength + 0.8 * up[c]); // Plotly's limit is 1e5
   const light3 = { x: lamp("x"), y: lamp("y"), z: lamp("z") };
@@ -71,36 +94,40 @@ function draw(onlySizes = false) {
     lighting: { ambient: 0.72, diffuse: 0.5, specular: 0.12, roughness: 0.5, fresnel: 0.05, facenormalsepsilon: 0, vertexnormalsepsilon: 0 }, ...more });
   const atoms = (tone, sceneName) => {
     const m = Mesh.ellipsoids(s.pos, s.pos.map(() => unitAxes), ball.map(r => [r, r, r]), tone, s.pos.map((p, i) => i), level);
-    return mesh("atoms", m, sceneName, { text: m.owner.map(i => text[i]), customdata: m.owner, hovertemplate: "%{text}<extra></extra>" });
+    return mesh("atoms", m, sceneName, owned(m, text));
   };
-  const stickMesh = Mesh.bonds(s.pos, s.bonds, scale, (a, b) => s.columns.subgraph?.[a] && s.columns.subgraph[b] ? DATA.colours.mark
+  const stickMesh = isComplex ? Mesh.bonds(s.pos, s.bonds, 1.3 * scale, a => colours[a], true) : Mesh.bonds(s.pos, s.bonds, scale, (a, b) => s.columns.subgraph?.[a] && s.columns.subgraph[b] ? DATA.colours.mark
     : !isMolecule && s.important?.[a] && s.important[b] ? DATA.colours.true : "#9aa1ac");
-  const sticks = sceneName => mesh("bonds", stickMesh, sceneName, { hoverinfo: "skip" });
+  const owned = (m, texts) => ({ text: m.owner.map(i => texts[i]), customdata: m.owner, hovertemplate: "%{text}<extra></extra>" });
+  const sticks = sceneName => mesh("bonds", stickMesh, sceneName, isComplex ? owned(stickMesh, text) : { hoverinfo: "skip" });
   const ring = sceneName => ({ type: "scatter3d", mode: "markers", name: "halo", scene: sceneName, x: [null], y: [null], z: [null],
     hoverinfo: "skip", marker: { symbol: "circle-open", size: 26, color: "#1a2230", line: { width: 3, color: "#1a2230" } } });
   const traces = [atoms(colours, "scene"), ring("scene")];
-  const tied = s.bonds.length && (isMolecule || $("tracks").checked);
+  const tied = s.bonds.length && (isMolecule || isComplex || $("tracks").checked);
   if (tied) traces.push(sticks("scene"));
   if (chosen.length) {
     const k = kValue(), at = chosen.map(i => s.pos[i]), axes = chosen.map(i => s.axes[i]);
     const radii = chosen.map(i => s.std[i].map(x => Math.max(k * x, 0.004 * scale)));
     const tone = chosen.map(i => colours[i]);
     const m = Mesh.ellipsoids(at, axes, radii, tone, chosen, n > 250 ? 1 : 3);
-    traces.push(mesh("ellipsoids", m, "scene", { opacity: 0.2, text: m.owner.map(i => text[i]), customdata: m.owner,
-      hovertemplate: "%{text}<extra></extra>" }));
+    traces.push(mesh("ellipsoids", m, "scene", { opacity: 0.2, ...owned(m, text) }));
     if (chosen.length <= 150) {
       const r = Mesh.rings(at, axes, radii, tone);
       traces.push({ type: "scatter3d", mode: "lines", name: "rings", scene: "scene", x: r.x, y: r.y, z: r.z,
         line: { color: r.colour, width: 2.2 }, opacity: 0.75, hoverinfo: "skip", connectgaps: false });
     }
   }
-  const pair = !!s.important;
+  if (s.sticks) traces.push(...besides(s, mesh, level));
+  const pair = !!s.important && !s.sticks;
   if (pair) {
     traces.push(atoms(s.important.map(x => x ? DATA.colours.true : DATA.colours.false), "scene2"), ring("scene2"));
     if (tied) traces.push(sticks("scene2"));
   }
   const wanted = $("symbols").value;
-  const symbols = (darkOf, toneOf) => s.labels.map((label, i) => ({ label, i })).filter(({ label }) => n <= 150
+  const named = isComplex ? rankOrder(s.importance).filter(i => wanted !== "contacts" || s.columns.contact[i]).slice(0, wanted === "none" ? 0 : wanted === "top" ? 10 : 60)
+    .map(i => ({ x: s.pos[i][0], y: s.pos[i][1], z: s.pos[i][2], showarrow: false, captureevents: false, bgcolor: "rgba(255,255,255,0.72)", borderpad: 1, yshift: 12,
+      text: `<b>${escape(`${s.texts.Chain[i]}:${s.labels[i]}${s.texts.Number[i]}`)}</b>`, font: { size: 11.5, color: "#10151f" } })) : [];
+  const symbols = (darkOf, toneOf) => isComplex ? named : s.labels.map((label, i) => ({ label, i })).filter(({ label }) => n <= 150
     && (wanted === "all" || wanted === "hetero" && !["C", "H", ""].includes(label))).map(({ label, i }) => ({
     x: s.pos[i][0], y: s.pos[i][1], z: s.pos[i][2], showarrow: false, captureevents: false, bgcolor: "rgba(0,0,0,0)",
     text: `<b>${escape(label.slice(0, 4))}</b>` + (wanted === "all" ? `<sub>${i}</sub>` : ""),
@@ -135,12 +162,57 @@ function draw(onlySizes = false) {
   $("bar-low").textContent = low;
   $("bar-high").textContent = high;
   const inside = sizeLabel();
+  marks(s);
   $("stage-note").textContent = [about, note].filter(Boolean).join(" ") + (!chosen.length ? "" : ` Ellipsoids are drawn at ${show(kValue(), 2)} × the standard deviation`
     + ` (${inside < 0.005 ? "under 1" : (100 * inside).toFixed(0)}\u00a0% of the noise lies inside): by what the model learned, `
     + words("an atom with a large one may move far and the prediction stays; a small one marks an atom, a short axis a direction, that matters."));
   if (onlySizes) return;
   table(s, colours, rank);
   recolour(colours, dark);
+}
+
+// What stands beside a protein's trace: its ligand, lines to the residues that touch it, and the outline of the pocket.
+const HULL = 1.9; // times the radius of what it wraps
+function besides(s, mesh, level) {
+  const { pos, labels, bonds } = s.sticks, tone = labels.map(elementColour), thick = 2 * lengthScale(s.sticks), unitAxes = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
+  const texts = labels.map((label, i) => `<b>${escape(s.sticks.name)}</b>, ${escape(label)} ${i}`), scale = lengthScale(s);
+  const shown = m => ({ text: m.owner.map(i => texts[i]), hovertemplate: "%{text}<extra></extra>" });
+  const rods = Mesh.bonds(pos, bonds, thick, a => tone[a], true);
+  const joints = Mesh.ellipsoids(pos, pos.map(() => unitAxes), pos.map(() => [0.12, 0.12, 0.12].map(r => r * thick)), tone, pos.map((p, i) => i), 2);
+  const traces = [mesh("ligand", rods, "scene", shown(rods)), mesh("ligand atoms", joints, "scene", shown(joints))];
+  for (const [kind, colour] of contactKinds(s)) {
+    const line = { x: [], y: [], z: [] };
+    s.columns.contact.forEach((value, i) => {
+      if (value !== kind) return;
+      const away = pos.map(p => Mesh.length(Mesh.sub(p, s.pos[i]))), to = pos[away.indexOf(Math.min(...away))];
+      ["x", "y", "z"].forEach((axis, c) => line[axis].push(s.pos[i][c], to[c], null));
+    });
+    traces.push({ type: "scatter3d", mode: "lines", name: "contacts", scene: "scene", ...line, line: { color: colour, width: 6, dash: "dash" },
+      hoverinfo: "skip", connectgaps: false });
+  }
+  if (s.important && $("tracks").checked) {
+    const inside = s.pos.map((p, i) => i).filter(i => s.important[i]), colour = DATA.colours.true, r = HULL * 0.2 * scale;
+    const balls = Mesh.ellipsoids(inside.map(i => s.pos[i]), inside.map(() => unitAxes), inside.map(() => [r, r, r]), inside.map(() => colour), inside, Math.min(level + 1, 2));
+    const tubes = Mesh.bonds(s.pos, s.bonds.filter(([a, b]) => s.important[a] && s.important[b]), HULL * 1.3 * scale, () => colour);
+    for (const [name, m] of [["pocket", balls], ["pocket trace", tubes]]) traces.push(mesh(name, m, "scene", { opacity: 0.22, hoverinfo: "skip" }));
+  }
+  return traces;
+}
+
+const contactKinds = s => s.columns.contact ? DATA.columns.contact.colours.map((colour, kind) => [kind, colour])
+  .filter(([kind]) => kind && s.columns.contact.includes(kind)) : [];
+
+function marks(s) { // what the scene shows beside the points
+  const entries = !s.sticks ? [] : [[s.sticks.name + ", sticks in the colours of the elements", elementColour("C"), "dot"],
+    ...contactKinds(s).map(([kind, colour]) => [DATA.columns.contact.kinds[kind], colour, "dash"]),
+    ...(s.important && $("tracks").checked ? [["true pocket", DATA.colours.true, "dot faint"]] : [])];
+  $("marks").hidden = !entries.length;
+  $("marks").replaceChildren(...entries.map(([text, colour, cls]) => {
+    const item = make("span", "", text), dot = make("span", cls);
+    dot.style.setProperty("--tone", colour);
+    item.prepend(dot);
+    return item;
+  }));
 }
 
 function chooseEllipsoids(s) {

@@ -1,0 +1,160 @@
+"""Complexes: preparation on one core, training steps on clouds of a few hundred points, and the largest protein.
+
+    python benches/complexes_speed.py FOLDER [--complexes 60] [--rounds 5] [--threads 1] [--json]
+
+FOLDER is a source of the dataset plbind (an index.csv, PDBbind, or its own CSV). Complexes are drawn with a fixed
+seed. Preparation is timed by part: protein (reading, chains, surface), ligand, contacts, clouds. Steps are those of the
+preset `fast` (EGNN, batches of 32) on the drawn complexes; each time is a median over rounds. The largest protein of
+the folder is read, trained on alone and explained. At last a structure of 10,000 residues is read: copies of a protein
+beside each other, since the folder has none of that size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from timing import machine
+
+from pellucid.benchmarks.settings import settings
+from pellucid.chemistry.complexes import complex_clouds, read_complex
+from pellucid.chemistry.contacts import contacts
+from pellucid.chemistry.ligands import read_ligand
+from pellucid.chemistry.proteins import read_protein
+from pellucid.clouds import PointClouds
+from pellucid.datasets.complex_lists import Listed, read_complexes
+from pellucid.datasets.plbind import PLBind
+from pellucid.training.batches import Batches
+from pellucid.training.evaluation import explain_clouds
+from pellucid.training.model import build, signature_of
+
+BATCH = 32
+
+
+def timed(work: Callable[[], Any], rounds: int = 1) -> tuple[float, Any]:
+    """Median seconds, and what the last round gave."""
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        result = work()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times), result
+
+
+def preparation(chosen: list[Listed]) -> dict[str, Any]:
+    parts: dict[str, list[float]] = {"protein": [], "ligand": [], "contacts": [], "clouds": []}
+    residues = []
+    for one in chosen:
+        seconds, ligand = timed(lambda one=one: read_ligand(one.ligands[0]))
+        parts["ligand"].append(seconds)
+        seconds, protein = timed(lambda one=one, ligand=ligand: read_protein(one.protein, near=ligand.pos))
+        parts["protein"].append(seconds)
+        parts["contacts"].append(timed(lambda protein=protein, ligand=ligand: contacts(protein, ligand))[0])
+        whole = read_complex(one.protein, one.ligands[0], interactions=False)
+        parts["clouds"].append(timed(lambda whole=whole: complex_clouds([whole]))[0])
+        residues.append(len(protein.pos))
+    total = sum(sum(values) for values in parts.values())
+    return {"complexes": len(chosen), "residues_mean": float(np.mean(residues)),
+            "complexes_per_second_and_core": len(chosen) / total,
+            "seconds_a_complex": {name: float(np.mean(values)) for name, values in parts.items()}}
+
+
+def steps(clouds: PointClouds, rounds: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"points_mean": float(clouds.sizes.double().mean()),
+                             "ligand_atoms_mean": float(clouds.partner.sizes.double().mean())}
+    for method in ("erm", "lri-bernoulli", "lri-gaussian"):
+        model = model_of(clouds, method).train()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        batches = list(Batches(clouds, model.neighbors(clouds), BATCH))
+
+        def epoch(model=model, optimizer=optimizer, batches=batches):
+            for batch, neighbors in batches:
+                output = model(batch, neighbors, epoch=0)
+                loss = model.task.loss(output.logits, batch["y"])
+                if output.penalty is not None:
+                    loss = loss + output.penalty
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+        epoch()
+        seconds, _ = timed(epoch, rounds)
+        found[method] = {"clouds_per_second": len(clouds) / seconds, "points_per_second": clouds.points / seconds}
+    return found
+
+
+def model_of(clouds: PointClouds, method: str):
+    torch.manual_seed(0)
+    config = settings("plbind", method, "egnn", "fast")
+    sizes = (PLBind.category_sizes, PLBind.partner_category_sizes)
+    return build(config, signature_of(clouds, "binary", 1, sizes, config))
+
+
+def largest(listed: list[Listed]) -> dict[str, Any]:
+    by_size = sorted(listed, key=lambda one: one.protein.stat().st_size)[-20:]
+    sizes = {one.name: len(read_protein(one.protein).pos) for one in by_size}
+    one = max(by_size, key=lambda one: sizes[one.name])
+    seconds, whole = timed(lambda: read_complex(one.protein, one.ligands[0], chains="all"))
+    clouds = labelled(complex_clouds([whole]))
+    model = model_of(clouds, "lri-bernoulli").eval()
+    explaining, _ = timed(lambda: explain_clouds(model, clouds), 3)
+    return {"name": one.name, "residues": len(whole.protein.pos), "reading_s": seconds, "explaining_s": explaining}
+
+
+def labelled(clouds: PointClouds) -> PointClouds:
+    return clouds.replace(y=(torch.arange(len(clouds)) % 2).float()[:, None])
+
+
+def ten_thousand(one: Listed) -> dict[str, Any]:
+    import gemmi
+
+    protein = read_protein(one.protein)
+    copies = -(-10_000 // len(protein.pos))
+    structure = gemmi.Structure()
+    structure.add_model(gemmi.Model(1))
+    width = float(np.ptp(protein.atoms[:, 0])) + 10
+    for i in range(copies):
+        for chain in protein.structure[0]:
+            moved = chain.clone()
+            moved.name = f"{chain.name}{i}"
+            for residue in moved:
+                for atom in residue:
+                    atom.pos = gemmi.Position(atom.pos.x + i * width, atom.pos.y, atom.pos.z)
+            structure[0].add_chain(moved)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "large.cif"
+        structure.setup_entities()
+        structure.make_mmcif_document().write_file(str(path))
+        seconds, read = timed(lambda: read_protein(path, chains="all"))
+    return {"residues": len(read.pos), "reading_s": seconds}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--complexes", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    listed = read_complexes(args.folder).listed
+    order = np.random.default_rng(0).permutation(len(listed))[: args.complexes]
+    chosen = [listed[i] for i in order]
+    clouds = labelled(complex_clouds([read_complex(one.protein, one.ligands[0], interactions=False)
+                                      for one in chosen]))
+    results = {"machine": machine(), "threads": args.threads, "preparation": preparation(chosen),
+               "steps": steps(clouds, args.rounds), "largest": largest(listed), "ten_thousand": ten_thousand(chosen[0])}
+    print(json.dumps(results, indent=None if args.json else 2))
+
+
+if __name__ == "__main__":
+    main()

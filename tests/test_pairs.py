@@ -1,0 +1,105 @@
+"""A user's own complexes: files that belong together, and what is told where they do not."""
+
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pytest
+from rdkit import Chem
+from rdkit.Chem import AllChem
+
+from pellucid.errors import PellucidError
+from pellucid.pairs import named_pairs, read_pairs
+
+
+def write_protein(path: Path, residues: int = 12) -> np.ndarray:
+    """A helix of alanines; returns the place of its middle C-beta."""
+    structure, model, chain = gemmi.Structure(), gemmi.Model(1), gemmi.Chain("A")
+    for i in range(residues):
+        residue = gemmi.Residue()
+        residue.name, residue.seqid = "ALA", gemmi.SeqId(i + 1, " ")
+        turn, rise = np.deg2rad(100 * i), 1.5 * i
+        for name, radius, shift in (("N", 1.5, -0.9), ("CA", 2.3, 0.0), ("C", 1.7, 1.0), ("O", 2.0, 2.2),
+                                    ("CB", 3.3, -0.4)):
+            atom = gemmi.Atom()
+            atom.name, atom.element = name, gemmi.Element(name[0])
+            atom.pos = gemmi.Position(radius * np.cos(turn), radius * np.sin(turn), rise + shift)
+            atom.occ, atom.b_iso = 1.0, 10.0 + i
+            residue.add_atom(atom)
+        chain.add_residue(residue)
+    model.add_chain(chain)
+    structure.add_model(model)
+    structure.setup_entities()
+    structure.write_pdb(str(path))
+    atom = structure[0]["A"][residues // 2]["CB"][0]
+    return np.array(atom.pos.tolist())
+
+
+def write_ligand(path: Path, at: np.ndarray) -> None:
+    """Butane whose middle lies at a place."""
+    mol = Chem.AddHs(Chem.MolFromSmiles("CCCC"))
+    AllChem.EmbedMolecule(mol, randomSeed=0)
+    shape = mol.GetConformer()
+    shape.SetPositions(shape.GetPositions() - shape.GetPositions().mean(0) + at)
+    path.write_text(Chem.MolToMolBlock(mol) + "$$$$\n")
+
+
+@pytest.fixture
+def files(tmp_path):
+    middle = write_protein(tmp_path / "helix.pdb")
+    write_ligand(tmp_path / "butane.sdf", middle * [1.9, 1.9, 1.0])
+    write_ligand(tmp_path / "far.sdf", middle + 60)
+    return tmp_path
+
+
+def test_one_complex_from_two_files(files):
+    complexes, clouds, skipped = read_pairs(files / "helix.pdb", files / "butane.sdf", {"radius": 8.0})
+    assert [whole.name for whole in complexes] == clouds.text["id"] == ["helix"]
+    assert skipped == []
+    assert clouds.sizes.tolist() == [12]
+    assert clouds.partner.sizes.tolist() == [4]
+    near = np.linalg.norm(clouds.pos[:, None] - clouds.partner.pos[None], axis=-1).min(1)
+    assert clouds["important"].tolist() == (near <= 8.0).tolist()
+    assert 0 < int(clouds["important"].sum()) < 12
+
+
+def test_a_table_of_complexes_tells_what_it_leaves_out(files):
+    table = files / "mine.csv"
+    table.write_text("id,protein_file,ligand_file\ngood,helix.pdb,butane.sdf\n,helix.pdb,far.sdf\n")
+    assert [name for name, _, _ in named_pairs(table)] == ["good", "helix"]
+    complexes, clouds, skipped = read_pairs(table, None, {})
+    assert [whole.name for whole in complexes] == ["good"]
+    assert len(clouds) == 1
+    assert len(skipped) == 1
+    assert skipped[0].startswith("helix: expected")
+
+
+def test_a_ligand_far_away_is_refused(files):
+    with pytest.raises(PellucidError, match="within 10 A of the ligand"):
+        read_pairs(files / "helix.pdb", files / "far.sdf", {})
+    with pytest.raises(PellucidError, match="in the frame of"):
+        read_pairs(files / "helix.pdb", files / "far.sdf", {"chains": "all"})
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ("protein_file\nhelix.pdb\n", "a column 'ligand_file'"),
+    ("protein_file,ligand_file\nhelix.pdb,\n", "line 2"),
+    ("protein_file,ligand_file\n", "got no rows"),
+    ("", "got none"),
+    ("protein_file,ligand_file\nhelix.pdb,far.sdf\nhelix.pdb,none.sdf\n", "at least one complex"),
+])
+def test_tables_that_cannot_be_used(files, content, message):
+    table = files / "bad.csv"
+    table.write_text(content)
+    with pytest.raises(PellucidError, match=message):
+        read_pairs(table, None, {})
+
+
+def test_files_that_do_not_belong_together(files):
+    with pytest.raises(PellucidError, match="a ligand beside"):
+        named_pairs(files / "helix.pdb")
+    (files / "t.csv").write_text("protein_file,ligand_file\n")
+    with pytest.raises(PellucidError, match="no ligand beside the table"):
+        named_pairs(files / "t.csv", files / "butane.sdf")
+    with pytest.raises(PellucidError, match="nothing there"):
+        named_pairs(files / "gone.csv")
