@@ -8,6 +8,9 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import AllChem
 
+from pellucid.api import explain, fit
+from pellucid.chemistry import encode_molecules, read_molecules
+from pellucid.datasets import load_dataset
 from pellucid.errors import PellucidError
 from pellucid.pairs import named_pairs, read_pairs
 
@@ -103,3 +106,57 @@ def test_files_that_do_not_belong_together(files):
         named_pairs(files / "t.csv", files / "butane.sdf")
     with pytest.raises(PellucidError, match="nothing there"):
         named_pairs(files / "gone.csv")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A home, twelve complexes with affinities, and a run on them."""
+    root = tmp_path_factory.mktemp("complexes")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PELLUCID_HOME", str(root / "home"))
+    rows = ["protein_file,ligand_file,affinity"]
+    for i in range(12):
+        middle = write_protein(root / f"p{i}.pdb", 10 + i)
+        write_ligand(root / f"l{i}.sdf", middle * [1.9, 1.9, 1.0])
+        rows.append(f"p{i}.pdb,l{i}.sdf,Kd={'2nM' if i % 2 else '3uM'}")
+    (root / "mine.csv").write_text("\n".join(rows))
+    for name, dataset in (("run", "plbind"), ("pk", "plbind-affinity")):
+        prepared = load_dataset(dataset, source_dir=str(root / "mine.csv"), split="random", processes=1)
+        fit(prepared, out=root / name, method="lri-bernoulli", preset="smoke", device="cpu")
+    yield root
+    patch.undo()
+
+
+def test_from_two_files_to_the_pictures(world, tmp_path):
+    out = tmp_path / "explained"
+    explanation = explain(world / "run", world / "p3.pdb", ligand=world / "l3.sdf", out=out, device="cpu")
+    assert explanation.importance.shape == (13,)
+    names = {path.name for path in out.iterdir()}
+    assert {"explanation.parquet", "report.html", "p3_residues.csv", "p3_importance.pdb", "p3.pml", "p3.cxc"} <= names
+    rows = (out / "p3_residues.csv").read_text().splitlines()
+    assert len(rows) == 14
+    read = gemmi.read_structure(str(out / "p3_importance.pdb"))
+    shown = [residue[0].b_iso for residue in read[0]["A"]]
+    assert int(np.argmax(shown)) == int(explanation.importance.argmax())
+
+
+def test_a_table_is_explained_by_an_explainer_too(world, tmp_path):
+    explanation = explain(world / "run", world / "mine.csv", method="gradgam", out=tmp_path / "e", device="cpu")
+    assert len(explanation.clouds) == 12
+    assert len(list((tmp_path / "e").glob("*_residues.csv"))) == 12
+
+
+def test_affinities_are_explained_in_their_own_unit(world, tmp_path):
+    explanation = explain(world / "pk", world / "p3.pdb", ligand=world / "l3.sdf", out=tmp_path / "e", device="cpu")
+    assert 4 < float(explanation.prediction) < 10
+    assert "report.html" in {path.name for path in (tmp_path / "e").iterdir()}
+
+
+def test_runs_and_inputs_that_do_not_go_together(world, tmp_path):
+    with pytest.raises(PellucidError, match="a ligand beside"):
+        explain(world / "run", world / "p3.pdb", out=tmp_path / "e", device="cpu")
+    with pytest.raises(PellucidError, match="a ligand beside"):
+        explain(world / "run", "CCO", out=tmp_path / "e", device="cpu")
+    with pytest.raises(PellucidError, match="two clouds, as the model was trained on, got one"):
+        explain(world / "run", encode_molecules(read_molecules("CCO")).clouds, device="cpu")
+    assert not (tmp_path / "e").exists()

@@ -46,7 +46,7 @@ def test_text(text, kind, relation, value):
     ("1e999 M", "finite affinity above 0"),
 ])
 def test_text_that_is_refused(text, words):
-    with pytest.raises(PellucidError, match="^expected .*got") as caught:
+    with pytest.raises(PellucidError, match=r"^expected .*got") as caught:
         parse_affinity(text)
     assert words in str(caught.value)
 
@@ -125,7 +125,7 @@ def test_columns_that_are_no_affinity(columns, words):
     ("kd_nM", ""), ("kd_nM", "<5"), ("kd_nM", "nan"), ("kd_nM", "0"), ("kd_nM", "5 nM"), ("pK", "250"), ("pK", ""),
 ])
 def test_cells_that_are_refused(column, cell):
-    with pytest.raises(PellucidError, match="^expected"):
+    with pytest.raises(PellucidError, match=r"^expected"):
         affinity_column([column])[1](cell)
 
 
@@ -168,7 +168,7 @@ def test_an_affinity_that_cannot_be_used_is_told(affinity, words):
 @pytest.mark.parametrize("text", ["", "# nothing\n", "<html>404</html>\n", "2tpi 2.10 Kd=49uM\n"])
 def test_a_file_that_is_no_index(tmp_path, text):
     (tmp_path / "index").write_text(text)
-    with pytest.raises(PellucidError, match="^expected .*; fetch the index again"):
+    with pytest.raises(PellucidError, match=r"^expected .*; fetch the index again"):
         read_index(tmp_path / "index")
     with pytest.raises(PellucidError, match="No such file"):
         read_index(tmp_path / "none")

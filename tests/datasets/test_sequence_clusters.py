@@ -114,5 +114,5 @@ def test_shares_and_the_largest_cluster():
 
 
 def test_too_few_clusters():
-    with pytest.raises(PellucidError, match="at least 3 protein clusters .* got 2"):
+    with pytest.raises(PellucidError, match=r"at least 3 protein clusters .* got 2"):
         split_by_cluster(np.array([0, 0, 1, 1]), np.array([True, False, True, False]), 0)

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from pellucid.chemistry.proteins import RESIDUE_TYPES
 from pellucid.clouds import FIELDS, SPLITS, Field, PointClouds
 from pellucid.cores import usable_cores
 from pellucid.datasets.affinities import USABLE, molar, refusal
-from pellucid.datasets.base import Dataset, datasets, real_number, whole_number
+from pellucid.datasets.base import Dataset, Task, datasets, real_number, whole_number
 from pellucid.datasets.complex_lists import SOURCES, Failed, Listed, read_complexes
 from pellucid.datasets.sequence_clusters import SHARES, sequence_clusters, split_by_cluster
 from pellucid.errors import MissingPackageError, PellucidError
@@ -50,7 +50,7 @@ class _Settings:
 
     radius: float
     chains: str
-    conformer: str
+    conformer: Literal["pose", "rdkit"]
     interactions: bool
     seed: int | None
     packages: dict[str, str]
@@ -108,7 +108,7 @@ class PLBind(Dataset):
     """
 
     name = "plbind"
-    task = "binary"
+    task: ClassVar[Task] = "binary"
     unit = "angstrom"
     category_sizes = (len(RESIDUE_TYPES),)
     feature_size = 2
@@ -210,7 +210,8 @@ class PLBind(Dataset):
         reasons = {one.name: refusal(one.affinity, options["usable"], threshold) for one in listed}
         failed += [Failed(name, "affinity", reason) for name, reason in reasons.items() if reason]
         listed = [one for one in listed if not reasons[one.name]]
-        split, lists = {}, {}
+        split: dict[str, int] = {}
+        lists: dict[str, str] = {}
         if options["split"] == "time":
             split, lists = _by_time(options, place, listed)
             missing = "no year" if options["years"] is not None else "in none of the lists of the split by time"
@@ -302,12 +303,12 @@ def _sequences(clouds: PointClouds) -> list[str]:
     import gemmi
 
     letters = np.array(list(gemmi.one_letter_code(list(RESIDUE_TYPES))))
-    types = clouds["categories"][:, 0].split(clouds.sizes.tolist())
+    types = np.split(clouds["categories"][:, 0].numpy(), clouds.ptr[1:-1].numpy())
     result = []
     for names, own in zip(clouds.text["group_names"], types, strict=True):
         chains = np.array([name.partition(":")[0] for name in json.loads(names)])
         longest = Counter(chains.tolist()).most_common(1)[0][0]
-        result.append("".join(letters[own.numpy()[chains == longest]]))
+        result.append("".join(letters[own[chains == longest]]))
     return result
 
 

@@ -92,8 +92,10 @@ function draw(onlySizes = false) {
   const mesh = (name, m, sceneName, more) => ({ type: "mesh3d", name, scene: sceneName, x: m.x, y: m.y, z: m.z, i: m.i, j: m.j, k: m.k,
     vertexcolor: m.colour, flatshading: false, lightposition: light3, showscale: false,
     lighting: { ambient: 0.72, diffuse: 0.5, specular: 0.12, roughness: 0.5, fresnel: 0.05, facenormalsepsilon: 0, vertexnormalsepsilon: 0 }, ...more });
+  const joined = new Set(isComplex && n > 3000 ? s.bonds.flatMap(([a, b]) => [a, b]) : []); // a big protein is drawn without balls on its trace
+  const balls = s.pos.map((p, i) => i).filter(i => !joined.has(i));
   const atoms = (tone, sceneName) => {
-    const m = Mesh.ellipsoids(s.pos, s.pos.map(() => unitAxes), ball.map(r => [r, r, r]), tone, s.pos.map((p, i) => i), level);
+    const m = Mesh.ellipsoids(balls.map(i => s.pos[i]), balls.map(() => unitAxes), balls.map(i => [ball[i], ball[i], ball[i]]), balls.map(i => tone[i]), balls, level);
     return mesh("atoms", m, sceneName, owned(m, text));
   };
   const stickMesh = isComplex ? Mesh.bonds(s.pos, s.bonds, 1.3 * scale, a => colours[a], true) : Mesh.bonds(s.pos, s.bonds, scale, (a, b) => s.columns.subgraph?.[a] && s.columns.subgraph[b] ? DATA.colours.mark
