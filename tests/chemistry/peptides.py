@@ -45,8 +45,8 @@ class Peptide:
         for i, (place, name, element, (x, y, z)) in enumerate(self.rows, 1):
             chain, number, code = self.labels[place]
             padded = name if len(name) > 3 or len(element) > 1 else f" {name}"
-            yield (f"ATOM  {i:5d} {padded:<4} {self.names[place]:>3} {chain}{number:4d}{code}   {x:8.3f}{y:8.3f}{z:8.3f}"
-                   f"{1:6.2f}{b_factor(place):6.2f}          {element.upper():>2}")
+            yield (f"ATOM  {i:5d} {padded:<4} {self.names[place]:>3} {chain}{number:4d}{code}   "
+                   f"{x:8.3f}{y:8.3f}{z:8.3f}{1:6.2f}{b_factor(place):6.2f}          {element.upper():>2}")
 
 
 def write_protein(folder, *peptides, **options):

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from residues import invented_complexes
 
 from pellucid.report import ReportContent, Sample, depict, write_report
+from pellucid.report.run import samples_of
 
 pytestmark = pytest.mark.browser
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -182,5 +184,43 @@ def test_columns_can_be_shown(browser: Any, tmp_path: Path, samples: list[Sample
     page.locator("#sample-1").click()  # which has no columns, and is shown by its importance
     assert "Location importance" in page.locator("#importance-name").text_content()
     assert page.locator("#bar").is_visible()
+    assert troubles == []
+    page.close()
+
+
+def test_a_complex_can_be_looked_at(browser: Any, tmp_path: Path) -> None:
+    samples = samples_of(invented_complexes((60, 20), covariance=True), [0, 1])
+    page, troubles = opened(browser, write_report(tmp_path / "report.html", ReportContent("t", samples=samples)))
+    page.wait_for_selector("#view3d canvas")
+    assert page.locator("#view3d canvas").count() == 1  # the pocket is outlined where importance is
+    first = picture(page)
+    assert distinct(first) > 500
+    assert page.locator("#atoms th").all_text_contents()[:7] == ["Chain", "Number", "Residue", "Importance ▾", "Rank",
+                                                                  "Contact", "Distance (Å)"]
+    rows = page.locator("#atoms tbody tr")
+    assert rows.count() == 30  # the most important ones
+    assert int(rows.first.get_attribute("data-atom")) == int(np.argmax(samples[0].importance))
+    page.locator("#atoms th button", has_text="Number").click()
+    assert rows.locator("td:nth-child(2)").all_text_contents() == [str(n) for n in range(1, 31)]  # 2 before 10
+    page.locator("#unfold").click()
+    assert rows.count() == 60
+    assert page.locator("#unfold").is_hidden()
+    assert page.locator("#marks").inner_text().split("\n")[0].startswith("ligand, sticks")
+    traces = "document.getElementById('view3d').data.map(t => t.name)"
+    assert {"ligand", "contacts", "pocket", "ellipsoids"} <= set(page.evaluate(traces))
+    text = page.evaluate("document.getElementById('view3d').data.find(t => t.name === 'bonds').text")
+    assert any(t.startswith("<b>ASP</b>, chain A, number 1<br>importance") and "distance" in t and "pocket" in t
+               for t in text)
+    assert len(page.evaluate("document.getElementById('view3d')._fullLayout.scene.annotations")) == 10
+
+    page.locator("#tracks").uncheck()
+    assert "pocket" not in page.evaluate(traces)
+    assert (picture(page) != first).any(axis=2).mean() > 0.01
+    page.locator("#near").click()
+    centre = page.evaluate("document.getElementById('view3d').layout.scene.camera.center")
+    assert any(abs(centre[axis]) > 0.01 for axis in "xyz")  # no longer the middle of the protein
+    page.locator("#sample-1").click()
+    assert rows.count() == 20
+    assert page.locator("#near").is_visible()
     assert troubles == []
     page.close()

@@ -400,3 +400,15 @@ def test_partners_are_swapped_for_a_binary_task_alone(tmp_path: Path) -> None:
     for clouds, task in ((pairs(), "regression"), (toy_clouds(), "binary")):
         with pytest.raises(PellucidError, match="swap_partner, got another"):
             train(config, clouds, tmp_path / "run", **{**OPTIONS, "task": task}, partner_category_sizes=(2,))
+
+
+@pytest.mark.parametrize(("settle", "first"), [(0.0, 1), (0.5, 3), (0.99, 4)])
+def test_epochs_before_the_interpreter_has_settled_are_not_chosen(settle: float, first: int, tmp_path: Path) -> None:
+    run = train(toy_config("lri-bernoulli", warmup=1, epochs=4, settle=settle), toy_clouds(), tmp_path / "run",
+                **OPTIONS)
+    known = {e["epoch"]: (e["val_score"], -e["val_loss"]) for e in run_history(run.folder) if e["epoch"] >= first}
+    assert run.metrics["selected_epoch"] == max(known, key=lambda epoch: (known[epoch], -epoch))
+
+
+def run_history(folder: Path) -> list[dict]:
+    return json.loads((folder / "history.json").read_text())

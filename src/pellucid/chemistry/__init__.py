@@ -1,27 +1,42 @@
-"""Molecules: reading them, functional groups, 3D conformers and point clouds."""
+"""Molecules and proteins: reading them, functional groups, 3D conformers, contacts and point clouds."""
 
+from pellucid.chemistry.complexes import Complex, complex_clouds, read_complex
 from pellucid.chemistry.conformers import ConformerError, Conformers, conformer, conformers
+from pellucid.chemistry.contacts import Contacts, contacts, pocket
 from pellucid.chemistry.encoding import EncodedMolecules, encode_molecules, molecule_clouds
 from pellucid.chemistry.fragments import FRAGMENTS, Fragment, matched_atoms
 from pellucid.chemistry.groups import FUNCTIONAL_GROUPS, functional_groups, with_groups
+from pellucid.chemistry.ligands import Ligand, read_ligand
 from pellucid.chemistry.molecules import ATOM_TYPES, MoleculeRecord, atom_types, read_molecules
+from pellucid.chemistry.proteins import RESIDUE_TYPES, Protein, read_protein
 
 __all__ = [
     "ATOM_TYPES",
     "FRAGMENTS",
     "FUNCTIONAL_GROUPS",
+    "RESIDUE_TYPES",
+    "Complex",
     "ConformerError",
     "Conformers",
+    "Contacts",
     "EncodedMolecules",
     "Fragment",
+    "Ligand",
     "MoleculeRecord",
+    "Protein",
     "atom_types",
+    "complex_clouds",
     "conformer",
     "conformers",
+    "contacts",
     "encode_molecules",
     "functional_groups",
     "matched_atoms",
     "molecule_clouds",
+    "pocket",
+    "read_complex",
+    "read_ligand",
     "read_molecules",
+    "read_protein",
     "with_groups",
 ]

@@ -59,8 +59,25 @@ def read_complex(protein: str | Path, ligand: str | Path, *, name: str = "", cha
         chain_radius: Angstrom; see there.
         interactions: Whether hydrogen bonds and hydrophobic contacts are looked for.
 
+    Returns:
+        The complex; ``protein.notes`` and ``contacts.notes`` tell what was chosen and left out.
+
     Raises:
+        MissingPackageError: if gemmi or ProLIF is not installed.
         PellucidError: if a file cannot be read, or the ligand does not touch the protein.
+
+    Example:
+        >>> import tempfile
+        >>> from rdkit import Chem
+        >>> from rdkit.Chem import AllChem
+        >>> peptide, butane = (Chem.AddHs(m) for m in (Chem.MolFromSequence("GS"), Chem.MolFromSmiles("CCCC")))
+        >>> _ = AllChem.EmbedMolecule(peptide, randomSeed=1), AllChem.EmbedMolecule(butane, randomSeed=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = Path(folder) / "protein.pdb", Path(folder) / "ligand.sdf"
+        ...     _ = files[0].write_text(Chem.MolToPDBBlock(peptide)), files[1].write_text(Chem.MolToMolBlock(butane))
+        ...     whole = read_complex(*files, name="tiny")
+        >>> whole.protein.labels, whole.ligand.smiles, bool(whole.contacts.distance.min() < 6)
+        (['A:GLY1', 'A:SER2'], 'CCCC', True)
     """
     posed = read_ligand(ligand, name=name)
     residues = read_protein(protein, near=posed.pos, chains=chains, chain_radius=chain_radius)
@@ -94,7 +111,7 @@ def complex_clouds(complexes: Sequence[Complex], *, radius: float = 15.0,
         PellucidError: if there are no complexes, or a conformer cannot be made.
     """
     if not complexes:
-        raise PellucidError("expected at least one complex, got none")
+        raise PellucidError("expected at least one complex, got none; check what was read")
     if not radius > 0 or conformer not in ("pose", "rdkit"):
         raise PellucidError(f"expected a positive radius and the conformer pose or rdkit, got {radius} and "
                             f"{conformer!r}")

@@ -20,7 +20,10 @@ from pellucid.chemistry.proteins import RESIDUE_TYPES, Protein
 from pellucid.errors import MissingPackageError
 
 INTERACTIONS = ("HBDonor", "HBAcceptor", "Hydrophobic")
-"""What is asked of ProLIF; the first two are told from the ligand."""
+"""What is asked of ProLIF; the first two as the ligand sees it."""
+
+GIVEN = np.array([False, True, False])
+"""Of these, the hydrogen bonds that the residue gives."""
 
 REACH = 4.5
 """The longest distance in angstrom between the heavy atoms of such an interaction: a hydrophobic one."""
@@ -49,13 +52,12 @@ class Contacts:
 def contacts(protein: Protein, ligand: Ligand, *, interactions: bool = True) -> Contacts:
     """Finds the contacts between a protein and the pose of a ligand.
 
-    Interactions are those of ProLIF with its own thresholds (Bouysset and Fiorucci, ProLIF: a library to encode
-    molecular interactions as fingerprints, J. Cheminform. 13, 72 (2021)). Where the file gives a residue its hydrogens,
-    a hydrogen bond is a donor and an acceptor within 3.5 angstrom and an angle of at least 130 degrees at the hydrogen.
-    Else the angles at the heavy atoms decide, which lets more pass, and a histidine gives at both nitrogens and takes
-    at none. A residue has a distance but no interactions, and a note says so, where its chemistry is not known: it
-    derives from no standard amino acid, has atoms that its parent does not have and no hydrogens, overlaps with
-    another or lacks atoms in its middle.
+    Interactions are those of ProLIF with its own thresholds. Where the file gives a residue its hydrogens, a hydrogen
+    bond is a donor and an acceptor within 3.5 angstrom and an angle of at least 130 degrees at the hydrogen. Else the
+    angles at the heavy atoms decide, which lets more pass; a backbone amide gets its hydrogen back, since its place is
+    known, and a histidine gives at both nitrogens and takes at none. A residue has a distance but no interactions, and
+    a note says so, where its chemistry is not known: it derives from no standard amino acid, has atoms that its parent
+    does not have and no hydrogens, overlaps with another or lacks atoms in its middle.
 
     Args:
         protein: With its structure.
@@ -64,6 +66,9 @@ def contacts(protein: Protein, ligand: Ligand, *, interactions: bool = True) -> 
 
     Raises:
         MissingPackageError: if ProLIF is not installed.
+
+    Source: Bouysset & Fiorucci, ProLIF: a library to encode molecular interactions as fingerprints, J. Cheminform. 13,
+    72 (2021).
     """
     reach, _ = cKDTree(ligand.pos).query(protein.atoms)
     distance = np.full(len(protein.pos), np.inf)
@@ -113,13 +118,14 @@ def _interactions(protein: Protein, ligand: Ligand, shown: list[int], within: se
         i = places[number - 1]
         if i not in within or len(parts) > 1 or RESIDUE_TYPES[protein.types[i]] == "other":
             continue
-        residue, fingerprint = tools.Residue(parts[0]), tools.explicit
+        residue = tools.Residue(parts[0])
         try:
+            bits = tools.explicit.bitvector(small, residue)
             if number not in explicit:
-                residue, fingerprint = tools.standardize(tools.Molecule(whole, residues=[residue])), tools.implicit
+                residue = tools.standardize(tools.Molecule(whole, residues=[residue]))
                 if len(Chem.GetMolFrags(residue)) > 1:  # atoms that the amino acid does not have
                     continue
-            bits = fingerprint.bitvector(small, residue)
+                bits = tools.implicit.bitvector(small, residue) | (bits & GIVEN)
         except ValueError:  # what ProLIF says of an atom without neighbours
             continue
         yield i, bits
@@ -146,9 +152,11 @@ def _part(protein: Protein, shown: list[int]) -> tuple[Chem.Mol, list[int], set[
     # Some programs give hydrogens to N, O and S only, and none to the ring of histidine, as they do not know where.
     histidines = {number for number, i in enumerate(places, 1) if RESIDUE_TYPES[protein.types[i]] == "HIS"}
     explicit = {number for number, name in bearers if number not in histidines or name in ("ND1", "NE2")}
-    carbons = [a.GetIdx() for a in mol.GetAtoms() if a.GetAtomicNum() == 6 and _number(a) in explicit]
+    lacking = [atom.GetIdx() for atom in mol.GetAtoms() if atom.GetTotalNumHs() and (
+        atom.GetAtomicNum() == 6 if _number(atom) in explicit else _key(atom)[1] == "N" and atom.GetDegree() > 1)]
     size = mol.GetNumAtoms()
-    mol = Chem.AddHs(mol, addCoords=True, onlyOnAtoms=carbons)  # addResidueInfo=True may never end
+    if lacking:  # an empty list would mean all atoms
+        mol = Chem.AddHs(mol, addCoords=True, onlyOnAtoms=lacking)  # addResidueInfo=True may never end
     for atom in list(mol.GetAtoms())[size:]:
         info = atom.GetNeighbors()[0].GetPDBResidueInfo()
         atom.SetMonomerInfo(Chem.AtomPDBResidueInfo(" HX ", residueName=info.GetResidueName(),

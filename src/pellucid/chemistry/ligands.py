@@ -69,7 +69,7 @@ def read_ligand(path: str | Path, *, name: str = "") -> Ligand:
         ...     _ = (Path(folder) / "methanol.sdf").write_text(Chem.MolToMolBlock(mol))
         ...     ligand = read_ligand(Path(folder) / "methanol.sdf")
         >>> ligand.name, ligand.smiles, ligand.types.tolist(), ligand.charges.round(2).tolist()
-        ('methanol', 'CO', [0, 2], [0.15, -0.4])
+        ('methanol', 'CO', [0, 2], [0.03, -0.4])
     """
     path = Path(path)
     kind = (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
@@ -149,6 +149,10 @@ def _charges(full: Chem.Mol, shown: str) -> NDArray[np.float64]:
     rdPartialCharges.ComputeGasteigerCharges(full)
     charges = np.array([atom.GetDoubleProp("_GasteigerCharge") for atom in full.GetAtoms()])
     if not np.isfinite(charges).all():
-        elements = {atom.GetSymbol() for atom in full.GetAtoms()}
-        raise PellucidError(f"expected elements with Gasteiger parameters in {shown}, got {elements}")
+        reason = "they are not finite"
+        try:
+            rdPartialCharges.ComputeGasteigerCharges(full, throwOnParamFailure=True)  # which refuses more, but says why
+        except ValueError as error:
+            reason = str(error).removeprefix("ERROR: ").strip()
+        raise PellucidError(f"expected Gasteiger charges of {shown}, got a problem ({reason}); leave it out")
     return charges[[atom.GetAtomicNum() != 1 for atom in full.GetAtoms()]]

@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -149,7 +150,7 @@ def read_protein(path: str | Path, *, near: ArrayLike | None = None, chains: str
         raise PellucidError(f"expected a model from 1 to {len(whole)} of {path}, got {model}")
     if len(whole) > 1:
         notes.append(f"model {model} of {len(whole)} is used")
-    found, left_out = _amino_acids(whole, model - 1)
+    found, left_out = _amino_acids(whole, model - 1, notes)
     if not found:
         raise PellucidError(f"expected a protein in {path}, got no amino acid with a C-alpha ({_counts(left_out)}); "
                             "give the file of the protein, with all atoms")
@@ -161,10 +162,10 @@ def read_protein(path: str | Path, *, near: ArrayLike | None = None, chains: str
         name=stem(path),
         pos=np.array([atom.pos.tolist() for atom in alphas]),
         types=np.array([RESIDUE_TYPES.index(residue.parent) for residue in kept]),
-        sasa=np.bincount(atom_residue, surface_areas(atoms, radii), len(kept)),
+        sasa=np.bincount(atom_residue, surface_areas(atoms, radii), len(kept)).astype(np.float64),
         b_factor=np.array([atom.b_iso for atom in alphas]),
         chain=[residue.chain for residue in kept],
-        number=[int(residue.residue.seqid.num) for residue in kept],
+        number=[residue.residue.seqid.num or 0 for residue in kept],
         insertion=[residue.residue.seqid.icode.strip() for residue in kept],
         residue=[residue.residue.name for residue in kept],
         atoms=atoms, atom_residue=atom_residue, structure=_structure(stem(path), whole, kept), notes=notes,
@@ -215,18 +216,20 @@ def surface_areas(pos: NDArray[np.float64], radii: Sequence[float]) -> NDArray[n
         >>> surface_areas(np.array([[0.0, 0, 0], [99, 0, 0]]), [1.6, 1.6]).round(1).tolist()  # 4 pi 3^2
         [113.1, 113.1]
     """
+    # Of FreeSASA's two algorithms with their defaults, which RDKit does not let one change, this one is the nearer to
+    # exact areas, and several times faster. It reads past its memory for an atom without neighbours: a sphere in the
+    # middle of such an atom is a neighbour that covers nothing.
+    alone = cKDTree(pos).query(pos, k=2)[0][:, 1] > 2 * (PROBE + min(radii))
+    radii = [*radii, *[0.0] * int(alone.sum())]
     mol = Chem.RWMol()
     atom = Chem.Atom(6)  # the radii are given, so the element does not matter
     for _ in radii:
         mol.AddAtom(atom)
     conformer = Chem.Conformer(len(radii))
-    conformer.SetPositions(np.ascontiguousarray(pos, dtype=np.float64))
+    conformer.SetPositions(np.concatenate([pos, pos[alone]]).astype(np.float64))
     mol.AddConformer(conformer)
-    # Of FreeSASA's defaults, which RDKit does not let one change, these points are nearer to the exact area than Lee
-    # and Richards' 20 slices, and several times faster; but a single atom makes them crash.
-    algorithm = rdFreeSASA.ShrakeRupley if len(radii) > 1 else rdFreeSASA.LeeRichards
-    rdFreeSASA.CalcSASA(mol, list(radii), opts=rdFreeSASA.SASAOpts(algorithm, rdFreeSASA.Protor, PROBE))
-    return np.array([a.GetDoubleProp("SASA") for a in mol.GetAtoms()])
+    rdFreeSASA.CalcSASA(mol, radii, opts=rdFreeSASA.SASAOpts(rdFreeSASA.ShrakeRupley, rdFreeSASA.Protor, PROBE))
+    return np.array([a.GetDoubleProp("SASA") for a in mol.GetAtoms()][: len(pos)])
 
 
 def _gemmi() -> Any:
@@ -248,10 +251,10 @@ def _points(near: ArrayLike | None) -> NDArray[np.float64] | None:
 
 
 def _parse(path: Path) -> gemmi.Structure:
-    gemmi = _gemmi()
+    library = _gemmi()
     content = file_bytes(path)
     try:
-        structure: gemmi.Structure = gemmi.read_structure_string(content)  # PDB or mmCIF, by what it holds
+        structure: gemmi.Structure = library.read_structure_string(content)  # PDB or mmCIF, by what it holds
     except (RuntimeError, ValueError, IndexError) as error:
         raise PellucidError(f"expected a PDB or mmCIF file in {path}, got a problem "
                             f"({' '.join(str(error).split())[:150]}); check or download it again") from None
@@ -263,18 +266,17 @@ def _parse(path: Path) -> gemmi.Structure:
 @functools.lru_cache(maxsize=4096)
 def _parent(name: str) -> str | None:
     """One of :data:`RESIDUE_TYPES`, or None for what gemmi's table does not call an amino acid."""
-    gemmi = _gemmi()
-    name = FORCE_FIELD_NAMES.get(name, name)
-    known = gemmi.find_tabulated_residue(name)
+    library = _gemmi()
+    known = library.find_tabulated_residue(FORCE_FIELD_NAMES.get(name, name))
     if not known.is_amino_acid():
         return None
-    parent = gemmi.expand_one_letter(known.one_letter_code.upper(), gemmi.ResidueKind.AA)
+    parent: str = library.expand_one_letter(known.one_letter_code.upper(), library.ResidueKind.AA)
     return parent if parent in STANDARD else "other"
 
 
-def _amino_acids(whole: gemmi.Structure, index: int) -> tuple[list[_Residue], Counter[str]]:
+def _amino_acids(whole: gemmi.Structure, index: int, notes: list[str]) -> tuple[list[_Residue], Counter[str]]:
     """The amino acids of a model, with one conformer each, and what else there is: a count for each kind."""
-    gemmi = _gemmi()
+    table = _gemmi().find_tabulated_residue
     modified = {m.res_id.name: m.parent_comp_id for m in whole.mod_residues}  # what the file itself says
     found: list[_Residue] = []
     sure: list[bool] = []
@@ -283,22 +285,23 @@ def _amino_acids(whole: gemmi.Structure, index: int) -> tuple[list[_Residue], Co
         for residue, split in _conformers(chain):
             name = residue.name
             parent = _parent(name) or _parent(modified.get(name, ""))
-            known = gemmi.find_tabulated_residue(name)
             if parent is not None or all(residue.find_atom(a, "*") is not None for a in ("N", "CA", "C")):
                 found.append(_Residue(chain.name, residue, parent or "other", split))
                 sure.append(parent is not None and residue.het_flag != "H")
                 if name in STANDARD or name in FORCE_FIELD_NAMES:
                     _mend_elements(residue)
             else:
+                known = table(name)
                 left_out["nucleic acid" if known.is_nucleic_acid() else "water" if known.is_water() else name] += 1
-    in_chain = np.array(sure, dtype=bool)
-    if not in_chain.all():
-        in_chain |= _bonded(found)
-    left_out.update(residue.residue.name for residue, keep in zip(found, in_chain, strict=True) if not keep)
+    keep = np.array(sure, dtype=bool)
+    if not keep.all():
+        keep |= _bonded(found)
+    left_out.update(residue.residue.name for residue in compress(found, ~keep))
+    found = list(compress(found, keep))
     pointless = np.array([residue.residue.find_atom("CA", "*") is None for residue in found], dtype=bool)
-    left_out["amino acid without C-alpha"] += int((in_chain & pointless).sum())
-    in_chain &= ~pointless
-    return [residue for residue, keep in zip(found, in_chain, strict=True) if keep], left_out
+    if pointless.any():
+        notes.append(f"without C-alpha and left out: {_list(r.label for r in compress(found, pointless))}")
+    return list(compress(found, ~pointless)), left_out
 
 
 def _conformers(chain: gemmi.Chain) -> Iterator[tuple[gemmi.Residue, bool]]:
@@ -374,19 +377,18 @@ def _choose(path: Path, found: list[_Residue], ligand: NDArray[np.float64] | Non
     if not isinstance(chains, str):
         wanted = set(chains)
         if missing := [name for name in chains if name not in names]:
-            raise PellucidError(f"expected protein chains of {path} ({_names(names)}), got {_names(missing)}")
+            raise PellucidError(f"expected protein chains of {path} ({_list(names)}), got {_list(missing)}")
         if not wanted:
-            raise PellucidError(f"expected at least one of the chains of {path} ({_names(names)}), got none")
+            raise PellucidError(f"expected at least one of the chains of {path} ({_list(names)}), got none")
     if ligand is not None:
         distance = cKDTree(ligand).query(pos)[0]
-        nearest, farthest = np.full(len(found), np.inf), np.zeros(len(found))
+        nearest = np.full(len(found), np.inf)
         np.minimum.at(nearest, owner, distance)
-        np.maximum.at(farthest, owner, distance)
         # A peptide that is the ligand would be the nearest "residues" of all, and give the pocket away.
-        if (same := (farthest < SAME_PLACE) & np.isfinite(nearest)).any():
+        same = 2 * np.bincount(owner, distance < SAME_PLACE, len(found)) > np.bincount(owner, minlength=len(found))
+        if same.any():
             keep &= ~same
-            notes.append(f"{_list(r.label for r, s in zip(found, same, strict=True) if s)} left out: at the places of "
-                         "the ligand's atoms")
+            notes.append(f"left out, since it is the ligand: {_list(r.label for r in compress(found, same))}")
         if chains == "near":
             wanted = {found[i].chain for i in np.flatnonzero(keep & (nearest <= radius))}
             if not wanted:
@@ -395,10 +397,10 @@ def _choose(path: Path, found: list[_Residue], ligand: NDArray[np.float64] | Non
                                     "have one frame")
     if others := [name for name in names if name not in wanted]:
         why = f"no atom within {radius:g} A of the ligand" if chains == "near" else "not asked for"
-        notes.append(f"chain {_names(others)} left out: {why}")
+        notes.append(f"chain {_list(others)} left out: {why}")
     keep &= np.array([residue.chain in wanted for residue in found])
     rows = np.cumsum(keep) - 1
-    return [residue for residue, k in zip(found, keep, strict=True) if k], pos[keep[owner]], rows[owner[keep[owner]]]
+    return list(compress(found, keep)), pos[keep[owner]], rows[owner[keep[owner]]]
 
 
 def _about(kept: list[_Residue], left_out: Counter[str]) -> list[str]:
@@ -414,11 +416,11 @@ def _about(kept: list[_Residue], left_out: Counter[str]) -> list[str]:
 
 
 def _structure(name: str, whole: gemmi.Structure, residues: list[_Residue]) -> gemmi.Structure:
-    gemmi = _gemmi()
-    structure: gemmi.Structure = gemmi.Structure()
+    library = _gemmi()
+    structure: gemmi.Structure = library.Structure()
     structure.name, structure.cell, structure.spacegroup_hm = name, whole.cell, whole.spacegroup_hm
-    model = gemmi.Model(1)
-    chains = {residue.chain: gemmi.Chain(residue.chain) for residue in residues}
+    model = library.Model(1)
+    chains = {residue.chain: library.Chain(residue.chain) for residue in residues}
     for residue in residues:
         chains[residue.chain].add_residue(residue.residue)
     for chain in chains.values():
@@ -428,17 +430,13 @@ def _structure(name: str, whole: gemmi.Structure, residues: list[_Residue]) -> g
     return structure
 
 
-def _surface_name(parent: str) -> str:
-    return "ALA" if parent == "other" else parent  # the backbone's radii are the same in all
-
-
 @functools.lru_cache(maxsize=4096)
 def _radius(residue: str, atom: str, element: str) -> float:
     """ProtOr's radius where it knows the atom, which includes its hydrogens; else the element's van der Waals one."""
     mol = Chem.RWMol()
     one = Chem.Atom(6)
     info = Chem.AtomPDBResidueInfo()
-    info.SetResidueName(residue)
+    info.SetResidueName("ALA" if residue == "other" else residue)  # for the backbone, whose radii all residues share
     info.SetName(atom)
     one.SetMonomerInfo(info)
     mol.AddAtom(one)
@@ -447,12 +445,8 @@ def _radius(residue: str, atom: str, element: str) -> float:
     return float(radii[0] if radii else _gemmi().Element(element).vdw_r)
 
 
-def _names(chains: Iterable[str]) -> str:
-    return ", ".join(chain or "''" for chain in chains)
-
-
 def _list(labels: Iterable[str]) -> str:
-    labels = list(labels)
+    labels = [label or "''" for label in labels]  # a chain may have no name
     more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
     return ", ".join(labels[:SHOWN]) + more
 

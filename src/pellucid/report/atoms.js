@@ -13,8 +13,10 @@ function table(s, colours, rank) {
   const unit = unitOf(s), columns = [...(isComplex ? [] : [["index", "#", "num"]]), ...Object.keys(s.texts).map(id => ["text " + id, id, ""]),
     ["label", isMolecule ? "Element" : isComplex ? "Residue" : "Track", ""], ["importance", "Importance", "num"], ["rank", "Rank", "num"]];
   for (const id of more) columns.push(["column " + id, DATA.columns[id].label, DATA.columns[id].kinds.length ? "" : "num"]);
+  const truth = s.important ? [["truth", isComplex ? "Pocket" : "Truth", ""]] : [];
+  if (isComplex) columns.push(...truth);
   if (s.std) columns.push(["std0", `σ₁ (${unit})`, "num"], ["std1", "σ₂", "num"], ["std2", "σ₃", "num"]);
-  if (s.important) columns.push(["truth", isComplex ? "Pocket" : "Truth", ""]);
+  if (!isComplex) columns.push(...truth);
   if (!columns.some(([id]) => id === state.sort)) { state.sort = "index"; state.down = false; }
   const value = (i, id) => id.startsWith("column ") ? s.columns[id.slice(7)][i] : id.startsWith("text ") ? s.texts[id.slice(5)][i] : ({ index: i, label: s.labels[i], importance: s.importance[i], rank: rank[i], truth: s.important?.[i],
     std0: s.std?.[i][0], std1: s.std?.[i][1], std2: s.std?.[i][2] })[id];

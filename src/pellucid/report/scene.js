@@ -34,6 +34,10 @@ function facing(axes, way) { // the axes turned so that the last one points alon
   return [x.map(c => c / size), Mesh.cross(z, x).map(c => c / size), z];
 }
 
+// How far away one must be to see a point at `p` (from the middle), `pad` around it, with Plotly's 45 degrees: a protein is
+// deep, and what is near takes more room.
+const fitting = (p, [x, y, z], aspect, pad) => Mesh.dot(p, z) + (Math.max(Math.abs(Mesh.dot(p, x)) / aspect, Math.abs(Mesh.dot(p, y))) + pad) / Math.tan(Math.PI / 8);
+
 function firstCamera(s) {
   const { axes: principal, centre, radius } = frame(s);
   const axes = s.sticks ? facing(principal, Mesh.sub(Mesh.middle(s.sticks.pos), centre)) : principal; // the ligand in front
@@ -42,12 +46,14 @@ function firstCamera(s) {
   const box = view.getBoundingClientRect(), pair = !!s.important && !s.sticks, stacked = pair && narrow();
   const aspect = (box.width / (pair && !stacked ? 2 : 1)) / ((box.height || 470) / (stacked ? 2 : 1)) || 1;
   const middling = s.std ? s.std.map(row => row[0]).sort((a, b) => a - b)[Math.floor(s.std.length / 2)] * kValue() : 0;
-  const near = s.sticks ? Math.max(...s.pos.map(p => Mesh.dot(Mesh.sub(p, centre), axes[2]))) / (2 * radius) : 0; // a protein is deep
   const pad = 0.9 * lengthScale(s) + Math.min(middling, 1.2 * lengthScale(s));
   const fill = Math.max((wide + pad) / Math.max(aspect, 0.3), high + pad) / radius; // half-height wanted, in radii
-  const far = Math.max(1.02 * fill + 0.16 + 0.4 * near, 0.35);
   const narrowest = axes[2], tilt = axes[1];
-  const eye = [0, 1, 2].map(c => far * (0.96 * narrowest[c] + 0.2 * tilt[c] + 0.18 * axes[0][c]));
+  const away = [0, 1, 2].map(c => 0.96 * narrowest[c] + 0.2 * tilt[c] + 0.18 * axes[0][c]);
+  const seen = facing(axes, away);
+  const far = s.sticks ? Math.max(...s.pos.map(p => fitting(Mesh.sub(p, centre), seen, aspect, pad))) / (2 * radius)
+    : Math.max(1.02 * fill + 0.16, 0.35);
+  const eye = away.map(c => far * c);
   const [x, y, z] = axes[1];
   return { eye: { x: eye[0], y: eye[1], z: eye[2] }, up: { x, y, z }, center: { x: 0, y: 0, z: 0 } };
 }

@@ -23,6 +23,7 @@ from pellucid.report.colours import COLOUR_MAP, TRUE_COLOUR
 
 if TYPE_CHECKING:
     import gemmi
+    from torch import Tensor
 
     from pellucid.chemistry.complexes import Complex
 
@@ -32,8 +33,8 @@ PALETTE = COLOUR_MAP[::4]
 """Colours of the percentiles 0, 25, 50, 75 and 100: the report's colour map."""
 CHUNK = 25  # residues a line of a selection
 PDB_ATOMS = 99_999  # that the columns of a PDB file can number
-MEANING = ("The B-factors of this file are the percentile, from 0 to 100, of the residue's importance within this protein: "
-           "100 is the most important. Residues that were not explained have 0.")
+MEANING = ("The B-factors of this file are the percentile, from 0 to 100, of the residue's importance within this "
+           "protein: 100 is the most important. Residues that were not explained have 0.")
 
 
 def write_structures(folder: Path, explanation: Explanation, complexes: Sequence[Complex]) -> list[Path]:
@@ -104,12 +105,12 @@ def _table(explanation: Explanation, rows: slice, whole: Complex, rank: NDArray[
     bond, greasy = clouds["hydrogen_bond"][rows].tolist(), clouds["hydrophobic"][rows].tolist()
     columns: dict[str, list[Any]] = {
         "chain": protein.chain, "number": protein.number, "insertion": protein.insertion, "residue": protein.residue,
-        "importance": explanation.importance[rows].tolist(), "rank": rank.tolist(),
+        "importance": _short(explanation.importance[rows]), "rank": rank.tolist(),
         "pocket": clouds["important"][rows].int().tolist(),
         "contact": ["; ".join(kind for kind, there in (("hydrogen bond", b), ("hydrophobic", g)) if there)
                     for b, g in zip(bond, greasy, strict=True)],
         "distance_angstrom": [f"{d:.2f}" for d in clouds["distance"][rows].tolist()],
-        **{name: column[rows].tolist() for name, column in explanation.columns.items()},
+        **{name: _short(column[rows]) for name, column in explanation.columns.items()},
     }
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -119,14 +120,18 @@ def _table(explanation: Explanation, rows: slice, whole: Complex, rank: NDArray[
     return text.getvalue()
 
 
+def _short(values: Tensor) -> list[str]:
+    return [f"{value:.6g}" for value in values.tolist()]
+
+
 def _structure(whole: Complex, percentile: NDArray[np.float64]) -> tuple[str, str]:
     """The protein with percentiles as B-factors, as text, and the suffix of its format."""
     protein, structure = whole.protein, whole.protein.structure.clone()
-    places = zip(protein.chain, protein.number, protein.insertion, protein.residue, strict=True)
+    places = zip(protein.chain, _numbers(whole), protein.residue, strict=True)
     value = dict(zip(places, percentile.tolist(), strict=True))
     for chain in structure[0]:
         for residue in chain:
-            b = value.get((chain.name, residue.seqid.num, residue.seqid.icode.strip(), residue.name), 0.0)
+            b = value.get((chain.name, str(residue.seqid).strip(), residue.name), 0.0)
             for atom in residue:
                 atom.b_iso = b
                 atom.aniso = type(atom.aniso)(0, 0, 0, 0, 0, 0)
@@ -139,18 +144,22 @@ def _structure(whole: Complex, percentile: NDArray[np.float64]) -> tuple[str, st
 def _fits_pdb(structure: gemmi.Structure) -> bool:
     model = structure[0]
     return model.count_atom_sites() <= PDB_ATOMS and all(
-        len(chain.name) <= 1 and all(len(r.name) <= 3 and -999 <= r.seqid.num <= 9999 for r in chain)
+        len(chain.name) <= 1 and all(len(r.name) <= 3 and -999 <= (r.seqid.num or 0) <= 9999 for r in chain)
         for chain in model)
 
 
+def _numbers(whole: Complex) -> list[str]:
+    """Residue numbers with their insertion codes."""
+    return [f"{number}{code}" for number, code in zip(whole.protein.number, whole.protein.insertion, strict=True)]
+
+
 def _by_chain(whole: Complex, chosen: NDArray[np.bool_]) -> list[tuple[str, list[str]]]:
-    """Chosen residues by chain, a chunk each, as numbers with their insertion codes."""
-    protein = whole.protein
-    picked = [(protein.chain[k], f"{protein.number[k]}{protein.insertion[k]}") for k in np.flatnonzero(chosen)]
+    """Chosen residues by chain, as numbers with their insertion codes, at most :data:`CHUNK` together."""
+    chain, number = whole.protein.chain, _numbers(whole)
     parts = []
-    for chain, residues in groupby(picked, key=lambda place: place[0]):
-        numbers = [number for _, number in residues]
-        parts += [(chain, numbers[k:k + CHUNK]) for k in range(0, len(numbers), CHUNK)]
+    for name, rows in groupby(np.flatnonzero(chosen).tolist(), key=lambda row: chain[row]):
+        numbers = [number[row] for row in rows]
+        parts += [(name, numbers[k:k + CHUNK]) for k in range(0, len(numbers), CHUNK)]
     return parts
 
 
@@ -184,6 +193,8 @@ def _pymol(name: str, suffix: str, whole: Complex, pocket: NDArray[np.bool_], to
         f"color {TRUE_COLOUR.replace('#', '0x')}, {ligand} and elem C",
         f"util.cnc {ligand}",
         "set label_color, black",
+        "set label_outline_color, white",
+        "set float_labels, on",
         "bg_color white",
         "deselect",
         f"orient {ligand} or {name}_top",

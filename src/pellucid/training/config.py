@@ -73,6 +73,9 @@ class TrainingConfig(_Strict):
     freeze_classifier: bool = False
     """Whether only the interpreter trains after warm-up, to the last epoch, and each part has a learning-rate cycle
     (needs an encoder of its own: ``shared: false``)."""
+    settle: float = Field(0.0, ge=0, lt=1)
+    """Share of the epochs after warm-up, from the first, that are not chosen from: the interpreter has hardly learned
+    then, and on a small validation split one of them may predict best by chance."""
     rotate: bool = False
     """Whether each cloud is turned at random in every training step (for data whose orientation means nothing)."""
     swap_partner: float = Field(0.0, ge=0, lt=1)

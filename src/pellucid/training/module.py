@@ -36,7 +36,8 @@ class Fit(L.LightningModule):
     """Trains a method and remembers the epoch with the best validation prediction.
 
     Selection: the highest validation ROC AUC of the perturbed prediction (negative RMSE for regression), ties by the
-    lower validation loss; only epochs in which the interpreter trains count. Interpretation labels never select.
+    lower validation loss; only epochs in which the interpreter trains, and has settled (``training.settle``), count.
+    Interpretation labels never select.
 
     Args:
         model: What to train.
@@ -122,9 +123,10 @@ class Fit(L.LightningModule):
         self.history.append(entry)
         score = (entry["val_score"], -entry["val_loss"])
         best = self.best if self.joint else self.warm_up_best
+        settling = self.joint and self.joint_epoch < int(self.config.training.settle * self.config.training.epochs)
         # With a frozen classifier the prediction only says how small the noise still is: the last epoch counts.
         last = self.joint and self.config.training.freeze_classifier
-        if not best or last or score > tuple(best["score"]):
+        if not settling and (not best or last or score > tuple(best["score"])):
             weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
             best.update(score=score, epoch=self.current_epoch, weights=weights)
 
