@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from timing import machine
 
 from pellucid.benchmarks.settings import settings
 from pellucid.chemistry.complexes import complex_clouds, read_complex
@@ -35,6 +34,7 @@ from pellucid.datasets.plbind import PLBind
 from pellucid.training.batches import Batches
 from pellucid.training.evaluation import explain_clouds
 from pellucid.training.model import build, signature_of
+from timing import machine
 
 BATCH = 32
 

@@ -364,7 +364,7 @@ def test_bench_tells_its_plan(world, capsys):
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (["lri-table9"], "known: lri-figure3, lri-table2"), (["lri-table2", "--datasets", "plbind"], "plbind"),
+    (["lri-table9"], "known: lri-figure3, lri-table2"), (["lri-table2", "--datasets", "plbind"], "expected source_dir"),
     (["lri-table2", "--methods", "gradgoe"], "did you mean 'gradgeo'"),
     (["lri-table2", "--seeds", "one"], "whole numbers"),
     (["lri-table2", "--preset", "fast"], "preset"),

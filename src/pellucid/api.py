@@ -119,10 +119,10 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
 
 
 def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[MoleculeRecord], *,
-            ligand: str | Path | None = None, out: str | Path | None = None, method: str | None = None, options: Mapping[str, Any] | None = None,
-            with_runs: Sequence[str | Path] = (), draws: int = 1, subgraph: str | None = None,
-            columns: str | Path | None = None, dataset: PreparedDataset | None = None, device: str = "auto",
-            seed: int = 0, progress: bool = False) -> Explanation:
+            ligand: str | Path | None = None, out: str | Path | None = None, method: str | None = None,
+            options: Mapping[str, Any] | None = None, with_runs: Sequence[str | Path] = (), draws: int = 1,
+            subgraph: str | None = None, columns: str | Path | None = None, dataset: PreparedDataset | None = None,
+            device: str = "auto", seed: int = 0, progress: bool = False) -> Explanation:
     """Explains clouds, molecules, events or complexes that the model never saw.
 
     Args:

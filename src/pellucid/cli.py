@@ -154,7 +154,7 @@ def evaluate(run: Annotated[Path, typer.Argument(help="Run folder")],
     _print(measure(run, split=split, device=device), as_json, f"{run}, {split} split")
 
 
-@app.command(epilog="Examples: pellucid explain runs/first 'CCCCC(=O)NC1CC1' --out explained; "
+@app.command(epilog="Example: pellucid explain runs/first 'CCCCC(=O)NC1CC1' --out explained, or "
                     "pellucid explain runs/plbind complex.pdb ligand.sdf --out explained")
 def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
             molecules: Annotated[str, typer.Argument(metavar="INPUT", help="SMILES, or a .smi, .csv or .sdf file; with "

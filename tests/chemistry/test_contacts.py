@@ -10,8 +10,7 @@ from peptides import Peptide, acetone, ligand, molecule, moved, protein, unit
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from pellucid.chemistry import contacts as module
-from pellucid.chemistry.contacts import contacts, pocket
+from pellucid.chemistry.contacts import _prolif, contacts, pocket
 from pellucid.chemistry.ligands import read_ligand
 from pellucid.chemistry.proteins import read_protein
 from pellucid.errors import MissingPackageError
@@ -236,7 +235,7 @@ def test_a_ligand_out_of_reach(tmp_path):
 def test_without_prolif(tmp_path, monkeypatch):
     peptide = Peptide("GSG")
     whole, small = protein(tmp_path, peptide), ligand(tmp_path, acetone(peptide, 2.8))
-    module._prolif.cache_clear()
+    _prolif.cache_clear()
     monkeypatch.setitem(sys.modules, "prolif", None)
     with pytest.raises(MissingPackageError, match=r"expected ProLIF .*pip install 'pellucid\[proteins\]'"):
         contacts(whole, small)

@@ -209,7 +209,7 @@ def test_a_complex_can_be_looked_at(browser: Any, tmp_path: Path) -> None:
     traces = "document.getElementById('view3d').data.map(t => t.name)"
     assert {"ligand", "contacts", "pocket", "ellipsoids"} <= set(page.evaluate(traces))
     text = page.evaluate("document.getElementById('view3d').data.find(t => t.name === 'bonds').text")
-    assert any(t.startswith("<b>ASP</b>, chain A, number 1<br>importance") and "distance" in t and "pocket" in t
+    assert any(t.startswith("<b>ASP</b>, chain A, number 1<br>importance") and "distance (Å)" in t and "pocket" in t
                for t in text)
     assert len(page.evaluate("document.getElementById('view3d')._fullLayout.scene.annotations")) == 10
 

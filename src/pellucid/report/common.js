@@ -12,6 +12,7 @@ const finite = x => typeof x === "number" && Number.isFinite(x);
 const show = (x, digits = 3) => !finite(x) ? "–" : x === 0 ? "0" :
   Math.abs(x) >= 1e4 || Math.abs(x) < 1e-3 ? x.toExponential(2).replace("-", "−") : String(+x.toPrecision(digits)).replace("-", "−");
 const escape = text => String(text).replace(/[&<>]/g, c => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]); // for Plotly's texts
+const uncapital = text => text.charAt(0).toLowerCase() + text.slice(1); // units keep their capitals
 const UNITS = { angstrom: "Å", ångström: "Å", angstroms: "Å", nanometer: "nm", nanometre: "nm" };
 const unitOf = s => UNITS[s.unit.toLowerCase()] || s.unit;
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pellucid.clouds import PointClouds
 from pellucid.explanation import Explanation
 from pellucid.report.colours import TRUE_COLOUR, colour, hexadecimal
-from pellucid.report.content import CLOUDS, EVENTS, Sample
+from pellucid.report.content import CLOUDS, EVENTS, Sample, predicted_quantity
 
 Floats = NDArray[np.float64]
 WIDE, HIGH, EDGE = 440, 380, 46
@@ -49,7 +49,7 @@ def event_sample(explanation: Explanation, i: int) -> Sample:
     pad = ((0, 0), (0, 3 - dim))
     return Sample(
         name=data.text["id"][i] if "id" in data.text else f"{'event' if event else 'sample'} {i}",
-        unit=data.unit("pos"), pos=np.pad(pos, pad),
+        unit=data.unit("pos"), pos=np.pad(pos, pad), predicts=predicted_quantity(explanation.provenance),
         labels=[f"track {g}" if g >= 0 else "–" for g in group.tolist()],
         importance=importance, prediction=float(explanation.prediction[i, 0]),
         importance_name=explanation.importance_name,

@@ -35,7 +35,7 @@ function setUpSamples() {
   $("near").hidden = !samples.some(s => s.sticks);
   $("near").onclick = () => { state.camera = ligandCamera(samples[state.at]); draw(); };
   $("shown").add(new Option("importance", "importance"));
-  for (const [id, { label }] of Object.entries(DATA.columns)) $("shown").add(new Option(label.toLowerCase(), id));
+  for (const [id, { label }] of Object.entries(DATA.columns)) $("shown").add(new Option(uncapital(label), id));
   $("shown-label").hidden = $("shown").options.length < 2;
   samples.forEach((s, at) => {
     const item = make("div", "item"), ok = verdict(s);

@@ -88,7 +88,7 @@ function draw(onlySizes = false) {
   const heading = i => told.length ? `<b>${escape(s.labels[i])}</b>` + told.map(([name, texts]) => `, ${escape(name)} ${escape(texts[i] || "–")}`).join("")
     : `<b>${escape(s.labels[i])} ${i}</b>`;
   const text = s.pos.map((p, i) => `${heading(i)}<br>importance ${show(s.importance[i], 4)}${s.columns.spread ? ` ± ${show(s.columns.spread[i], 2)}` : ""}, rank ${rank[i]} of ${n}`
-    + Object.keys(s.columns).filter(id => id !== "spread").map(id => `<br>${escape(DATA.columns[id].label.toLowerCase())} `
+    + Object.keys(s.columns).filter(id => id !== "spread").map(id => `<br>${escape(uncapital(DATA.columns[id].label))} `
       + escape(DATA.columns[id].kinds.length ? DATA.columns[id].kinds[s.columns[id][i]] ?? "–" : show(s.columns[id][i], 3))).join("")
     + (s.std ? `<br>std along its axes ${s.std[i].map(x => show(x)).join(" / ")} ${escape(unit)}` : "")
     + (!s.important ? "" : isComplex ? `<br>${s.important[i] ? "in" : "outside"} the true pocket` : `<br>truth: ${s.important[i] ? "important" : "not important"}`));
