@@ -2,10 +2,10 @@
 
     python scripts/complexes_diagnosis.py RUN [RUN ...] [--draws 20] [--out FILE.json]
 
-For each run on plbind and its test split: ROC AUC as it is, with every protein exchanged for one of another cluster,
-and with every ligand exchanged so, each a mean over draws with seeds 0, 1, ... Where an exchange changes nothing, the model
-does not look at what was exchanged, and no explanation of it can find the binding site. With --out also written as
-JSON. The interval is Student's t over the runs.
+For each run on plbind and a split of it: ROC AUC as it is, with every protein exchanged for one of another cluster,
+and with every ligand exchanged so, each a mean over draws with seeds 0, 1, ... Where an exchange changes nothing, the
+model does not look at what was exchanged, and no explanation of it can find the binding site. With --out also written
+as JSON. The interval is Student's t over the runs.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def with_ligands(clouds: PointClouds, places: torch.Tensor) -> PointClouds:
     return clouds.replace(partner=clouds.partner.select(places))
 
 
-def measure(run: Path, draws: int) -> dict[str, float]:
+def measure(run: Path, draws: int, split: str) -> dict[str, float]:
     model, _, _ = load_model(run)
-    clouds = data_of(run).split("test").without_text()
+    clouds = data_of(run).split(split).without_text()
     predict, y = probability_of(model), clouds["y"][:, 0]
     proteins, ligands = [], []
     for seed in range(draws):
@@ -54,9 +54,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--split", default="test", help="train, val or test")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    rows = {str(run): measure(run, args.draws) for run in args.runs}
+    rows = {str(run): measure(run, args.draws, args.split) for run in args.runs}
     for run, row in rows.items():
         print(Path(run).name, {name: round(value, 3) for name, value in row.items()})
     summary = {}
