@@ -102,7 +102,7 @@ def test_from_a_users_table_to_clouds(table):
     assert int(clouds["categories"].max()) < recipe.category_sizes[0] == 21
     assert clouds["features"].shape[1] == recipe.feature_size == 2
     assert int(clouds.partner["categories"].max()) < recipe.partner_category_sizes[0] == 14
-    assert clouds.partner["features"].shape[1] == recipe.partner_feature_size == 1
+    assert clouds.partner["features"].shape[1] == 1
     assert clouds.partner.sizes.tolist() == [8] * 20
     assert FIELDS["affinity"].level == "cloud"
     # By hand: the C-alphas are on a line, the ligand stands over residue 5 (counted from 0) of the first.

@@ -113,7 +113,6 @@ class PLBind(Dataset):
     category_sizes = (len(RESIDUE_TYPES),)
     feature_size = 2
     partner_category_sizes = (len(ATOM_TYPES),)
-    partner_feature_size: ClassVar[int] = 1
     precision_at = (20, 40)
     from_folder = True
     citation = ("Miao et al., Interpretable Geometric Deep Learning via Learnable Randomness Injection, ICLR 2023; "
