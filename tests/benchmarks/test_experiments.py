@@ -162,7 +162,7 @@ def test_datasets_that_can_be_made_here():
 def test_a_dataset_without_a_recipe_has_published_numbers_alone(monkeypatch):
     table = experiment("lri-table2")
     monkeypatch.setattr(type(table), "recipe", lambda self, name: "none" if name == "plbind" else name)
-    with pytest.raises(PellucidError, match="got 'plbind', .* only the published numbers so far; use .*synmol"):
+    with pytest.raises(PellucidError, match=r"got 'plbind', .* only the published numbers so far; use .*synmol"):
         table.available(["plbind"])
 
 
