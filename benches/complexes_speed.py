@@ -120,14 +120,16 @@ def ten_thousand(one: Listed) -> dict[str, Any]:
     copies = -(-10_000 // len(protein.pos))
     structure = gemmi.Structure()
     structure.add_model(gemmi.Model(1))
-    width = float(np.ptp(protein.atoms[:, 0])) + 10
+    width = float(np.ptp(protein.atoms, axis=0).max()) + 10
     for i in range(copies):
         for chain in protein.structure[0]:
             moved = chain.clone()
             moved.name = f"{chain.name}{i}"
             for residue in moved:
                 for atom in residue:
-                    atom.pos = gemmi.Position(atom.pos.x + i * width, atom.pos.y, atom.pos.z)
+                    x, y, z = (place + width * step for place, step in zip(
+                        atom.pos.tolist(), (i % 5, i // 5 % 5, i // 25), strict=True))
+                    atom.pos = gemmi.Position(x, y, z)
             structure[0].add_chain(moved)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.cif"
