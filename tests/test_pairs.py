@@ -5,8 +5,9 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
+from peptides import Peptide, molecule, moved, unit
 from rdkit import Chem
-from rdkit.Chem import AllChem
+from scipy.spatial.transform import Rotation
 
 from pellucid.api import explain, fit
 from pellucid.chemistry import encode_molecules, read_molecules
@@ -15,81 +16,59 @@ from pellucid.errors import PellucidError
 from pellucid.pairs import named_pairs, read_pairs
 
 
-def write_protein(path: Path, residues: int = 12) -> np.ndarray:
-    """A helix of alanines; returns the place of its middle C-beta."""
-    structure, model, chain = gemmi.Structure(), gemmi.Model(1), gemmi.Chain("A")
-    for i in range(residues):
-        residue = gemmi.Residue()
-        residue.name, residue.seqid = "ALA", gemmi.SeqId(i + 1, " ")
-        turn, rise = np.deg2rad(100 * i), 1.5 * i
-        for name, radius, shift in (("N", 1.5, -0.9), ("CA", 2.3, 0.0), ("C", 1.7, 1.0), ("O", 2.0, 2.2),
-                                    ("CB", 3.3, -0.4)):
-            atom = gemmi.Atom()
-            atom.name, atom.element = name, gemmi.Element(name[0])
-            atom.pos = gemmi.Position(radius * np.cos(turn), radius * np.sin(turn), rise + shift)
-            atom.occ, atom.b_iso = 1.0, 10.0 + i
-            residue.add_atom(atom)
-        chain.add_residue(residue)
-    model.add_chain(chain)
-    structure.add_model(model)
-    structure.setup_entities()
-    structure.write_pdb(str(path))
-    atom = structure[0]["A"][residues // 2]["CB"][0]
-    return np.array(atom.pos.tolist())
-
-
-def write_ligand(path: Path, at: np.ndarray) -> None:
-    """Butane whose middle lies at a place."""
-    mol = Chem.AddHs(Chem.MolFromSmiles("CCCC"))
-    AllChem.EmbedMolecule(mol, randomSeed=0)
-    shape = mol.GetConformer()
-    shape.SetPositions(shape.GetPositions() - shape.GetPositions().mean(0) + at)
-    path.write_text(Chem.MolToMolBlock(mol) + "$$$$\n")
+def write_pair(protein: Path, ligand: Path, residues: int, shift: float = 0.0) -> None:
+    """A peptide, and butane that starts 4 angstrom from the C-beta of its third residue."""
+    peptide = Peptide("A" * residues)
+    protein.write_text("\n".join(peptide.lines()))
+    beta = peptide.at(2, "CB")
+    away = unit(beta - peptide.at(2, "CA"))
+    mol = molecule("CCCC", 1, 2, beta + 4 * away, away)
+    ligand.write_text(Chem.MolToMolBlock(moved(mol, Rotation.identity(), shift)) + "$$$$\n")
 
 
 @pytest.fixture
 def files(tmp_path):
-    middle = write_protein(tmp_path / "helix.pdb")
-    write_ligand(tmp_path / "butane.sdf", middle * [1.9, 1.9, 1.0])
-    write_ligand(tmp_path / "far.sdf", middle + 60)
+    write_pair(tmp_path / "peptide.pdb", tmp_path / "butane.sdf", 8)
+    write_pair(tmp_path / "peptide.pdb", tmp_path / "far.sdf", 8, shift=60)
     return tmp_path
 
 
 def test_one_complex_from_two_files(files):
-    complexes, clouds, skipped = read_pairs(files / "helix.pdb", files / "butane.sdf", {"radius": 8.0})
-    assert [whole.name for whole in complexes] == clouds.text["id"] == ["helix"]
+    complexes, clouds, skipped = read_pairs(files / "peptide.pdb", files / "butane.sdf", {"radius": 6.0})
+    assert [whole.name for whole in complexes] == clouds.text["id"] == ["peptide"]
     assert skipped == []
-    assert clouds.sizes.tolist() == [12]
+    assert clouds.sizes.tolist() == [8]
     assert clouds.partner.sizes.tolist() == [4]
     near = np.linalg.norm(clouds.pos[:, None] - clouds.partner.pos[None], axis=-1).min(1)
-    assert clouds["important"].tolist() == (near <= 8.0).tolist()
-    assert 0 < int(clouds["important"].sum()) < 12
+    assert clouds["important"].tolist() == (near <= 6.0).tolist()
+    assert 0 < int(clouds["important"].sum()) < 8
 
 
 def test_a_table_of_complexes_tells_what_it_leaves_out(files):
     table = files / "mine.csv"
-    table.write_text("id,protein_file,ligand_file\ngood,helix.pdb,butane.sdf\n,helix.pdb,far.sdf\n")
-    assert [name for name, _, _ in named_pairs(table)] == ["good", "helix"]
+    table.write_text("id,protein_file,ligand_file\ngood,peptide.pdb,butane.sdf\n,peptide.pdb,far.sdf\n")
+    assert [name for name, _, _ in named_pairs(table)] == ["good", "row-2"]
     complexes, clouds, skipped = read_pairs(table, None, {})
     assert [whole.name for whole in complexes] == ["good"]
     assert len(clouds) == 1
     assert len(skipped) == 1
-    assert skipped[0].startswith("helix: expected")
+    assert skipped[0].startswith("row-2: expected")
 
 
 def test_a_ligand_far_away_is_refused(files):
     with pytest.raises(PellucidError, match="within 10 A of the ligand"):
-        read_pairs(files / "helix.pdb", files / "far.sdf", {})
+        read_pairs(files / "peptide.pdb", files / "far.sdf", {})
     with pytest.raises(PellucidError, match="in the frame of"):
-        read_pairs(files / "helix.pdb", files / "far.sdf", {"chains": "all"})
+        read_pairs(files / "peptide.pdb", files / "far.sdf", {"chains": "all"})
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ("protein_file\nhelix.pdb\n", "a column 'ligand_file'"),
-    ("protein_file,ligand_file\nhelix.pdb,\n", "line 2"),
-    ("protein_file,ligand_file\n", "got no rows"),
-    ("", "got none"),
-    ("protein_file,ligand_file\nhelix.pdb,far.sdf\nhelix.pdb,none.sdf\n", "at least one complex"),
+    ("protein_file\npeptide.pdb\n", "got no ligand_file"),
+    ("protein_file,ligand_file\npeptide.pdb,\n", "row 1"),
+    ("protein_file,ligand_file\n", "expected rows"),
+    ("", "expected rows"),
+    ("id,protein_file,ligand_file\na,peptide.pdb,far.sdf\na,peptide.pdb,butane.sdf\n", "'a' twice"),
+    ("protein_file,ligand_file\npeptide.pdb,far.sdf\npeptide.pdb,none.sdf\n", "at least one complex"),
 ])
 def test_tables_that_cannot_be_used(files, content, message):
     table = files / "bad.csv"
@@ -100,11 +79,11 @@ def test_tables_that_cannot_be_used(files, content, message):
 
 def test_files_that_do_not_belong_together(files):
     with pytest.raises(PellucidError, match="a ligand beside"):
-        named_pairs(files / "helix.pdb")
+        named_pairs(files / "peptide.pdb")
     (files / "t.csv").write_text("protein_file,ligand_file\n")
     with pytest.raises(PellucidError, match="no ligand beside the table"):
         named_pairs(files / "t.csv", files / "butane.sdf")
-    with pytest.raises(PellucidError, match="nothing there"):
+    with pytest.raises(PellucidError, match="got a problem"):
         named_pairs(files / "gone.csv")
 
 
@@ -116,8 +95,7 @@ def world(tmp_path_factory):
     patch.setenv("PELLUCID_HOME", str(root / "home"))
     rows = ["protein_file,ligand_file,affinity"]
     for i in range(12):
-        middle = write_protein(root / f"p{i}.pdb", 10 + i)
-        write_ligand(root / f"l{i}.sdf", middle * [1.9, 1.9, 1.0])
+        write_pair(root / f"p{i}.pdb", root / f"l{i}.sdf", 4 + i % 4)
         rows.append(f"p{i}.pdb,l{i}.sdf,Kd={'2nM' if i % 2 else '3uM'}")
     (root / "mine.csv").write_text("\n".join(rows))
     for name, dataset in (("run", "plbind"), ("pk", "plbind-affinity")):
@@ -130,11 +108,11 @@ def world(tmp_path_factory):
 def test_from_two_files_to_the_pictures(world, tmp_path):
     out = tmp_path / "explained"
     explanation = explain(world / "run", world / "p3.pdb", ligand=world / "l3.sdf", out=out, device="cpu")
-    assert explanation.importance.shape == (13,)
+    assert explanation.importance.shape == (7,)
     names = {path.name for path in out.iterdir()}
     assert {"explanation.parquet", "report.html", "p3_residues.csv", "p3_importance.pdb", "p3.pml", "p3.cxc"} <= names
     rows = (out / "p3_residues.csv").read_text().splitlines()
-    assert len(rows) == 14
+    assert len(rows) == 8
     read = gemmi.read_structure(str(out / "p3_importance.pdb"))
     shown = [residue[0].b_iso for residue in read[0]["A"]]
     assert int(np.argmax(shown)) == int(explanation.importance.argmax())

@@ -205,7 +205,8 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
 @app.command(epilog="Example: pellucid bench lri-table2 --datasets synmol --preset smoke --workers 2 --out table2")
 def bench(table: Annotated[str, typer.Argument(help="lri-table2 to lri-table6, lri-table3-recipes, lri-figure3, or "
                                                "margin-labels and others: pellucid list benchmarks")],
-          datasets: Annotated[str | None, typer.Option(help="Names with commas; all that can be made here.")] = None,
+          datasets: Annotated[str | None, typer.Option(help="Names with commas; all that can be made here without "
+                                                       "a folder of yours.")] = None,
           backbones: Annotated[str | None, typer.Option(help="Names with commas; all of the table.")] = None,
           methods: Annotated[str | None, typer.Option(help="Names with commas; all of the table.")] = None,
           preset: Annotated[str, typer.Option(help="paper, standard (within 2.5 hours on 2 cores for synmol), smoke "

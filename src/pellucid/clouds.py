@@ -171,8 +171,7 @@ class PointClouds:
             if len(values) != len(self):
                 raise PellucidError(f"expected {len(self)} strings in {name!r}, got {len(values)}; give each cloud one")
         if self.partner is not None and len(self.partner) != len(self):
-            raise PellucidError(f"expected {len(self)} partner clouds, got {len(self.partner)}; give each cloud one "
-                                "(an empty cloud where there is none)")
+            raise PellucidError(f"expected {len(self)} partner clouds, got {len(self.partner)}; an empty one will do")
 
     def _rows(self, level: Level) -> int:
         if level == "point":
@@ -210,7 +209,7 @@ class PointClouds:
 
     @property
     def points(self) -> int:
-        """Number of points of all clouds together (the rows of ``pos``)."""
+        """Number of points of all clouds together."""
         for name, tensor in self._tensors.items():
             if self.declared[name].level == "point":
                 return len(tensor)
@@ -310,8 +309,7 @@ class PointClouds:
             edge_sizes = self.edge_ptr.diff()[clouds]
             rows["edge"], edge_ptr = ragged_arange(self.edge_ptr[clouds], edge_sizes), offsets(edge_sizes)
         tensors = {k: v.index_select(0, rows[self.declared[k].level]) for k, v in self._tensors.items()}
-        order = clouds.tolist() if self.text else []
-        text = {k: [v[i] for i in order] for k, v in self.text.items()}
+        text = {k: [v[i] for i in clouds.tolist()] for k, v in self.text.items()}
         partner = self.partner.select(clouds) if self.partner is not None else None
         return self._like(offsets(sizes), tensors, text, edge_ptr, partner)
 
@@ -361,8 +359,8 @@ class PointClouds:
             return tensor.to(device=device, dtype=dtype if tensor.dtype.is_floating_point else None)
 
         partner = self.partner.to(device, dtype) if self.partner is not None else None
-        edge_ptr = move(self.edge_ptr) if self.edge_ptr is not None else None
-        return self._like(move(self.ptr), {k: move(v) for k, v in self._tensors.items()}, self.text, edge_ptr, partner)
+        return self._like(move(self.ptr), {k: move(v) for k, v in self._tensors.items()}, self.text,
+                          move(self.edge_ptr) if self.edge_ptr is not None else None, partner)
 
     def check_finite(self) -> PointClouds:
         """Returns the clouds themselves.

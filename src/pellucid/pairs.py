@@ -2,59 +2,51 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pellucid.chemistry.complexes import Complex, complex_clouds, read_complex
+from pellucid.chemistry.proteins import stem
 from pellucid.clouds import PointClouds
+from pellucid.datasets.complex_lists import FILES, check_distinct, table_rows
 from pellucid.errors import PellucidError
 from pellucid.progress import waiting
-
-COLUMNS = ("protein_file", "ligand_file")
 
 
 def named_pairs(source: Path, ligand: Path | None = None) -> list[tuple[str, Path, Path]]:
     """Name, protein and ligand of each complex.
 
     Args:
-        source: A structure, or a ``.csv`` with :data:`COLUMNS` and, if wanted, ``id``; paths in it are relative to its
-            folder.
+        source: A structure, or a ``.csv`` with the columns protein_file and ligand_file and, if wanted, id; paths in it
+            are relative to its folder.
         ligand: The ligand of a structure; None for a table.
 
     Raises:
-        PellucidError: if a structure comes without its ligand, a table with one, or a table lacks a column, a value or
-            rows.
+        PellucidError: if a structure comes without its ligand, a table with one, or a table lacks a column, a cell or
+            rows, or has a name twice.
     """
     if source.suffix.lower() != ".csv":
         if ligand is None:
             raise PellucidError(f"expected a ligand beside {source}, got none; give its .sdf or .mol2 with the pose in "
-                                "the protein, or a .csv with the columns protein_file and ligand_file")
-        return [(_stem(source), source, ligand)]
+                                f"the protein, or a .csv with the columns {' and '.join(FILES)}")
+        return [(stem(source), source, ligand)]
     if ligand is not None:
         raise PellucidError(f"expected no ligand beside the table {source}, got {ligand}; its column ligand_file names "
                             "them")
-    if not source.is_file():
-        raise PellucidError(f"expected a file {source}, got nothing there; check the path")
-    with source.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        names = rows.fieldnames or []
-        for column in COLUMNS:
-            if column not in names:
-                raise PellucidError(f"expected a column {column!r} in {source}, got {', '.join(names) or 'none'}; "
-                                    "rename the column of files")
-        pairs = []
-        for row in rows:
-            protein, own = ((row[column] or "").strip() for column in COLUMNS)
-            if not protein or not own:
-                raise PellucidError(f"expected a protein and a ligand in line {rows.line_num} of {source}, got an "
-                                    "empty cell; fill it in or drop the line")
-            path = source.parent / protein
-            pairs.append(((row.get("id") or "").strip() or _stem(path), path, source.parent / own))
-    if not pairs:
-        raise PellucidError(f"expected complexes in {source}, got no rows; check that it is the right file")
-    return pairs
+    rows = table_rows(source)
+    if missing := [name for name in FILES if name not in rows[0]]:
+        raise PellucidError(f"expected the columns {', '.join(FILES)} in {source}, got no {', '.join(missing)} among "
+                            f"{', '.join(rows[0])}; rename the columns of files")
+    for number, row in enumerate(rows, 1):
+        if not all(row[name] for name in FILES):
+            raise PellucidError(f"expected a protein and a ligand in row {number} of {source}, got an empty cell; fill "
+                                "it in or drop the row")
+    names = [row.get("id", "") or f"row-{number}" for number, row in enumerate(rows, 1)]
+    check_distinct(names, source)
+    protein, own = FILES
+    return [(name, source.parent / row[protein], source.parent / row[own])
+            for name, row in zip(names, rows, strict=True)]
 
 
 def read_pairs(source: Path, ligand: Path | None, options: Mapping[str, Any], *, seed: int = 0, progress: bool = False
@@ -92,8 +84,3 @@ def read_pairs(source: Path, ligand: Path | None, options: Mapping[str, Any], *,
         raise PellucidError(f"expected at least one complex that can be read in {source}, got none (first: "
                             f"{skipped[0]})")
     return complexes, complex_clouds(complexes, seed=seed, **drawing), skipped
-
-
-def _stem(path: Path) -> str:
-    name = path.name.removesuffix(".gz")
-    return name[: -len(Path(name).suffix)] if Path(name).suffix else name

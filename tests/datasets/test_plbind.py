@@ -121,7 +121,10 @@ def test_account(table):
     about = prepared.provenance
     assert about["counts"] == {"listed": 20, "prepared": 20, "failed": 0, "failed at": {}, "kinds": {"Kd": 20},
                                "clusters": 5}
-    assert (about["failed"], about["licences"]) == ([], {})
+    assert (about["failed"], about["licences"], about["largest cluster"]) == ([], {}, 4)
+    means = about["residues a complex"]
+    assert means["important"] == pytest.approx(float(prepared.clouds["important"].sum()) / 20, abs=0.01)
+    assert means["contact"] == 0  # not looked for
     assert "leak" not in json.dumps(load(table(), split="cluster").provenance["notes"])
     assert "lie on both sides" in about["notes"][0]
     assert about["clusters"].startswith("from the sequences")

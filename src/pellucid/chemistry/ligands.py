@@ -122,7 +122,17 @@ def conformer_at(ligand: Ligand, seed: int = 0) -> NDArray[np.float64]:
 
 
 def _from_molfile(text: str, **options: bool) -> Chem.Mol | None:
-    return Chem.MolFromMolBlock(text.partition("\n$$$$")[0] + "\n", **options)
+    """The first record, without the fields of a V2000 atom and bond that queries alone use.
+
+    The program that wrote PDBbind's files fills them in, and RDKit finds no aromatic rings in a query.
+    """
+    lines = text.partition("\n$$$$")[0].splitlines()
+    try:
+        atoms, bonds = int(lines[3][:3]), int(lines[3][3:6])  # none in a V3000 record
+    except (IndexError, ValueError):
+        return None
+    ends = [None] * 4 + [42] * atoms + [12] * bonds + [None] * len(lines)
+    return Chem.MolFromMolBlock("\n".join(line[:end] for line, end in zip(lines, ends, strict=False)) + "\n", **options)
 
 
 _PARSERS: dict[str, Callable[..., Chem.Mol | None]] = {

@@ -38,7 +38,7 @@ PEPTIDE_BOND = 2.0  # angstrom; C-N is 1.33, the closest that are not bonded are
 SAME_PLACE = 0.5  # angstrom; an atom this close to one of the ligand's is that atom
 PROBE = 1.4  # angstrom; a water molecule
 MAX_EXTENT = 1000.0  # angstrom; FreeSASA's grid fills memory beyond. 9999 stands for "unknown" in some files.
-SHOWN = 5  # names in a note
+ELEMENTS = frozenset(("H", "D", "C", "N", "O", "S", "Se", "P"))  # of the 20 and their usual modifications
 
 
 @dataclass(frozen=True)
@@ -251,8 +251,7 @@ def _points(near: ArrayLike | None) -> NDArray[np.float64] | None:
 
 
 def _parse(path: Path) -> gemmi.Structure:
-    library = _gemmi()
-    content = file_bytes(path)
+    library, content = _gemmi(), file_bytes(path)
     try:
         structure: gemmi.Structure = library.read_structure_string(content)  # PDB or mmCIF, by what it holds
     except (RuntimeError, ValueError, IndexError) as error:
@@ -276,7 +275,7 @@ def _parent(name: str) -> str | None:
 
 def _amino_acids(whole: gemmi.Structure, index: int, notes: list[str]) -> tuple[list[_Residue], Counter[str]]:
     """The amino acids of a model, with one conformer each, and what else there is: a count for each kind."""
-    table = _gemmi().find_tabulated_residue
+    library = _gemmi()
     modified = {m.res_id.name: m.parent_comp_id for m in whole.mod_residues}  # what the file itself says
     found: list[_Residue] = []
     sure: list[bool] = []
@@ -288,10 +287,11 @@ def _amino_acids(whole: gemmi.Structure, index: int, notes: list[str]) -> tuple[
             if parent is not None or all(residue.find_atom(a, "*") is not None for a in ("N", "CA", "C")):
                 found.append(_Residue(chain.name, residue, parent or "other", split))
                 sure.append(parent is not None and residue.het_flag != "H")
-                if name in STANDARD or name in FORCE_FIELD_NAMES:
-                    _mend_elements(residue)
+                for atom in residue if name in STANDARD else ():
+                    if atom.element.name not in ELEMENTS:  # without element column a misplaced CA reads as calcium
+                        atom.element = library.Element(atom.name.lstrip("0123456789")[:1])
             else:
-                known = table(name)
+                known = library.find_tabulated_residue(name)
                 left_out["nucleic acid" if known.is_nucleic_acid() else "water" if known.is_water() else name] += 1
     keep = np.array(sure, dtype=bool)
     if not keep.all():
@@ -306,8 +306,18 @@ def _amino_acids(whole: gemmi.Structure, index: int, notes: list[str]) -> tuple[
 
 def _conformers(chain: gemmi.Chain) -> Iterator[tuple[gemmi.Residue, bool]]:
     """Copies of a chain's residues with the conformer of the highest mean occupancy; whether there were more."""
-    group: list[gemmi.Residue] = []
+    first: dict[tuple[str, str], gemmi.Residue] = {}
+    residues = []
     for residue in chain:
+        before = first.setdefault((str(residue.seqid), residue.name), residue)
+        if before is residue or {(a.name, a.altloc) for a in before} & {(a.name, a.altloc) for a in residue}:
+            residues.append(residue)
+            first[str(residue.seqid), residue.name] = residue
+        else:  # the rest of it: some programs write hydrogens after the chain, or added atoms as another segment
+            for atom in residue:
+                before.add_atom(atom)
+    group: list[gemmi.Residue] = []
+    for residue in residues:
         if group and residue.seqid != group[0].seqid:
             yield from _conformer(group)
             group = []
@@ -334,16 +344,6 @@ def _conformer(group: list[gemmi.Residue]) -> Iterator[tuple[gemmi.Residue, bool
         else:
             del kept[i]
     yield kept, len(occupancy) > 1
-
-
-def _mend_elements(residue: gemmi.Residue) -> None:
-    """In a file without element column a name in the wrong place reads as calcium, mercury and the like."""
-    for atom in residue:
-        if atom.element.name not in _ELEMENTS:
-            atom.element = _gemmi().Element(atom.name.lstrip("0123456789")[:1])
-
-
-_ELEMENTS = frozenset(("H", "D", "C", "N", "O", "S", "Se", "P"))
 
 
 def _bonded(found: list[_Residue]) -> NDArray[np.bool_]:
@@ -376,10 +376,8 @@ def _choose(path: Path, found: list[_Residue], ligand: NDArray[np.float64] | Non
     wanted = set(names)
     if not isinstance(chains, str):
         wanted = set(chains)
-        if missing := [name for name in chains if name not in names]:
-            raise PellucidError(f"expected protein chains of {path} ({_list(names)}), got {_list(missing)}")
-        if not wanted:
-            raise PellucidError(f"expected at least one of the chains of {path} ({_list(names)}), got none")
+        if (missing := [name for name in chains if name not in names]) or not wanted:
+            raise PellucidError(f"expected protein chains of {path} ({_list(names)}), got {_list(missing) or 'none'}")
     if ligand is not None:
         distance = cKDTree(ligand).query(pos)[0]
         nearest = np.full(len(found), np.inf)
@@ -433,12 +431,9 @@ def _structure(name: str, whole: gemmi.Structure, residues: list[_Residue]) -> g
 @functools.lru_cache(maxsize=4096)
 def _radius(residue: str, atom: str, element: str) -> float:
     """ProtOr's radius where it knows the atom, which includes its hydrogens; else the element's van der Waals one."""
-    mol = Chem.RWMol()
-    one = Chem.Atom(6)
-    info = Chem.AtomPDBResidueInfo()
-    info.SetResidueName("ALA" if residue == "other" else residue)  # for the backbone, whose radii all residues share
-    info.SetName(atom)
-    one.SetMonomerInfo(info)
+    known = "ALA" if residue == "other" else residue  # for the backbone, whose radii all residues share
+    mol, one = Chem.RWMol(), Chem.Atom(6)
+    one.SetMonomerInfo(Chem.AtomPDBResidueInfo(atom, residueName=known))
     mol.AddAtom(one)
     with rdBase.BlockLogs():
         radii = rdFreeSASA.classifyAtoms(mol, rdFreeSASA.SASAOpts(rdFreeSASA.ShrakeRupley, rdFreeSASA.Protor))
@@ -447,8 +442,7 @@ def _radius(residue: str, atom: str, element: str) -> float:
 
 def _list(labels: Iterable[str]) -> str:
     labels = [label or "''" for label in labels]  # a chain may have no name
-    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
-    return ", ".join(labels[:SHOWN]) + more
+    return ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
 
 
 def _counts(kinds: Counter[str]) -> str:

@@ -132,7 +132,7 @@ def _read_pdbbind(place: Path) -> ComplexList:
     # The folders of complexes are nested differently in each release (refined-set, v2020-other-PL, P-L/2001-2010).
     proteins = {path.name.removesuffix("_protein.pdb"): path for path in sorted(place.rglob("*_protein.pdb"))}
     lines = read_index(index)
-    _check_distinct([line.code for line in lines], index)
+    check_distinct([line.code for line in lines], index)
     for line in lines:
         protein = proteins.get(line.code)
         if line.affinity is None:
@@ -151,7 +151,7 @@ def _read_pdbbind(place: Path) -> ComplexList:
 
 # -- tables -----------------------------------------------------------------------------------------------------------
 def _read_table(path: Path, source: str) -> ComplexList:
-    rows = _rows(path)
+    rows = table_rows(path)
     columns = list(rows[0])
     needed = FILES if source == "csv" else (*FILES, *SHARED_COLUMNS)
     if missing := [name for name in needed if name not in columns]:
@@ -168,7 +168,7 @@ def _read_table(path: Path, source: str) -> ComplexList:
 
     result = ComplexList(source, path.name)
     names = [row.get("id", "") or f"row-{number}" for number, row in enumerate(rows, 1)]
-    _check_distinct(names, path)
+    check_distinct(names, path)
     for name, row in zip(names, rows, strict=True):
         files = [path.parent / row[column] for column in FILES]
         absent = [column for column, file in zip(FILES, files, strict=True) if not (row[column] and file.is_file())]
@@ -190,7 +190,12 @@ def _read_table(path: Path, source: str) -> ComplexList:
     return result
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def table_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a table in CSV, column -> cell, without spaces around them.
+
+    Raises:
+        PellucidError: if it cannot be read or has no rows.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="")
@@ -216,7 +221,8 @@ def _whole(row: dict[str, str], column: str) -> int | None:
     return int(value)
 
 
-def _check_distinct(names: list[str], path: Path) -> None:
+def check_distinct(names: list[str], path: Path) -> None:
+    """Raises PellucidError where two complexes have one name."""
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise PellucidError(f"expected different names of complexes in {path}, got {twice!r} twice; keep one of them")

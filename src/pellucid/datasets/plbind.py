@@ -77,7 +77,7 @@ class PLBind(Dataset):
 
     Options:
         source: ``"folder"``, one with ``index.csv``; ``"pdbbind"``, PDBbind's download; ``"csv"``, your own table;
-            None looks at what source_dir holds. See :func:`~pellucid.datasets.complex_lists.read_complexes`.
+            None looks at what source_dir holds.
         source_dir: The folder, or the ``.csv`` file.
         threshold_nM: Below it a sample is positive, in nM.
         usable: ``"lri"`` takes exact Kd, Ki and free energies of binding; ``"all"`` takes IC50 and approximate values
@@ -98,9 +98,10 @@ class PLBind(Dataset):
         processes: Worker processes (None: one for every usable core).
         progress: Show a bar on stderr.
 
-    What cannot be used is in the provenance under ``failed``, by name, with the step at which it failed and the reason.
-    Prepared complexes are stored one by one, so that a run goes on where it stopped and other options of label or split
-    need no new preparation. Where the list has no ``protein_cluster``, clusters come from the sequences; see
+    Sources are read by :func:`~pellucid.datasets.complex_lists.read_complexes`. What cannot be used is in the
+    provenance under ``failed``, by name, with the step at which it failed and the reason. Prepared complexes are stored
+    one by one, so that a run goes on where it stopped and other options of label or split need no new preparation.
+    Where the list has no ``protein_cluster``, clusters come from the sequences; see
     :func:`~pellucid.datasets.sequence_clusters.sequence_clusters`.
 
     PDBbind cannot be passed on; its reader was tried on a miniature with the names and nesting of its v2020 release,
@@ -108,6 +109,7 @@ class PLBind(Dataset):
     """
 
     name = "plbind"
+    version = 2
     task: ClassVar[Task] = "binary"
     unit = "angstrom"
     category_sizes = (len(RESIDUE_TYPES),)
@@ -184,6 +186,9 @@ class PLBind(Dataset):
                        "failed at": dict(Counter(one.step for one in failed)),
                        "kinds": dict(Counter(one.affinity.kind or "not said" for one in kept)),
                        "clusters": len(np.unique(cluster))},
+            "largest cluster": int(np.unique(cluster, return_counts=True)[1].max()),
+            "residues a complex": {name: round(int(clouds[name].sum()) / len(kept), 2)
+                                   for name in ("important", "contact", "hydrogen_bond", "hydrophobic")},
             "other ligand file": {one.name: ligands[one.name] for one in kept
                                   if ligands[one.name] != one.ligands[0].name},
             "failed": [{"id": one.name, "step": one.step, "reason": one.reason} for one in failed],
