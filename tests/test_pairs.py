@@ -110,9 +110,11 @@ def test_from_two_files_to_the_pictures(world, tmp_path):
     explanation = explain(world / "run", world / "p3.pdb", ligand=world / "l3.sdf", out=out, device="cpu")
     assert explanation.importance.shape == (7,)
     names = {path.name for path in out.iterdir()}
-    assert {"explanation.parquet", "report.html", "p3_residues.csv", "p3_importance.pdb", "p3.pml", "p3.cxc"} <= names
+    assert {"explanation.parquet", "report.html", "p3_residues.csv", "p3_importance.pdb", "p3.pml", "p3.cxc",
+            "p3_elements.csv"} <= names
     rows = (out / "p3_residues.csv").read_text().splitlines()
     assert len(rows) == 8
+    assert explanation.groups("secondary_structure")["name"] == ["A:loop 1-7"]
     read = gemmi.read_structure(str(out / "p3_importance.pdb"))
     shown = [residue[0].b_iso for residue in read[0]["A"]]
     assert int(np.argmax(shown)) == int(explanation.importance.argmax())

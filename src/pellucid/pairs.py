@@ -8,6 +8,7 @@ from typing import Any
 
 from pellucid.chemistry.complexes import Complex, complex_clouds, read_complex
 from pellucid.chemistry.proteins import stem
+from pellucid.chemistry.secondary import with_secondary_structure
 from pellucid.clouds import PointClouds
 from pellucid.datasets.complex_lists import FILES, check_distinct, table_rows
 from pellucid.errors import PellucidError
@@ -61,7 +62,7 @@ def read_pairs(source: Path, ligand: Path | None, options: Mapping[str, Any], *,
         progress: Whether to show a bar.
 
     Returns:
-        The complexes, their clouds, and a sentence for each one that cannot be used.
+        The complexes, their clouds with secondary structure, and a sentence for each one that cannot be used.
 
     Raises:
         PellucidError: if none can be used.
@@ -83,4 +84,5 @@ def read_pairs(source: Path, ligand: Path | None, options: Mapping[str, Any], *,
     if not complexes:
         raise PellucidError(f"expected at least one complex that can be read in {source}, got none (first: "
                             f"{skipped[0]})")
-    return complexes, complex_clouds(complexes, seed=seed, **drawing), skipped
+    clouds = complex_clouds(complexes, seed=seed, **drawing)
+    return complexes, with_secondary_structure(clouds, [whole.protein for whole in complexes]), skipped

@@ -50,7 +50,10 @@ def test_facts_are_counted():
     assert facts["Residues"] == "40 in 2 chains"
     assert facts["Pocket"].startswith(f"{int(truth.sum())} residue")
     top = int(truth[importance.topk(20).indices].sum())
-    assert facts["20 most important"] == f"{top} in the pocket (by chance {int(truth.sum()) / 2:.1f})"
+    pos = clouds.pos[rows].double()
+    middle = int(truth[(pos - pos.mean(0)).norm(dim=1).topk(20, largest=False).indices].sum())
+    assert facts["20 most important"] == (f"{top} in the pocket (by chance {int(truth.sum()) / 2:.1f}; of the 20 "
+                                          f"nearest to the protein's centroid {middle})")
     bonds, greasy = (int(clouds[name][rows].sum()) for name in ("hydrogen_bond", "hydrophobic"))
     assert facts["Contacts"] == (f"{bonds} residue{'' if bonds == 1 else 's'} with hydrogen bonds, {greasy} with "
                                  f"hydrophobic contacts; the closest at {clouds['distance'][rows].min():.1f} Å")

@@ -1,6 +1,8 @@
 import csv
 import itertools
+import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from pellucid.chemistry.contacts import Contacts
 from pellucid.chemistry.ligands import Ligand
 from pellucid.chemistry.molecules import ATOM_TYPES
 from pellucid.chemistry.proteins import RESIDUE_TYPES, Protein
+from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.report.structures import write_structures
@@ -87,6 +90,25 @@ def test_the_table_is_sorted_and_says_all(tmp_path):
     assert rows[-1]["residue"] == "TRP"
     assert rows[-1]["contact"] == ""
     assert {r["number"] for r in rows if r["pocket"] == "1"} == {"-5", "27"}  # within 15 of (10, 4, 0): the first three
+
+
+def test_the_table_of_elements(tmp_path):
+    whole = made()
+    one = explained(whole, whole, importance=[0.5, 3.0, 2.0, -1.0, 0.25, 0.125, 1.0, 0, 0, 0, 0, 2.0])
+    clouds = one.clouds
+    element = torch.tensor([0, 0, 1, 2, 3, 3] * 2)
+    fields = {name: clouds[name] for name in clouds.names} | {"secondary_structure": element}
+    names = json.dumps(["A:loop -5-27", "A:helix 27A", "a:loop 27", ":strand 27-28"])
+    clouds = PointClouds(clouds.ptr, fields, text=clouds.text | {"secondary_structure_names": [names] * 2},
+                         partner=clouds.partner)
+    write_structures(tmp_path, replace(one, clouds=clouds), [whole, whole])
+    assert read_csv(tmp_path / "1abc_elements.csv") == [
+        {"chain": "A", "element": "helix 27A", "residues": "1", "importance": "2", "rank": "1", "in_pocket": "1"},
+        {"chain": "A", "element": "loop -5-27", "residues": "2", "importance": "1.75", "rank": "2", "in_pocket": "2"},
+        {"chain": "", "element": "strand 27-28", "residues": "2", "importance": "0.1875", "rank": "3",
+         "in_pocket": "0"},
+        {"chain": "a", "element": "loop 27", "residues": "1", "importance": "-1", "rank": "4", "in_pocket": "0"}]
+    assert [r["element"] for r in read_csv(tmp_path / "1abc_2_elements.csv")[:2]] == ["strand 27-28", "loop -5-27"]
 
 
 def b_factors(path):

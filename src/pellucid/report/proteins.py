@@ -58,8 +58,10 @@ def complex_sample(explanation: Explanation, i: int) -> Sample:
     if truth is not None:
         top = np.argsort(-importance, kind="stable")[:TOP]
         facts["Pocket"] = f"{_counted(int(truth.sum()), 'residue')}, {truth.mean():.0%} of all"
-        facts[f"{len(top)} most important"] = (f"{int(truth[top].sum())} in the pocket (by chance "
-                                               f"{len(top) * truth.mean():.1f})")
+        middle = np.argsort(np.linalg.norm(pos - pos.mean(0), axis=1), kind="stable")[:TOP]
+        facts[f"{len(top)} most important"] = (
+            f"{int(truth[top].sum())} in the pocket (by chance {len(top) * truth.mean():.1f}; of the {len(top)} "
+            f"nearest to the protein's centroid {int(truth[middle].sum())})")
     return Sample(
         name=data.text["id"][i] if "id" in data.text else f"complex {i}",
         unit=data.unit("pos"), pos=pos, labels=residue,

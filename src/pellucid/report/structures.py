@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from scipy.stats import rankdata
 
+from pellucid.chemistry.secondary import FIELD
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.files import write_texts
@@ -41,10 +42,11 @@ def write_structures(folder: Path, explanation: Explanation, complexes: Sequence
     """Writes what a structural biologist opens, for each complex, all files or none.
 
     ``<id>_residues.csv``: chain, number, insertion code, residue, importance, rank, whether in the true pocket, contact
-    and distance, the most important first. ``<id>_importance.pdb``: the explained chains, with the percentile of the
-    importance in the B-factor column; mmCIF where a chain's name, a residue's name or number, or the count of atoms is
-    too long for PDB. ``<id>_ligand.sdf``: the ligand with its pose. ``<id>.pml`` and ``<id>.cxc``: scripts for PyMOL
-    and ChimeraX, which open both from the folder that they are in.
+    and distance, the most important first. ``<id>_elements.csv``: helices, strands and loops, where the clouds have
+    them, by the mean importance of their residues. ``<id>_importance.pdb``: the explained chains, with the percentile
+    of the importance in the B-factor column; mmCIF where a chain's name, a residue's name or number, or the count of
+    atoms is too long for PDB. ``<id>_ligand.sdf``: the ligand with its pose. ``<id>.pml`` and ``<id>.cxc``: scripts for
+    PyMOL and ChimeraX, which open both from the folder that they are in.
 
     Args:
         folder: Made if it is not there.
@@ -66,6 +68,7 @@ def write_structures(folder: Path, explanation: Explanation, complexes: Sequence
         raise PellucidError(f"expected the complexes that were explained, of {clouds.sizes.tolist()} residues, got "
                             f"{sizes}; give them in the same order")
     table = explanation.table()
+    elements = explanation.groups(FIELD) if FIELD in clouds else {}
     texts: dict[str, str] = {}
     for i, (name, whole) in enumerate(zip(_names([c.name for c in complexes]), complexes, strict=True)):
         rows = slice(int(clouds.ptr[i]), int(clouds.ptr[i + 1]))
@@ -80,6 +83,8 @@ def write_structures(folder: Path, explanation: Explanation, complexes: Sequence
             f"{name}.pml": _pymol(name, suffix, whole, pocket, rank <= LABELLED),
             f"{name}.cxc": _chimerax(name, suffix, whole, pocket, rank <= LABELLED),
         }
+        if elements:
+            texts[f"{name}_elements.csv"] = _elements(elements, i, clouds[FIELD][rows].numpy(), pocket)
     return write_texts(folder, texts)
 
 
@@ -112,6 +117,25 @@ def _table(explanation: Explanation, rows: slice, whole: Complex, rank: NDArray[
         "distance_angstrom": [f"{d:.2f}" for d in clouds["distance"][rows].tolist()],
         **{name: _short(column[rows]) for name, column in explanation.columns.items()},
     }
+    return _csv(columns, rank)
+
+
+def _elements(elements: dict[str, list[Any]], cloud: int, element: NDArray[np.int64], pocket: NDArray[np.bool_]) -> str:
+    """Helices, strands and loops of one complex; ``element`` and ``pocket`` are of its residues."""
+    mine = [k for k, c in enumerate(elements["cloud"]) if c == cloud]
+    inside = np.bincount(element[pocket], minlength=len(mine))
+    names = [elements["name"][k].rsplit(":", 1) for k in mine]
+    rank = np.array([elements["rank"][k] for k in mine])
+    return _csv({
+        "chain": [chain for chain, _ in names], "element": [span for _, span in names],
+        "residues": [elements["points"][k] for k in mine],
+        "importance": [f"{elements['importance'][k]:.6g}" for k in mine], "rank": rank.tolist(),
+        "in_pocket": [int(inside[elements["group"][k]]) for k in mine],
+    }, rank)
+
+
+def _csv(columns: dict[str, list[Any]], rank: NDArray[np.int64]) -> str:
+    """The columns as text, the best rank first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
