@@ -237,6 +237,14 @@ def test_chains_without_a_name(read):
         read(chain_of(["GLY", "ALA"], chain=""), chains=["A"])
 
 
+def test_copies_whose_names_do_not_tell_them_apart(read):
+    copy = [row for number in (1, 2) for row in amino("GLY", number, at=(3.8 * number, 30, 0), chain=" ")]
+    protein = read(chain_of(["ALA", "SER"], chain=" "), "TER", copy, "TER")
+    assert protein.labels == [":ALA1", ":SER2", ":GLY1", ":GLY2"]
+    assert protein.notes == ["residues of one chain share a number, so that names do not tell them apart: :ALA1, :SER2, "
+                             ":GLY1, :GLY2"]
+
+
 def test_no_chain_at_the_ligand(read):
     with pytest.raises(PellucidError, match=r"within 10 A of the ligand, got the nearest 50\.0 A"):
         read(three_chains(), near=[[3.8 + 1.46, -1.5 - 50.0, 0]])  # below a CB

@@ -408,6 +408,9 @@ def _about(kept: list[_Residue], left_out: Counter[str]) -> list[str]:
     renamed = Counter((residue.residue.name, residue.parent) for residue in kept if residue.parent !=
                       FORCE_FIELD_NAMES.get(residue.residue.name, residue.residue.name))
     notes += [f"{count} {name} taken as {parent}" for (name, parent), count in sorted(renamed.items())]
+    places = Counter((residue.chain, str(residue.residue.seqid)) for residue in kept)
+    if twice := [residue.label for residue in kept if places[residue.chain, str(residue.residue.seqid)] > 1]:
+        notes.append(f"residues of one chain share a number, so that names do not tell them apart: {_list(twice)}")
     if left_out:
         notes.append(f"left out: {_counts(left_out)}")
     return notes
