@@ -11,8 +11,8 @@ towards centroid
 towards density
     the same with minus the distance to the 20th nearest C-alpha.
 AUC in shells
-    ROC AUC of pairs of residues that are about as far from the centroid: over five shells with equally many residues,
-    weighted by their numbers of pairs. 0.5: the importance knows nothing of the site beyond how far out it lies.
+    ROC AUC of pairs of residues that are about as far from the centroid (interpretation.roc_auc_adjusted, five shells
+    with equally many residues). 0.5: the importance knows nothing of the site beyond how far out it lies.
 
 With several runs also Pearson's correlation, over runs, of precision@m with the preference for the centroid.
 """
@@ -27,10 +27,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.stats import mannwhitneyu, pearsonr, spearmanr, t
+from scipy.stats import pearsonr, spearmanr, t
 
+from pellucid.metrics.interpretation import adjusted_roc_auc
 from pellucid.training.data import data_of
 
 SHELLS, NEIGHBOR = 5, 20
@@ -48,18 +50,6 @@ def complexes(run: Path) -> Iterator[tuple[Array, Array, NDArray[np.bool_]]]:
             yield importance[mine], pos[mine], truth[mine]
 
 
-def shell_auc(importance: Array, nearness: Array, truth: NDArray[np.bool_]) -> float:
-    """Share of pairs (of the site, not of it) of one shell that the importance orders rightly; ties count half."""
-    shell = np.argsort(np.argsort(nearness, kind="stable"), kind="stable") * SHELLS // len(nearness)
-    right, pairs = 0.0, 0
-    for one in range(SHELLS):
-        inside, outside = importance[(shell == one) & truth], importance[(shell == one) & ~truth]
-        if len(inside) and len(outside):
-            right += float(mannwhitneyu(inside, outside).statistic)
-            pairs += len(inside) * len(outside)
-    return right / pairs if pairs else float("nan")
-
-
 def measure(run: Path, m: int) -> dict[str, float]:
     rows = []
     for importance, pos, truth in complexes(run):
@@ -67,7 +57,9 @@ def measure(run: Path, m: int) -> dict[str, float]:
         density = -cKDTree(pos).query(pos, [min(NEIGHBOR + 1, len(pos))])[0][:, 0]
         best = np.argsort(-importance, kind="stable")[:m]
         rows.append([truth[best].mean(), spearmanr(importance, nearness).statistic,
-                     spearmanr(importance, density).statistic, shell_auc(importance, nearness, truth)])
+                     spearmanr(importance, density).statistic,
+                     adjusted_roc_auc(*(torch.tensor(a) for a in (importance, truth, [0, len(truth)], nearness)),
+                                      strata=SHELLS)])
     names = (f"precision@{m}", "towards centroid", "towards density", "AUC in shells")
     return dict(zip(names, np.nanmean(rows, 0).tolist(), strict=True))
 

@@ -241,8 +241,8 @@ def test_copies_whose_names_do_not_tell_them_apart(read):
     copy = [row for number in (1, 2) for row in amino("GLY", number, at=(3.8 * number, 30, 0), chain=" ")]
     protein = read(chain_of(["ALA", "SER"], chain=" "), "TER", copy, "TER")
     assert protein.labels == [":ALA1", ":SER2", ":GLY1", ":GLY2"]
-    assert protein.notes == ["residues of one chain share a number, so that names do not tell them apart: :ALA1, :SER2, "
-                             ":GLY1, :GLY2"]
+    assert protein.notes == ["residues of one chain share a number, so that names do not tell them apart: :ALA1, "
+                             ":SER2, :GLY1, :GLY2"]
 
 
 def test_no_chain_at_the_ligand(read):

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from ragged_cases import batches, by_cloud, mean, offsets
 from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from pellucid.errors import PellucidError
-from pellucid.metrics.interpretation import per_cloud_roc_auc, pooled_roc_auc, precision_at
+from pellucid.metrics.interpretation import adjusted_roc_auc, per_cloud_roc_auc, pooled_roc_auc, precision_at
 from pellucid.metrics.ragged import average_ranks, sums, top
 
 ALL = [pooled_roc_auc, per_cloud_roc_auc, lambda *a, **k: precision_at(*a, 2, **k)]
@@ -36,6 +37,37 @@ def test_roc_auc_against_scikit_learn(batch):
     assert pooled_roc_auc(values, truth, ptr, clouds=clouds) == pytest.approx(reference, nan_ok=True)
     areas = [roc_auc_score(t, v) for v, t in parts if t.any() and not t.all()]
     assert per_cloud_roc_auc(values, truth, ptr, clouds=clouds) == pytest.approx(mean(areas), nan_ok=True)
+
+
+@settings(deadline=None, derandomize=True)
+@given(batches(), st.integers(1, 4), st.integers(0, 99))
+def test_adjusted_roc_auc_counts_pairs_of_one_stratum(batch, strata, seed):
+    values, truth, ptr, clouds = batch
+    by = torch.randint(0, 4, values.shape, generator=torch.Generator().manual_seed(seed)).double()
+    shares = []
+    for v, t, b in by_cloud(ptr, clouds, values, truth, by):
+        stratum = np.empty(len(v), dtype=int)
+        stratum[np.argsort(b, kind="stable")] = np.arange(len(v)) * strata // max(len(v), 1)
+        pairs = [(v[i] > v[j]) + 0.5 * (v[i] == v[j]) for i in np.flatnonzero(t) for j in np.flatnonzero(~t)
+                 if stratum[i] == stratum[j]]
+        shares += [np.mean(pairs)] if pairs else []
+    got = adjusted_roc_auc(values, truth, ptr, by, strata=strata, clouds=clouds)
+    assert got == pytest.approx(mean(shares), nan_ok=True)
+    if strata == 1:
+        assert got == pytest.approx(per_cloud_roc_auc(values, truth, ptr, clouds=clouds), nan_ok=True)
+
+
+def test_adjusted_roc_auc_sees_through_a_covariate():
+    generator = torch.Generator().manual_seed(0)
+    by = torch.rand(4000, generator=generator)
+    truth = by + 0.3 * torch.rand(4000, generator=generator) > 0.6
+    ptr = torch.tensor([0, 2000, 4000])
+    assert per_cloud_roc_auc(by, truth, ptr) > 0.9
+    noise = by + torch.rand(4000, generator=generator)  # knows the covariate alone
+    assert per_cloud_roc_auc(noise, truth, ptr) > 0.7
+    assert adjusted_roc_auc(noise, truth, ptr, by, strata=50) == pytest.approx(0.5, abs=0.06)
+    with pytest.raises(PellucidError, match="at least 1 stratum, got 0"):
+        adjusted_roc_auc(by, truth, ptr, by, strata=0)
 
 
 @settings(deadline=None, derandomize=True, max_examples=25)

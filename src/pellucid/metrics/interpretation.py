@@ -64,6 +64,53 @@ def per_cloud_roc_auc(importance: Tensor, important: Tensor, ptr: Tensor, *, clo
     return _mean(roc_auc_values(importance, important, ptr, clouds=clouds))
 
 
+@metric("interpretation.roc_auc_adjusted")
+def adjusted_roc_auc(importance: Tensor, important: Tensor, ptr: Tensor, by: Tensor, *, strata: int = 5,
+                     clouds: Tensor | None = None) -> float:
+    """ROC AUC of points that are alike in a covariate, averaged over clouds: what importance knows beyond it.
+
+    Where the truth goes with something that needs no model, such as the nearness to the middle of the cloud, any
+    importance that goes with it too scores well. Here each cloud is cut into strata of equally many points by the
+    covariate, and only pairs within a stratum are compared: the covariate-adjusted area (Janes & Pepe, Biometrika 96,
+    371 (2009)), each stratum weighted by its pairs of an important and an unimportant point.
+
+    Args:
+        importance: (points,) the larger, the more important.
+        important: (points,) bool ground truth.
+        ptr: (clouds + 1,) offsets.
+        by: (points,) the covariate.
+        strata: Of each cloud, at least 1; the more, the less of the covariate is left within one.
+        clouds: (clouds,) bool, the clouds that count; None for all. Clouds without such a pair are skipped.
+
+    Returns:
+        In [0, 1], 0.5 for constant importance; NaN where no cloud is left.
+
+    Raises:
+        PellucidError: if shapes do not fit, a number is not finite, or strata < 1.
+
+    Example:
+        >>> truth, middle = torch.tensor([True, False, True, False]), torch.tensor([4.0, 3.0, 2.0, 1.0])
+        >>> adjusted_roc_auc(torch.tensor([3.0, 4.0, 1.0, 2.0]), truth, torch.tensor([0, 4]), middle, strata=2)
+        0.0
+    """
+    if strata < 1:
+        raise PellucidError(f"expected at least 1 stratum, got {strata}")
+    values, truth, ptr, counted = _checked(importance, important, ptr, clouds)
+    covariate = checked(by, ptr, clouds)[0]
+    sizes, batch = ptr.diff(), batch_of(ptr)
+    order = torch.argsort(covariate, stable=True)
+    order = order[torch.argsort(batch[order], stable=True)]
+    place = torch.arange(len(order)) - ptr[batch]  # of the sorted points within their clouds
+    stratum = batch * strata + place * strata // sizes[batch]
+    inner = torch.bincount(stratum, minlength=strata * len(sizes)).cumsum(0)
+    inner = torch.cat([inner.new_zeros(1), inner])
+    area, _ = _areas(values[order], truth[order], inner)
+    positive = sums(truth[order], inner)
+    pairs = (positive * (inner.diff() - positive)).view(len(sizes), strata)
+    total = pairs.sum(1)
+    return mean_over((area.view_as(pairs) * pairs).sum(1) / total.clamp(min=1), counted & (total > 0))
+
+
 @metric("interpretation.precision@m")
 def precision_at(importance: Tensor, important: Tensor, ptr: Tensor, m: int, *, clouds: Tensor | None = None) -> float:
     """Share of a cloud's m most important points that truly are important, averaged over clouds.
