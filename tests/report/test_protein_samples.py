@@ -6,6 +6,7 @@ import pytest
 import torch
 from residues import LIGAND, invented_complexes
 
+from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.report import ReportContent, Sample
 from pellucid.report.columns import CONTACTS
@@ -57,6 +58,21 @@ def test_facts_are_counted():
     bonds, greasy = (int(clouds[name][rows].sum()) for name in ("hydrogen_bond", "hydrophobic"))
     assert facts["Contacts"] == (f"{bonds} residue{'' if bonds == 1 else 's'} with hydrogen bonds, {greasy} with "
                                  f"hydrophobic contacts; the closest at {clouds['distance'][rows].min():.1f} Å")
+
+
+def test_helices_and_strands_are_told_by_their_mean():
+    explanation = invented_complexes()
+    clouds = explanation.clouds
+    element = torch.cat([torch.tensor([0] * 10 + [1] * 5 + [2] * 25), torch.zeros(6, dtype=torch.int64)])
+    fields = {name: clouds[name] for name in clouds.names} | {"secondary_structure": element}
+    names = ['["A:helix 1-10", "A:loop 11-15", "B:strand 16-40"]', '["A:loop 1-6"]']
+    clouds = PointClouds(clouds.ptr, fields, text=clouds.text | {"secondary_structure_names": names},
+                         partner=clouds.partner)
+    importance = torch.cat([torch.full((10,), 0.25), torch.full((5,), 0.9), torch.full((25,), 0.5), torch.zeros(6)])
+    explanation = replace(explanation, clouds=clouds, importance=importance)
+    told = "Most important helices and strands"
+    assert complex_sample(explanation, 0).facts[told] == "B:strand 16-40 (0.5), A:helix 1-10 (0.25)"
+    assert complex_sample(explanation, 1).facts[told] == "none"
 
 
 def test_without_a_known_pocket_nothing_is_said_of_one():

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.chemistry.encoding import molecule_of
+from pellucid.chemistry.secondary import FIELD
 from pellucid.clouds import PointClouds
 from pellucid.explanation import Explanation
 from pellucid.report.content import COMPLEXES, Sample, Sticks, predicted_quantity
@@ -18,6 +19,8 @@ TRACE = 4.5
 """Neighbouring C-alpha atoms of a chain that are closer than this, in angstrom, are joined; 3.8 is usual."""
 TOP = 20
 """Residues whose share in the pocket is told; the smaller m of precision@m on PLBind."""
+SHOWN = 3
+"""Helices and strands that are told."""
 
 
 def is_complex(clouds: PointClouds) -> bool:
@@ -62,6 +65,9 @@ def complex_sample(explanation: Explanation, i: int) -> Sample:
         facts[f"{len(top)} most important"] = (
             f"{int(truth[top].sum())} in the pocket (by chance {len(top) * truth.mean():.1f}; of the {len(top)} "
             f"nearest to the protein's centroid {int(truth[middle].sum())})")
+    if FIELD in data:
+        facts["Most important helices and strands"] = _elements(data[FIELD][rows].numpy(), importance,
+                                                                json.loads(data.text[f"{FIELD}_names"][i]))
     return Sample(
         name=data.text["id"][i] if "id" in data.text else f"complex {i}",
         unit=data.unit("pos"), pos=pos, labels=residue,
@@ -76,6 +82,13 @@ def complex_sample(explanation: Explanation, i: int) -> Sample:
         views={"Ligand": depict(mol, title=data.text["ligand_smiles"][i])},
         words=COMPLEXES, predicts=predicted_quantity(explanation.provenance),
         texts={"Chain": chain, "Number": number}, sticks=ligand)
+
+
+def _elements(element: NDArray[np.int64], importance: NDArray[np.float64], names: list[str]) -> str:
+    """The helices and strands of the largest mean importance."""
+    mean = np.bincount(element, importance) / np.bincount(element)
+    named = [k for k in np.argsort(-mean, kind="stable").tolist() if ":loop " not in names[k]]
+    return ", ".join(f"{names[k]} ({mean[k]:.3g})" for k in named[:SHOWN]) or "none"
 
 
 def residue_names(labels: list[str]) -> tuple[list[str], list[str], list[str]]:
