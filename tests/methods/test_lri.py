@@ -186,8 +186,28 @@ def test_the_mask_is_p_in_eval_mode(method, random_clouds, monkeypatch):
     close(p, model.interpret(clouds, model.neighbors(clouds)).squeeze(1).sigmoid())
 
 
-@pytest.mark.parametrize("options", [{"alpha": 0.4}, {"alpha": 1.0}, {"alpha": float("nan")}, {"decay": 0},
-                                     {"temperature": 0.0}, {"temperature": -1.0}])
+@pytest.mark.parametrize(("kept", "heard", "own"), [("messages", False, True), ("features", True, False),
+                                                    ("both", False, False)])
+def test_what_a_removed_point_still_tells(kept, heard, own, method, random_clouds, monkeypatch):
+    clouds = random_clouds((9,), features=2)
+    model = method("lri-bernoulli", features=2, masks=kept, shared=False)
+    table = model.neighbors(clouds)
+    logit = torch.full((9, 1), 40.0, dtype=torch.float64)
+    logit[4] = -40.0
+    monkeypatch.setattr(model, "interpret", lambda *_: logit)
+    before = model(clouds, table).logits
+    moved = clouds.pos.clone()
+    moved[4] += 0.05  # its place decides messages alone
+    assert torch.allclose(model(clouds.replace(pos=moved), table).logits, before, atol=1e-12) != heard
+    features = clouds["features"].clone()
+    features[4] += 1.0
+    assert torch.allclose(model(clouds.replace(features=features), table).logits, before, atol=1e-12) != own
+    logit[:] = 40.0  # nothing removed: the plain classifier
+    close(model(clouds, table).logits, model.plain(clouds, table).logits)
+
+
+@pytest.mark.parametrize("options", [{"masks": "nodes"}, {"alpha": 0.4}, {"alpha": 1.0}, {"alpha": float("nan")},
+                                     {"decay": 0}, {"temperature": 0.0}, {"temperature": -1.0}])
 def test_bad_bernoulli_options_are_refused(options, method):
     with pytest.raises(PellucidError, match=next(iter(options))):
         method("lri-bernoulli", **options)

@@ -173,16 +173,26 @@ def check_bernoulli(alpha: float, decay: int, temperature: float) -> None:
         raise PellucidError(f"expected decay >= 1 and temperature > 0, got {decay} and {temperature}")
 
 
+MASKS = ("messages", "features", "both")
+"""What the mask of LRI-Bernoulli multiplies."""
+
+
 @methods.register("lri-bernoulli")
 class LRIBernoulli(LRI):
     """LRI-Bernoulli: learns for each point how likely its existence is needed (paper, section 4.1).
 
     Minimises CE(f(masked cloud), y) + beta * mean_v KL(Bern(p_v) || Bern(r)); the mask m_v is a concrete relaxation
-    in training and p_v in eval mode; a message from u to v is multiplied by m_u m_v. Importance is p_v.
+    in training and p_v in eval mode. Importance is p_v.
+
+    Of the paper's two ways to remove a point (appendix D) the authors took messages: one from u to v is multiplied by
+    m_u m_v. What a point's own features say then reaches the pooled sum past the mask, through the residual connections
+    of the layers; where that is enough to predict, no noise harms and importance says nothing. The other way multiplies
+    the embedding of the point's features by m_v; both together leave nothing of a removed point but its place.
 
     Args:
         make_backbone: Makes one encoder.
         task: What is predicted.
+        masks: What m multiplies: ``"messages"``, ``"features"`` or ``"both"``.
         alpha: Final prior r, in [0.5, 1).
         decay: The prior starts at 0.9 and falls by 0.1 every ``decay`` joint epochs down to alpha.
         temperature: Of the concrete relaxation.
@@ -200,13 +210,16 @@ class LRIBernoulli(LRI):
     check = "KL against torch.distributions; the mask's mean equals p; beta = 0 leaves the cross-entropy alone"
     importance_name = "existence importance, p"
 
-    def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, alpha: float = 0.7, decay: int = 10,
-                 temperature: float = 1.0, beta: float = 0.1, shared: bool = True, groups: str = "", hops: int = 0,
-                 scale: float = 1.0, dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
+    def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, masks: str = "messages",
+                 alpha: float = 0.7, decay: int = 10, temperature: float = 1.0, beta: float = 0.1, shared: bool = True,
+                 groups: str = "", hops: int = 0, scale: float = 1.0, dropout: float = 0.2,
+                 rule: NeighborRule | None = None) -> None:
         super().__init__(make_backbone, task, beta=beta, shared=shared, groups=groups, hops=hops, scale=scale,
                          dropout=dropout, rule=rule)
         check_bernoulli(alpha, decay, temperature)
-        self.alpha, self.decay, self.temperature = alpha, decay, temperature
+        if masks not in MASKS:
+            raise PellucidError(f"expected masks to be {', '.join(MASKS[:-1])} or {MASKS[-1]}, got {masks!r}")
+        self.masks, self.alpha, self.decay, self.temperature = masks, alpha, decay, temperature
 
     def interpreter_outputs(self) -> int:
         """One logit a point."""
@@ -221,8 +234,10 @@ class LRIBernoulli(LRI):
             logit = logit[most_random(-logit.detach(), neighbors, self.hops)]
         mask = concrete(logit, self.temperature, generator) if self.training else logit.sigmoid()
         kl = bernoulli_kl(logit, prior_at(epoch, self.alpha, self.decay)).sum() / max(by.count, 1)
+        weight = by.spread(mask)
         with perturbed(self.encoder):
-            logits = self.logits(clouds, neighbors, point_weight=by.spread(mask))
+            logits = self.logits(clouds, neighbors, point_weight=None if self.masks == "features" else weight,
+                                 inputs=None if self.masks == "messages" else self.inputs(clouds) * weight[:, None])
         return Output(logits, self.beta * kl, by.spread(logit.sigmoid()), parts={"kl": kl.detach()})
 
 
