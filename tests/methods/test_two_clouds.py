@@ -12,7 +12,7 @@ from pellucid.backbones.kernels import segment_sum
 from pellucid.clouds import PointClouds, offsets
 from pellucid.errors import PellucidError
 from pellucid.methods import NeighborRule, explainers, methods
-from pellucid.methods.lri import most_random
+from pellucid.methods.lri import mean_over_hops, most_random
 from pellucid.methods.partner import PartnerEncoder
 from pellucid.neighbors import knn
 from pellucid.training.batches import rotated, swapped
@@ -163,9 +163,33 @@ def test_importance_over_hops_is_the_least_of_the_neighbourhood(name, method):
         torch.testing.assert_close(over.covariance, own.covariance[place])
 
 
+@pytest.mark.parametrize("hops", [0, 1, 3])
+def test_the_mean_over_hops_is_a_power_of_a_matrix(hops):
+    random = np.random.default_rng(hops)
+    neighbors = knn(torch.from_numpy(random.normal(size=(30, 3))), torch.tensor([0, 12, 12, 13, 15, 30]), 4)
+    values = random.normal(size=(30, 2))
+    dense = np.stack([np.isin(np.arange(30), list(reached(neighbors, v, 1))) for v in range(30)]).astype(float)
+    step = dense / dense.sum(1, keepdims=True)
+    got = mean_over_hops(torch.from_numpy(values), neighbors, hops)
+    np.testing.assert_allclose(got.numpy(), np.linalg.matrix_power(step, hops) @ values, atol=1e-12)
+
+
+def test_with_the_mean_a_point_bears_its_surroundings(method):
+    clouds = pairs()
+    plain, wide = (built("lri-bernoulli", method, hops=hops, hop_noise="mean") for hops in (0, 2))
+    wide.load_state_dict(plain.state_dict())
+    neighbors = plain.neighbors(clouds)
+    with torch.no_grad():
+        own, over = (m(clouds, neighbors).importance.logit() for m in (plain, wide))
+    torch.testing.assert_close(over, mean_over_hops(own[:, None], neighbors, 2)[:, 0])
+    with pytest.raises(PellucidError, match="hop_noise to be most_random or mean, got 'median'"):
+        method("lri-gaussian", hop_noise="median")
+
+
+@pytest.mark.parametrize("hop_noise", ["most_random", "mean"])
 @pytest.mark.parametrize("name", ["lri-bernoulli", "lri-gaussian", "joint"])
-def test_gradients_reach_the_interpreter_over_hops(name, method):
-    model, clouds = built(name, method, hops=2).train(), pairs()
+def test_gradients_reach_the_interpreter_over_hops(name, hop_noise, method):
+    model, clouds = built(name, method, hops=2, hop_noise=hop_noise).train(), pairs()
     output = model(clouds, model.neighbors(clouds), generator=torch.Generator().manual_seed(0))
     (output.logits.sum() + output.penalty).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.interpreter.parameters())

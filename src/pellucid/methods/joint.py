@@ -20,7 +20,6 @@ from pellucid.methods.lri import (
     bernoulli_kl,
     check_bernoulli,
     concrete,
-    most_random,
     prior_at,
 )
 from pellucid.methods.tasks import Task
@@ -70,8 +69,8 @@ class Joint(LRIGaussian):
         relative: Whether noise grows with the distance from the z axis; see :class:`pellucid.methods.lri.LRIGaussian`.
         shared: Whether f and g share one encoder.
         groups: Field whose groups of points share one perturbation; see :class:`pellucid.methods.lri.LRI`.
-        hops: Within how many hops a point bears the noise of the most random point, for each noise by itself; see
-            there.
+        hops: Within how many hops a point bears noise of its surroundings, for each noise by itself; see there.
+        hop_noise: Which; see there.
         dropout: Probability in the heads.
         rule: How neighbourhoods of unmoved points are made.
     """
@@ -86,12 +85,12 @@ class Joint(LRIGaussian):
                  scale: float = 1.0,
                  graph_reconstruction: bool = True, reconstruct: NeighborRule | None = None,
                  neighbor_distance: float = 1.0, noise_dim: int = 0, relative: bool = False,
-                 shared: bool = True, groups: str = "", hops: int = 0, dropout: float = 0.2,
-                 rule: NeighborRule | None = None) -> None:
+                 shared: bool = True, groups: str = "", hops: int = 0, hop_noise: str = "most_random",
+                 dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
         super().__init__(make_backbone, task, scale=scale, graph_reconstruction=graph_reconstruction,
                          reconstruct=reconstruct, neighbor_distance=neighbor_distance, noise_dim=noise_dim,
-                         relative=relative, beta=beta, shared=shared, groups=groups, hops=hops, dropout=dropout,
-                         rule=rule)
+                         relative=relative, beta=beta, shared=shared, groups=groups, hops=hops, hop_noise=hop_noise,
+                         dropout=dropout, rule=rule)
         check_bernoulli(alpha, decay, temperature)
         if not beta_existence >= 0:
             raise PellucidError(f"expected beta_existence of at least 0, got {beta_existence}")
@@ -109,10 +108,8 @@ class Joint(LRIGaussian):
         """One pass over masked and moved points; see :meth:`Method.forward`."""
         by = Grouping(clouds, self.groups)
         raw = by.mean(self.interpret(clouds, neighbors))
-        logit = raw[:, -1]
-        if self.hops:
-            logit = logit[most_random(-logit.detach(), neighbors, self.hops)]
-        u, a1, a2 = self.spread(self.over_hops(raw[:, :-1], neighbors))
+        logit = self.over_hops(raw[:, -1:], lambda own: -own[:, 0], neighbors).squeeze(-1)
+        u, a1, a2 = self.spread(self.over_hops(raw[:, :-1], self.randomness, neighbors))
         eps, mask = sample(u, a1, a2, generator), concrete(logit, self.temperature, generator)
         log_determinant = log_det(u, a1, a2)
         prior = prior_at(epoch, self.alpha, self.decay)

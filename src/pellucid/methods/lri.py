@@ -36,16 +36,18 @@ class LRI(Method):
         shared: Whether f and g share one encoder (SynMol, ActsTrack, Tau3Mu) or have their own (PLBind).
         groups: Field whose groups of points share one perturbation (paper, appendix D): g's outputs are averaged over
             each group, and one draw serves all its points; ``""`` perturbs each point on its own.
-        hops: Each point bears the noise of the most random point within so many hops over neighbourhoods, so that whole
-            regions are perturbed or left alone (paper, appendix D; 2 on PLBind); 0 for its own.
+        hops: Each point bears noise of its surroundings within so many hops over neighbourhoods, so that whole regions
+            are perturbed or left alone (paper, appendix D; 2 on PLBind); 0 for its own.
+        hop_noise: Which noise that is: ``"most_random"``, that of the most random point (paper), through which g hears
+            of that one point alone; ``"mean"``, g's outputs averaged over neighbourhoods, once a hop.
         scale: Constant c that multiplies coordinates.
         dropout: Probability in the heads.
         rule: How neighbourhoods are made.
     """
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, beta: float = 0.1, shared: bool = True,
-                 groups: str = "", hops: int = 0, scale: float = 1.0, dropout: float = 0.2,
-                 rule: NeighborRule | None = None) -> None:
+                 groups: str = "", hops: int = 0, hop_noise: str = "most_random", scale: float = 1.0,
+                 dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
         super().__init__(make_backbone, task, scale=scale, dropout=dropout, rule=rule)
         if not beta >= 0:
             raise PellucidError(f"expected beta of at least 0, got {beta}")
@@ -54,7 +56,9 @@ class LRI(Method):
         if isinstance(hops, bool) or not isinstance(hops, int) or hops < 0 or (hops and groups):
             raise PellucidError(f"expected hops as a whole number of at least 0, and either hops or groups, got hops="
                                 f"{hops!r} and groups={groups!r}; leave one of them out")
-        self.beta, self.groups, self.hops = beta, groups, hops
+        if hop_noise not in HOP_NOISE:
+            raise PellucidError(f"expected hop_noise to be {' or '.join(HOP_NOISE)}, got {hop_noise!r}")
+        self.beta, self.groups, self.hops, self.hop_noise = beta, groups, hops, hop_noise
         self.own_encoder = None if shared else make_backbone()
         self.own_partner: nn.Module | None = None
         if shared:  # clean clouds pass through it for g, perturbed ones for f
@@ -89,6 +93,22 @@ class LRI(Method):
         if partner is not None:
             h = h + partner(clouds)[clouds.batch]
         return self.interpreter(h)  # type: ignore[no-any-return]
+
+    def over_hops(self, raw: Tensor, randomness: Callable[[Tensor], Tensor], neighbors: Neighbors) -> Tensor:
+        """(points, F) of the interpreter as they are, or with hops what each point bears of its surroundings.
+
+        Args:
+            raw: (points, F).
+            randomness: Of such rows: (points,), the larger, the more random.
+            neighbors: Over which hops go.
+        """
+        if not self.hops:
+            return raw
+        if self.hop_noise == "mean":
+            return mean_over_hops(raw, neighbors, self.hops)
+        with torch.no_grad():
+            chosen = most_random(randomness(raw), neighbors, self.hops)
+        return raw[chosen]
 
     def freeze_classifier(self) -> None:
         """Leaves only the interpreter to be trained; batch norms of the classifier go on taking statistics.
@@ -126,6 +146,30 @@ def most_random(randomness: Tensor, neighbors: Neighbors, hops: int) -> Tensor:
         reach = torch.cat([chosen[:, None], chosen[neighbors.index]], 1)  # an empty place names the point itself
         chosen = reach.gather(1, randomness[reach].argmax(1, keepdim=True)).squeeze(1)
     return chosen
+
+
+def mean_over_hops(values: Tensor, neighbors: Neighbors, hops: int) -> Tensor:
+    """Averages over each point and whom it hears, repeated.
+
+    Args:
+        values: (points, F).
+        neighbors: Whom each point hears; it reaches itself in any case, and counts once.
+        hops: How often.
+
+    Returns:
+        (points, F).
+
+    Example:
+        >>> line = Neighbors(torch.tensor([[1], [0], [1], [2]]))
+        >>> mean_over_hops(torch.tensor([[3.0], [1.0], [0.0], [2.0]]), line, 1)[:, 0].tolist()
+        [2.0, 2.0, 0.5, 1.0]
+    """
+    own = torch.arange(len(values), device=values.device)[:, None]
+    other = neighbors.index != own  # an empty place names the point itself
+    count = 1 + other.sum(1, keepdim=True)
+    for _ in range(hops):
+        values = (values + (values[neighbors.index] * other[..., None]).sum(1)) / count
+    return values
 
 
 def bernoulli_kl(logit: Tensor, prior: float) -> Tensor:
@@ -173,6 +217,8 @@ def check_bernoulli(alpha: float, decay: int, temperature: float) -> None:
         raise PellucidError(f"expected decay >= 1 and temperature > 0, got {decay} and {temperature}")
 
 
+HOP_NOISE = ("most_random", "mean")
+"""What a point bears of its surroundings; see :class:`LRI`."""
 MASKS = ("messages", "features", "both")
 """What the mask of LRI-Bernoulli multiplies."""
 
@@ -199,7 +245,8 @@ class LRIBernoulli(LRI):
         beta: Weight of the KL divergence.
         shared: Whether f and g share one encoder.
         groups: Field whose groups of points share one perturbation; see :class:`LRI`.
-        hops: Within how many hops a point bears the noise of the most random point; see :class:`LRI`.
+        hops: Within how many hops a point bears noise of its surroundings; see :class:`LRI`.
+        hop_noise: Which; see there.
         scale: Constant c that multiplies coordinates.
         dropout: Probability in the heads.
         rule: How neighbourhoods are made.
@@ -212,10 +259,10 @@ class LRIBernoulli(LRI):
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, masks: str = "messages",
                  alpha: float = 0.7, decay: int = 10, temperature: float = 1.0, beta: float = 0.1, shared: bool = True,
-                 groups: str = "", hops: int = 0, scale: float = 1.0, dropout: float = 0.2,
-                 rule: NeighborRule | None = None) -> None:
-        super().__init__(make_backbone, task, beta=beta, shared=shared, groups=groups, hops=hops, scale=scale,
-                         dropout=dropout, rule=rule)
+                 groups: str = "", hops: int = 0, hop_noise: str = "most_random", scale: float = 1.0,
+                 dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
+        super().__init__(make_backbone, task, beta=beta, shared=shared, groups=groups, hops=hops, hop_noise=hop_noise,
+                         scale=scale, dropout=dropout, rule=rule)
         check_bernoulli(alpha, decay, temperature)
         if masks not in MASKS:
             raise PellucidError(f"expected masks to be {', '.join(MASKS[:-1])} or {MASKS[-1]}, got {masks!r}")
@@ -229,9 +276,8 @@ class LRIBernoulli(LRI):
                 generator: torch.Generator | None = None) -> Output:
         """One masked pass; see :meth:`Method.forward`."""
         by = Grouping(clouds, self.groups)
-        logit = by.mean(self.interpret(clouds, neighbors)).squeeze(-1)
-        if self.hops:
-            logit = logit[most_random(-logit.detach(), neighbors, self.hops)]
+        raw = by.mean(self.interpret(clouds, neighbors))
+        logit = self.over_hops(raw, lambda own: -own[:, 0], neighbors).squeeze(-1)
         mask = concrete(logit, self.temperature, generator) if self.training else logit.sigmoid()
         kl = bernoulli_kl(logit, prior_at(epoch, self.alpha, self.decay)).sum() / max(by.count, 1)
         weight = by.spread(mask)
@@ -292,7 +338,8 @@ class LRIGaussian(LRI):
         beta: Weight of the KL divergence.
         shared: Whether f and g share one encoder.
         groups: Field whose groups of points share one perturbation; see :class:`LRI`.
-        hops: Within how many hops a point bears the noise of the most random point; see :class:`LRI`.
+        hops: Within how many hops a point bears noise of its surroundings; see :class:`LRI`.
+        hop_noise: Which; see there.
         dropout: Probability in the heads.
         rule: How neighbourhoods of unmoved points are made.
     """
@@ -305,7 +352,8 @@ class LRIGaussian(LRI):
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, scale: float = 1.0,
                  graph_reconstruction: bool = True, reconstruct: NeighborRule | None = None,
                  neighbor_distance: float = 1.0, noise_dim: int = 0, frame: str = "lab", relative: bool = False,
-                 beta: float = 0.01, shared: bool = True, groups: str = "", hops: int = 0, dropout: float = 0.2,
+                 beta: float = 0.01, shared: bool = True, groups: str = "", hops: int = 0,
+                 hop_noise: str = "most_random", dropout: float = 0.2,
                  rule: NeighborRule | None = None) -> None:
         if frame not in ("lab", "beam"):
             raise PellucidError(f"expected the frame lab or beam, got {frame!r}")
@@ -313,7 +361,7 @@ class LRIGaussian(LRI):
             raise PellucidError("expected the frame lab for groups or hops, whose points share one noise, got beam")
         self._dim, self._noise_dim, self.frame, self.relative = 0, noise_dim, frame, relative
         super().__init__(self._remember(make_backbone), task, beta=beta, shared=shared, groups=groups, hops=hops,
-                         scale=scale, dropout=dropout, rule=rule)
+                         hop_noise=hop_noise, scale=scale, dropout=dropout, rule=rule)
         self.reconstruct = reconstruct or self.rule
         length = neighbor_distance * (scale if self.encoder.view == "plain" else 1.0)
         self.phi = DistanceWeight(length) if graph_reconstruction else None
@@ -344,13 +392,9 @@ class LRIGaussian(LRI):
             return None
         return self.phi(geometry(self.encoder.place(pos), neighbors).distance.squeeze(-1))  # type: ignore[no-any-return]
 
-    def over_hops(self, raw: Tensor, neighbors: Neighbors) -> Tensor:
-        """(points, D^2 + 2) each point's numbers, or with hops those of the most random point in its reach."""
-        if not self.hops:
-            return raw
-        with torch.no_grad():
-            chosen = most_random(log_det(*self.spread(raw)), neighbors, self.hops)
-        return raw[chosen]
+    def randomness(self, raw: Tensor) -> Tensor:
+        """(points,) log det Sigma of (points, D^2 + 2) in scaled coordinates."""
+        return log_det(*self.spread(raw))
 
     def spread(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """U (rows, D, D), a1 and a2 (rows,) in scaled coordinates, out of (rows, D^2 + 2): a row a point or group."""
@@ -387,7 +431,7 @@ class LRIGaussian(LRI):
                 generator: torch.Generator | None = None) -> Output:
         """One pass over moved points; see :meth:`Method.forward`."""
         by = Grouping(clouds, self.groups)
-        u, a1, a2 = self.spread(self.over_hops(by.mean(self.interpret(clouds, neighbors)), neighbors))
+        u, a1, a2 = self.spread(self.over_hops(by.mean(self.interpret(clouds, neighbors)), self.randomness, neighbors))
         u = self.turned(u, clouds.pos)
         moved, rebuilt = self.move(clouds, by.spread(sample(u, a1, a2, generator)))
         with perturbed(self.encoder):
