@@ -140,7 +140,7 @@ def test_graphs_without_nodes_are_pooled_to_nothing():
 def test_every_explainer_works_and_leaves_no_trace(name):
     model, predictor = gin() if name not in ("gradgeo",) else weighted()
     model.train()
-    clouds = PointClouds.from_pyg(double(graphs(pos=name == "gradgeo")))
+    clouds = PointClouds.from_pyg(double(graphs(pos=name in ("gradgeo", "centroid", "density"))))
     before = trace(model)
     explainer = explainers[name](**OPTIONS.get(name, {}))
     explainer.fit(predictor, clouds)
@@ -209,6 +209,9 @@ def test_what_cannot_be_explained_is_said_in_one_sentence():
         explainers["gradgeo"]().explain(PyGPredictor(Nearest(), Task("binary")), clouds)
     with pytest.raises(PellucidError, match="differentiated with respect to coordinates"):
         explainers["gradgeo"]().explain(PyGPredictor(model, Task("binary")), clouds)
+    for name in ("centroid", "density"):
+        with pytest.raises(PellucidError, match=r"coordinates for (Centroid|Density), got graphs without"):
+            explainers[name]().explain(PyGPredictor(model, Task("binary")), PointClouds.from_pyg(graphs()))
     with pytest.raises(PellucidError, match="a last layer that can be read"):
         explainers["gradgam"]().explain(PyGPredictor(model, Task("binary")), clouds)
     integers = [graph(4) for _ in range(2)]

@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from pellucid.errors import PellucidError
+from pellucid.metrics import metrics
 from pellucid.metrics.interpretation import adjusted_roc_auc, per_cloud_roc_auc, pooled_roc_auc, precision_at
 from pellucid.metrics.ragged import average_ranks, sums, top
 
@@ -66,6 +67,7 @@ def test_adjusted_roc_auc_sees_through_a_covariate():
     noise = by + torch.rand(4000, generator=generator)  # knows the covariate alone
     assert per_cloud_roc_auc(noise, truth, ptr) > 0.7
     assert adjusted_roc_auc(noise, truth, ptr, by, strata=50) == pytest.approx(0.5, abs=0.06)
+    assert metrics["interpretation.roc_auc_adjusted"] is adjusted_roc_auc
     with pytest.raises(PellucidError, match="at least 1 stratum, got 0"):
         adjusted_roc_auc(by, truth, ptr, by, strata=0)
 

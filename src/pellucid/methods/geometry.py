@@ -10,8 +10,21 @@ from pellucid.methods.explainer import Attribution, Explainer, Predictor, explai
 from pellucid.neighbors import Neighbors, knn
 
 
+class Geometry(Explainer):
+    """Base of explainers that look at nothing but where points are."""
+
+    needs = frozenset()
+
+    def refuse(self, predictor: Predictor, clouds: PointClouds) -> None:
+        """See :meth:`Explainer.refuse`."""
+        super().refuse(predictor, clouds)
+        if "pos" not in clouds:
+            raise PellucidError(f"expected coordinates for {type(self).__name__}, got graphs without; choose another "
+                                "explainer")
+
+
 @explainers.register("centroid")
-class Centroid(Explainer):
+class Centroid(Geometry):
     """Nearness to the centroid: minus the distance of a point to the mean of its cloud, in the unit of ``pos``.
 
     Importance of v is -||r_v - mean_u r_u||. It never asks the model: an explanation that finds no more of the truth
@@ -19,7 +32,6 @@ class Centroid(Explainer):
     Eisenstein 2005), and so do the residues within 15 angstrom of a ligand.
     """
 
-    needs = frozenset()
     citation = ("Ben-Shimon & Eisenstein, Looking at Enzymes from the Inside out: The Proximity of Catalytic Residues "
                 "to the Molecular Centroid, Journal of Molecular Biology 351, 2005")
     check = "distances that SciPy measures; the same for a turned and moved cloud, and for every model"
@@ -35,7 +47,7 @@ class Centroid(Explainer):
 
 
 @explainers.register("density")
-class Density(Explainer):
+class Density(Geometry):
     """Density around a point: minus the distance to its k-th nearest other point, in the unit of ``pos``.
 
     A monotone function of the k-nearest-neighbour estimate of density (Loftsgaarden & Quesenberry 1965). It never asks
@@ -46,7 +58,6 @@ class Density(Explainer):
             has within 10 angstrom.
     """
 
-    needs = frozenset()
     citation = ("Loftsgaarden & Quesenberry, A Nonparametric Estimate of a Multivariate Density Function, Annals of "
                 "Mathematical Statistics 36, 1965")
     check = "distances of SciPy's k-d tree; the same for a turned and moved cloud, and for every model"
