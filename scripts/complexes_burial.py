@@ -22,46 +22,38 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from numpy.typing import NDArray
-from scipy.spatial import cKDTree
-from scipy.stats import pearsonr, spearmanr, t
+from scipy.stats import pearsonr, spearmanr
+from torch import Tensor
 
-from pellucid.metrics.interpretation import adjusted_roc_auc
+from pellucid.benchmarks.margin.curves import point
+from pellucid.files import read_json
+from pellucid.methods import explainers
+from pellucid.metrics.interpretation import adjusted_roc_auc, precision_at
 from pellucid.training.data import data_of
 
-SHELLS, NEIGHBOR = 5, 20
-Array = NDArray[np.float64]
-
-
-def complexes(run: Path) -> Iterator[tuple[Array, Array, NDArray[np.bool_]]]:
-    """Importance, coordinates and truth of each positive complex that has both kinds of residues."""
-    clouds = data_of(run).split("test")
-    importance = pq.read_table(run / "explanations.parquet")["importance"].to_numpy()
-    pos, truth, ptr = clouds.pos.double().numpy(), clouds["important"].numpy(), clouds.ptr.tolist()
-    for i in (clouds["y"][:, 0] == 1).nonzero().flatten().tolist():
-        mine = slice(ptr[i], ptr[i + 1])
-        if 0 < truth[mine].sum() < len(truth[mine]):
-            yield importance[mine], pos[mine], truth[mine]
+SHELLS = 5
 
 
 def measure(run: Path, m: int) -> dict[str, float]:
-    rows = []
-    for importance, pos, truth in complexes(run):
-        nearness = -np.linalg.norm(pos - pos.mean(0), axis=1)
-        density = -cKDTree(pos).query(pos, [min(NEIGHBOR + 1, len(pos))])[0][:, 0]
-        best = np.argsort(-importance, kind="stable")[:m]
-        rows.append([truth[best].mean(), spearmanr(importance, nearness).statistic,
-                     spearmanr(importance, density).statistic,
-                     adjusted_roc_auc(*(torch.tensor(a) for a in (importance, truth, [0, len(truth)], nearness)),
-                                      strata=SHELLS)])
-    names = (f"precision@{m}", "towards centroid", "towards density", "AUC in shells")
-    return dict(zip(names, np.nanmean(rows, 0).tolist(), strict=True))
+    clouds = data_of(run).split("test").without_text()
+    importance = torch.tensor(pq.read_table(run / "explanations.parquet")["importance"].to_numpy().copy())
+    truth, ptr, positive = clouds["important"], clouds.ptr, clouds["y"][:, 0] == 1
+    generator = torch.Generator().manual_seed(0)  # these two draw nothing
+    centroid, density = (explainers[name]().attribute(None, clouds, None, None, generator).importance
+                         for name in ("centroid", "density"))
+
+    def towards(other: Tensor) -> float:
+        return float(np.mean([spearmanr(importance[a:b], other[a:b]).statistic for a, b, counts
+                              in zip(ptr[:-1].tolist(), ptr[1:].tolist(), positive.tolist(), strict=True) if counts]))
+
+    return {f"precision@{m}": precision_at(importance, truth, ptr, m, clouds=positive),
+            "towards centroid": towards(centroid), "towards density": towards(density),
+            "AUC in shells": adjusted_roc_auc(importance, truth, ptr, centroid, strata=SHELLS, clouds=positive)}
 
 
 def main() -> None:
@@ -73,16 +65,17 @@ def main() -> None:
     for run in args.runs:
         if not (run / "explanations.parquet").is_file():
             parser.error(f"expected the folder of a finished run that explains, got no explanations.parquet in {run}")
+        if read_json(run / "config.json")["dataset"] != "plbind":
+            parser.error(f"expected a run on plbind, got another dataset in {run}; only positive complexes count")
     rows = {str(run): measure(run, args.m) for run in args.runs}
     names = list(next(iter(rows.values())))
     for run, row in rows.items():
         print(Path(run).name, {name: round(value, 3) for name, value in row.items()})
     summary = {}
     for name in names:
-        values = np.array([row[name] for row in rows.values()])
-        half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-        summary[name] = {"mean": float(values.mean()), "half_width_95": float(half)}
-        print(f"{name}: {values.mean():.3f} ± {half:.3f}")
+        found = point([row[name] for row in rows.values()])
+        summary[name] = {"mean": found.mean, "half_width_95": found.half}
+        print(f"{name}: {found.mean:.3f} ± {found.half:.3f}")
     if len(rows) > 2:
         across = float(pearsonr([row[names[0]] for row in rows.values()], [row[names[1]] for row in rows.values()])[0])
         summary["correlation over runs"] = across

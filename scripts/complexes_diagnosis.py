@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 
 import torch
-from scipy.stats import t
 
+from pellucid.benchmarks.margin.curves import point
 from pellucid.clouds import PointClouds
 from pellucid.metrics.classification import roc_auc
 from pellucid.training.data import data_of
@@ -62,11 +62,9 @@ def main() -> None:
         print(Path(run).name, {name: round(value, 3) for name, value in row.items()})
     summary = {}
     for name in next(iter(rows.values())):
-        values = [row[name] for row in rows.values()]
-        half = (t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-                if len(values) > 1 else float("nan"))
-        summary[name] = {"mean": statistics.mean(values), "half_width_95": half}
-        print(f"{name}: {summary[name]['mean']:.3f} ± {half:.3f}")
+        found = point([row[name] for row in rows.values()])
+        summary[name] = {"mean": found.mean, "half_width_95": found.half}
+        print(f"{name}: {found.mean:.3f} ± {found.half:.3f}")
     if args.out is not None:
         json.dump({"runs": rows, "summary": summary}, args.out.open("w"), indent=2)
 

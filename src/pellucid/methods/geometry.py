@@ -10,7 +10,7 @@ from pellucid.methods.explainer import Attribution, Explainer, Predictor, explai
 from pellucid.neighbors import Neighbors, knn
 
 
-class Geometry(Explainer):
+class PlacesAlone(Explainer):
     """Base of explainers that look at nothing but where points are."""
 
     needs = frozenset()
@@ -24,7 +24,7 @@ class Geometry(Explainer):
 
 
 @explainers.register("centroid")
-class Centroid(Geometry):
+class Centroid(PlacesAlone):
     """Nearness to the centroid: minus the distance of a point to the mean of its cloud, in the unit of ``pos``.
 
     Importance of v is -||r_v - mean_u r_u||. It never asks the model: an explanation that finds no more of the truth
@@ -47,7 +47,7 @@ class Centroid(Geometry):
 
 
 @explainers.register("density")
-class Density(Geometry):
+class Density(PlacesAlone):
     """Density around a point: minus the distance to its k-th nearest other point, in the unit of ``pos``.
 
     A monotone function of the k-nearest-neighbour estimate of density (Loftsgaarden & Quesenberry 1965). It never asks
