@@ -1,7 +1,7 @@
 """A control for plbind: the same proteins, models and settings, but a question whose answer lies in known residues.
 
     python scripts/complexes_control.py --source-dir FOLDER --out RUN [--method lri-bernoulli] [--seed 0] \
-        [--set method.options.hops=0 ...]
+        [--device cpu] [--set method.options.hops=0 ...]
 
 Is there a disulfide bridge? Positive are proteins with two cysteines whose C-alphas are within 6.8 angstrom (bridges
 have 4.4 to 6.8; Richardson, Adv. Protein Chem. 34, 167 (1981)); the truth is those cysteines. The split is plbind's, by
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--method", default="lri-bernoulli")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="to train on: auto, cpu or cuda")
     parser.add_argument("--set", action="append", default=[], help="any setting, as of pellucid train")
     args = parser.parse_args()
     try:
@@ -65,7 +66,7 @@ def main() -> None:
         path = args.out / "clouds.safetensors"
         clouds.save(path)
         run = pellucid.fit(replace(prepared, clouds=clouds, path=path), out=args.out / "run", method=args.method,
-                           seed=args.seed, progress=True, report=False, device="cpu", over=over)
+                           seed=args.seed, progress=True, report=False, device=args.device, over=over)
     except PellucidError as error:
         parser.exit(1, f"{error}\n")
     test = clouds.split("test").without_text()

@@ -2,10 +2,10 @@
 
     python scripts/complexes_diagnosis.py RUN [RUN ...] [--draws 20] [--out FILE.json]
 
-For each run on plbind and a split of it: ROC AUC as it is, with every protein exchanged for one of another cluster,
-and with every ligand exchanged so, each a mean over draws with seeds 0, 1, ... Where an exchange changes nothing, the
-model does not look at what was exchanged, and no explanation of it can find the binding site. With --out also written
-as JSON. The interval is Student's t over the runs.
+For each run on plbind (plbind-affinity) and a split of it: ROC AUC (Spearman) as it is, with every protein
+exchanged for one of another cluster, and with every ligand exchanged so, each a mean over draws with seeds 0, 1, ...
+Where an exchange changes nothing, the model does not look at what was exchanged, and no explanation of it can find the
+binding site. With --out also written as JSON. The interval is Student's t over the runs.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 from pellucid.benchmarks.margin.curves import point
 from pellucid.clouds import PointClouds
 from pellucid.metrics.classification import roc_auc
+from pellucid.metrics.regression import spearman
 from pellucid.training.data import data_of
 from pellucid.training.model import load_model
 from pellucid.training.predict import probability_of
@@ -40,13 +41,18 @@ def measure(run: Path, draws: int, split: str) -> dict[str, float]:
     model, _, _ = load_model(run)
     clouds = data_of(run).split(split).without_text()
     predict, y = probability_of(model), clouds["y"][:, 0]
+
+    def score(asked: PointClouds) -> float:  # against what was measured, whatever was exchanged
+        predicted = predict(asked)
+        return spearman(y, predicted) if model.task.kind == "regression" else float(roc_auc(y, predicted))
+
     proteins, ligands = [], []
     for seed in range(draws):
         places = others(clouds["cluster"], torch.Generator().manual_seed(seed))
-        ligands.append(float(roc_auc(y, predict(with_ligands(clouds, places)))))
+        ligands.append(score(with_ligands(clouds, places)))
         foreign = clouds.select(places).replace(partner=clouds.partner)  # the protein of another, the ligand its own
-        proteins.append(float(roc_auc(y, predict(foreign))))
-    return {"as it is": float(roc_auc(y, predict(clouds))), "proteins exchanged": statistics.mean(proteins),
+        proteins.append(score(foreign))
+    return {"as it is": score(clouds), "proteins exchanged": statistics.mean(proteins),
             "ligands exchanged": statistics.mean(ligands)}
 
 
