@@ -33,12 +33,13 @@ from pellucid.chemistry.proteins import read_protein
 from pellucid.clouds import PointClouds
 from pellucid.datasets.complex_lists import Listed, read_complexes
 from pellucid.datasets.plbind import PLBind
-from pellucid.training.batches import Batches
+from pellucid.methods import Method
+from pellucid.training.config import RunConfig
 from pellucid.training.evaluation import explain_clouds
 from pellucid.training.model import build, signature_of
 from timing import machine
+from training_speed import Ours
 
-BATCH = 32
 METHODS = ("erm", "lri-bernoulli", "lri-gaussian")
 
 
@@ -110,29 +111,16 @@ def steps(clouds: PointClouds, rounds: int) -> dict[str, Any]:
 
 
 def epoch_seconds(clouds: PointClouds, method: str, rounds: int) -> float:
-    model = model_of(clouds, method).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    batches = list(Batches(clouds, model.neighbors(clouds), BATCH))
-
-    def epoch() -> None:
-        for batch, neighbors in batches:
-            output = model(batch, neighbors, epoch=0)
-            loss = model.task.loss(output.logits, batch["y"])
-            if output.penalty is not None:
-                loss = loss + output.penalty
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-    epoch()
-    return timed(epoch, rounds)[0]
+    ours = Ours(*model_of(clouds, method), clouds)
+    ours.epoch()
+    return timed(ours.epoch, rounds)[0]
 
 
-def model_of(clouds: PointClouds, method: str):
+def model_of(clouds: PointClouds, method: str) -> tuple[Method, RunConfig]:
     torch.manual_seed(0)
-    config = settings("plbind", method, "egnn", "fast")
+    config = settings("plbind", method, "egnn", "fast", {"training": {"schedule": "constant"}})  # as Ours steps
     sizes = (PLBind.category_sizes, PLBind.partner_category_sizes)
-    return build(config, signature_of(clouds, "binary", 1, sizes, config))
+    return build(config, signature_of(clouds, "binary", 1, sizes, config)), config
 
 
 def largest(listed: list[Listed]) -> dict[str, Any]:
@@ -141,8 +129,8 @@ def largest(listed: list[Listed]) -> dict[str, Any]:
     one = max(by_size, key=lambda one: sizes[one.name])
     seconds, whole = timed(lambda: read_complex(one.protein, one.ligands[0], chains="all"))
     clouds = labelled(complex_clouds([whole]))
-    model = model_of(clouds, "lri-bernoulli").eval()
-    explaining, _ = timed(lambda: explain_clouds(model, clouds), 3)
+    model, _ = model_of(clouds, "lri-bernoulli")
+    explaining, _ = timed(lambda: explain_clouds(model.eval(), clouds), 3)
     pair = labelled(complex_clouds([whole, whole]))
     return {"name": one.name, "residues": len(whole.protein.pos), "reading_s": seconds, "explaining_s": explaining,
             "step_of_two_s": {method: epoch_seconds(pair, method, 3) for method in METHODS}}

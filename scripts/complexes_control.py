@@ -9,7 +9,8 @@ protein cluster; no ligand is swapped, since a ligand says nothing here. If impo
 binding sites, it is the question that differs, not the machinery.
 
 Prints, for the test split: ROC AUC of the prediction, the same with every cysteine made a serine, and ROC AUC protein
-by protein of the importance, and of GradGAM on the same model.
+by protein of the importance, and of GradGAM on the same model; precision@20 of the importance, and what random numbers
+have.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def main() -> None:
     found = {"prediction": float(roc_auc(y, predict(test))), "without cysteines": float(roc_auc(y, predict(mutant))),
              "gradgam": per_cloud_roc_auc(gradient, test["important"], test.ptr, clouds=y == 1)}
     if "interpretation" in run.metrics:
-        found["importance"] = run.metrics["interpretation"]["roc_auc_per_cloud"]
+        found |= {"importance": run.metrics["interpretation"]["roc_auc_per_cloud"],
+                  **{name: run.metrics["interpretation"][name] for name in ("precision@20", "random")}}
     print(json.dumps(found))
 
 
