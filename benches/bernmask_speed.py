@@ -20,10 +20,10 @@ from typing import Any
 
 import torch
 
-from pellucid.benchmarks.settings import settings
 from pellucid.clouds import PointClouds
 from pellucid.datasets import load_dataset
-from pellucid.methods import Explainer, explainers
+from pellucid.explainers import Explainer, explainers
+from pellucid.training.presets import settings
 from timing import interleaved, machine, summary
 from training_speed import model_of, synthetic
 

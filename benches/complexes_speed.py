@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from pellucid.benchmarks.settings import settings
 from pellucid.chemistry.complexes import complex_clouds, read_complex
 from pellucid.chemistry.contacts import contacts
 from pellucid.chemistry.ligands import read_ligand
@@ -37,6 +36,7 @@ from pellucid.methods import Method
 from pellucid.training.config import RunConfig
 from pellucid.training.evaluation import explain_clouds
 from pellucid.training.model import build, signature_of
+from pellucid.training.presets import settings
 from timing import machine
 from training_speed import Ours
 

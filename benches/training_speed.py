@@ -30,7 +30,6 @@ from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
 from peer import from_ours, to_data
-from pellucid.benchmarks.settings import settings
 from pellucid.clouds import PointClouds
 from pellucid.datasets import load_dataset
 from pellucid.methods import Method
@@ -40,6 +39,7 @@ from pellucid.training.evaluation import explain_clouds
 from pellucid.training.model import build, signature_of
 from pellucid.training.module import Fit
 from pellucid.training.predict import batches_of, run_over
+from pellucid.training.presets import settings
 from timing import interleaved, machine, peak_resident, reset_peak, resident, seconds, summary
 
 CATEGORIES = 14

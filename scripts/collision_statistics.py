@@ -17,8 +17,8 @@ import numpy as np
 
 from pellucid.clouds import PointClouds
 from pellucid.collisions.kinematics import invariant_mass, pseudorapidity, transverse
+from pellucid.commands.settings_text import parse_settings
 from pellucid.datasets import load_dataset
-from pellucid.settings_text import parse_settings
 
 PAPER = {"actstrack": {"samples": 3241, "hits a sample": 109.1, "important hits in a positive": 22.8,
                        "positive share": 0.39},

@@ -31,8 +31,8 @@ from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 
 from pellucid.benchmarks.margin.curves import point
+from pellucid.explainers import explainers
 from pellucid.files import read_json
-from pellucid.methods import explainers
 from pellucid.metrics.interpretation import adjusted_roc_auc, precision_at
 from pellucid.training.data import data_of
 

@@ -26,12 +26,12 @@ import torch
 import pellucid
 from pellucid.chemistry.proteins import RESIDUE_TYPES
 from pellucid.clouds import PointClouds
+from pellucid.commands.settings_text import parse_settings
 from pellucid.errors import PellucidError
-from pellucid.methods import explainers
+from pellucid.explainers import explainers
 from pellucid.metrics.classification import roc_auc
 from pellucid.metrics.interpretation import per_cloud_roc_auc
 from pellucid.neighbors import radius
-from pellucid.settings_text import parse_settings
 from pellucid.training.config import merge
 from pellucid.training.predict import probability_of
 

@@ -17,7 +17,7 @@ import torch
 
 from pellucid.datasets.base import datasets
 from pellucid.errors import PellucidError
-from pellucid.methods import explainers
+from pellucid.explainers import explainers
 from pellucid.metrics.interpretation import per_cloud_roc_auc, precision_at
 
 WIDTHS = (8, 6, 4)

@@ -19,11 +19,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pellucid.benchmarks.settings import settings
+from pellucid.commands.settings_text import parse_settings
 from pellucid.datasets import load_dataset
 from pellucid.files import read_json
-from pellucid.settings_text import parse_settings
 from pellucid.training import train
+from pellucid.training.presets import settings
 
 COLUMNS = ("method", "re-estimated", "swing", "lowest val. AUC", "val. AUC", "test AUC", "interp. AUC", "seconds")
 

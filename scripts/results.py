@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from pellucid.benchmarks.settings import published
+from pellucid.training.presets import published
 
 METRICS = ("classification.roc_auc", "interpretation.roc_auc", "interpretation.precision@5",
            "interpretation.precision@8", "interpretation.roc_auc_per_cloud")

@@ -17,7 +17,8 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 import pellucid
-from pellucid import benching, cli
+from pellucid import cli
+from pellucid.commands import benching
 from pellucid.datasets import zinc
 from pellucid.files import sha256
 
@@ -243,7 +244,7 @@ def test_explain_with_an_explainer(runs, tmp_path, capsys):
 
 
 def test_an_explainer_that_learns_is_fitted_on_the_training_split(runs, monkeypatch):
-    from pellucid.methods import explainers
+    from pellucid.explainers import explainers
 
     class Learns(explainers["random"]):
         trains = True
@@ -297,7 +298,7 @@ def test_draws_of_one_run_keep_its_unit(runs):
 
 
 def test_fidelity_is_calibrated_on_the_validation_split(runs, monkeypatch):
-    from pellucid import explaining
+    from pellucid.commands import explaining
 
     seen = []
 

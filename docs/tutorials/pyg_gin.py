@@ -22,10 +22,11 @@ from pellucid.chemistry.fragments import matched_atoms
 from pellucid.chemistry.molecules import ATOM_TYPES
 from pellucid.clouds import PointClouds
 from pellucid.datasets.zinc import TEST_EQUAL, draw, zinc_smiles
+from pellucid.explainers import explainers
+from pellucid.explainers.pyg_algorithm import PellucidAlgorithm
+from pellucid.explainers.pyg_predictor import PyGPredictor
 from pellucid.explanation import Explanation
-from pellucid.methods import Task, explainers
-from pellucid.methods.pyg_algorithm import PellucidAlgorithm
-from pellucid.methods.pyg_predictor import PyGPredictor
+from pellucid.methods import Task
 from pellucid.metrics.classification import roc_auc
 from pellucid.metrics.interpretation import per_cloud_roc_auc
 from pellucid.report.colours import FALSE_COLOUR, TRUE_COLOUR, colour, rgb

@@ -15,13 +15,13 @@ __version__ = version("pellucid")
 
 if TYPE_CHECKING:
     from pellucid.api import evaluate, explain, fit, load_dataset
-    from pellucid.auditing import audit
-    from pellucid.benching import bench
     from pellucid.clouds import PointClouds
+    from pellucid.commands.auditing import audit
+    from pellucid.commands.benching import bench
     from pellucid.explanation import Explanation
     from pellucid.neighbors import Neighbors
 
-_LAZY = {"audit": "auditing", "bench": "benching", "evaluate": "api", "explain": "api", "fit": "api",
+_LAZY = {"audit": "commands.auditing", "bench": "commands.benching", "evaluate": "api", "explain": "api", "fit": "api",
          "load_dataset": "api", "PointClouds": "clouds", "Explanation": "explanation", "Neighbors": "neighbors"}
 
 

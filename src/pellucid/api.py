@@ -7,26 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pellucid.benchmarks.settings import settings
 from pellucid.chemistry.complexes import Complex
 from pellucid.chemistry.encoding import encode_molecules
 from pellucid.chemistry.molecules import MoleculeRecord, read_molecules
 from pellucid.clouds import PointClouds
+from pellucid.commands.explaining import Source, explain_with, prepare, subgraph_of
 from pellucid.datasets import PreparedDataset, datasets, load_dataset
 from pellucid.datasets.hits import read_events
+from pellucid.domains.pairs import read_pairs
 from pellucid.errors import PellucidError
-from pellucid.explaining import Source, explain_with, prepare, subgraph_of
 from pellucid.explanation import Explanation
-from pellucid.pairs import read_pairs
+from pellucid.explanations.subgraph import parse_rule
 from pellucid.progress import waiting
 from pellucid.report.run import report_explanation, report_run
 from pellucid.report.structures import write_structures
-from pellucid.subgraph import parse_rule
 from pellucid.training import Run, load_model, train
 from pellucid.training.config import merge
 from pellucid.training.data import data_of, grouped
 from pellucid.training.evaluation import evaluate_model
 from pellucid.training.fit import json_ready, pick_device
+from pellucid.training.presets import settings
 
 
 def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone: str = "egnn",
@@ -140,7 +140,7 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
         draws: How often each run explains, each time with slightly moved coordinates and another seed.
         subgraph: Which points to mark in the column ``subgraph``: ``"top:5"`` (points), ``"top:0.2"`` (fraction),
             ``"gap"``, or ``"fidelity:0.05"`` (calibrated on validation clouds to lose at most that share of the
-            probability); see :func:`pellucid.subgraph.subgraph`.
+            probability); see :func:`pellucid.explanations.subgraph.subgraph`.
         columns: The columns of hits: ``"trackml"`` or a YAML file; see :mod:`pellucid.collisions.columns`.
         dataset: The training data, where they are not in the place that the run names any more.
         device: Where to compute.
@@ -149,7 +149,7 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
 
     Returns:
         Explanation; what could not be read or embedded is in ``provenance["skipped"]``, the others go on. With several
-        runs or draws it has columns ``spread`` and ``rank_stability``; see :func:`pellucid.uncertainty.ensemble`.
+        runs or draws it has columns ``spread`` and ``rank_stability``: :func:`pellucid.explanations.ensemble.ensemble`.
 
     Raises:
         PellucidError: if the run cannot explain, or nothing of the input can be used.

@@ -35,7 +35,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 def _options(source: str | None, source_dir: Path | None, size: int | None, seed: int | None,
              data: list[str] | None = None) -> dict[str, Any]:
-    from pellucid.settings_text import parse_settings
+    from pellucid.commands.settings_text import parse_settings
 
     given = {"source": source, "source_dir": source_dir, "size": size, "seed": seed}
     return {name: value for name, value in given.items() if value is not None} | parse_settings(data or [])
@@ -68,8 +68,8 @@ def list_(kind: Annotated[str, typer.Argument(help="backbones, methods, explaine
                                                "benchmarks")],
           as_json: Json = False) -> None:
     """List what is registered, with one line about each."""
+    from pellucid.commands.families import families
     from pellucid.errors import UnknownNameError
-    from pellucid.families import families
 
     known = families()
     if kind not in known:
@@ -98,8 +98,8 @@ def data_prepare(ctx: typer.Context, name: Annotated[str, typer.Argument(help="D
                  processes: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
                  as_json: Json = False) -> None:
     """Make a dataset, or go on where a stop left it. Further flags: pellucid data options NAME."""
+    from pellucid.commands.settings_text import parse_flags
     from pellucid.datasets import load_dataset
-    from pellucid.settings_text import parse_flags
 
     options = _options(source, source_dir, size, seed) | ({"processes": processes} if processes else {})
     prepared = load_dataset(name, progress=True, **options, **parse_flags(ctx.args))
@@ -111,8 +111,8 @@ def data_describe(ctx: typer.Context, name: Annotated[str, typer.Argument(help="
                   source: Source = None, source_dir: SourceDir = None, size: Size = None, seed: DataSeed = None,
                   as_json: Json = False) -> None:
     """Describe a dataset: counts, class ratio, points and important points a sample, provenance."""
+    from pellucid.commands.settings_text import parse_flags
     from pellucid.datasets import describe, load_dataset
-    from pellucid.settings_text import parse_flags
 
     options = _options(source, source_dir, size, seed) | parse_flags(ctx.args)
     _print(describe(load_dataset(name, progress=True, **options)), as_json, name)
@@ -134,7 +134,7 @@ def train(dataset: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
           as_json: Json = False) -> None:
     """Train a model that explains itself; evaluate it; write the report."""
     from pellucid.api import fit
-    from pellucid.settings_text import parse_settings
+    from pellucid.commands.settings_text import parse_settings
 
     run = fit(dataset, out=out_, backbone=backbone, method=method, preset=preset, epochs=epochs, seed=seed,
               device=device, progress=True, overwrite=overwrite,
@@ -179,8 +179,8 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
             device: Device = "auto", as_json: Json = False) -> None:
     """Explain molecules, events or complexes that the model never saw: what decided, and where points may move."""
     from pellucid.api import explain as run_explain
-    from pellucid.settings_text import parse_settings
-    from pellucid.uncertainty import agreement
+    from pellucid.commands.settings_text import parse_settings
+    from pellucid.explanations.ensemble import agreement
 
     settings = parse_settings(set_ or [])
     for name in settings:
@@ -226,14 +226,14 @@ def bench(table: Annotated[str, typer.Argument(help="lri-table2 to lri-table6, l
           dry_run: Annotated[bool, typer.Option(help="Show what would run, and about how long it takes.")] = False,
           as_json: Json = False) -> None:
     """Run a table of a paper, the published numbers beside ours; the same command goes on where it stopped."""
-    from pellucid.benching import bench as run_bench
-    from pellucid.benching import bench_study
     from pellucid.benchmarks.live import outline_table
     from pellucid.benchmarks.margin.curves import Curves
     from pellucid.benchmarks.results import ResultTable
+    from pellucid.commands.benching import bench as run_bench
+    from pellucid.commands.benching import bench_study
+    from pellucid.commands.settings_text import parse_names, parse_numbers
     from pellucid.report.benchmark import markdown
     from pellucid.report.studies import markdown as study_markdown
-    from pellucid.settings_text import parse_names, parse_numbers
 
     command = " ".join(["pellucid", *sys.argv[1:]])
     if table.startswith("margin-"):
@@ -294,8 +294,8 @@ def audit(study: Annotated[str, typer.Argument(help="labels, prototypes, boundar
           seed: Annotated[int, typer.Option(min=0, help="Of an approximate search and of the map.")] = 0,
           as_json: Json = False) -> None:
     """Rank the samples of a table: wrong labels, prototypes, samples at a boundary, outliers."""
-    from pellucid.auditing import audit as run_audit
-    from pellucid.settings_text import parse_settings
+    from pellucid.commands.auditing import audit as run_audit
+    from pellucid.commands.settings_text import parse_settings
 
     found = run_audit(study, table, features=features, label=label, out=out_, id_column=id_, show=show, image=image,
                       neighbors=neighbors, metric=metric, variant=variant, options=parse_settings(set_ or []),

@@ -12,15 +12,15 @@ from rich.console import Console
 from sklearn.metrics import roc_auc_score
 from tiny import same_tables, tiny_data, tiny_experiment
 
-from pellucid import benching as module
-from pellucid.benching import bench
 from pellucid.benchmarks.live import Live, outline_table
 from pellucid.benchmarks.plan import BenchPlan
 from pellucid.benchmarks.runner import Event
 from pellucid.benchmarks.store import Record, Store
 from pellucid.benchmarks.work import execute, masked_score
+from pellucid.commands import benching as module
+from pellucid.commands.benching import bench
 from pellucid.errors import PellucidError
-from pellucid.methods import explainers
+from pellucid.explainers import explainers
 from pellucid.training import load_model
 
 FEW = {"backbones": ["egnn"], "preset": "tiny"}

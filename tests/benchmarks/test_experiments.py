@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from pellucid.benchmarks.experiments import LABELS, experiment, experiments, factor, load
-from pellucid.benchmarks.settings import presets, published, settings
 from pellucid.datasets import datasets
 from pellucid.errors import PellucidError
-from pellucid.methods import explainers
+from pellucid.explainers import explainers
+from pellucid.training.presets import presets, published, settings
 
 PAPER = Path(__file__).parents[2] / "../shared/papers/lri.md"
 FOLDER = Path(load.__code__.co_filename).parent / "experiments"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pellucid.benching import bench_study
 from pellucid.benchmarks.margin import Measured, Part, Protocol, Row, protocols
 from pellucid.benchmarks.margin.curves import Curves, point
+from pellucid.commands.benching import bench_study
 from pellucid.errors import MissingPackageError, PellucidError
 from pellucid.report.lines import colours
 from pellucid.report.studies import drawings, html, markdown

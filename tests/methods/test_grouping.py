@@ -13,9 +13,10 @@ from torch.distributions import Bernoulli, MultivariateNormal, kl_divergence
 
 from pellucid.clouds import Field, PointClouds
 from pellucid.errors import PellucidError
+from pellucid.explainers import explainers
 from pellucid.explanation import Explanation
 from pellucid.grouping import Grouping
-from pellucid.methods import explainers, methods
+from pellucid.methods import methods
 from pellucid.methods.gaussian import covariance, log_det
 from pellucid.metrics.groups import group_precision_at
 from pellucid.training import load_model, train

@@ -11,7 +11,8 @@ from pellucid.backbones import backbones
 from pellucid.backbones.kernels import segment_sum
 from pellucid.clouds import PointClouds, offsets
 from pellucid.errors import PellucidError
-from pellucid.methods import NeighborRule, explainers, methods
+from pellucid.explainers import explainers
+from pellucid.methods import NeighborRule, methods
 from pellucid.methods.lri import mean_over_hops, most_random
 from pellucid.methods.partner import PartnerEncoder
 from pellucid.neighbors import knn

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from sklearn.datasets import load_digits
 
-from pellucid.auditing import audit
+from pellucid.commands.auditing import audit
 
 pytestmark = pytest.mark.browser
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)

@@ -13,14 +13,14 @@ import torch
 from pellucid.chemistry.encoding import encode_molecules
 from pellucid.chemistry.molecules import read_molecules
 from pellucid.explanation import Explanation
+from pellucid.explanations.ensemble import ensemble
+from pellucid.explanations.subgraph import subgraph
 from pellucid.report import ReportContent, depict
 from pellucid.report.colours import MARK_COLOUR
 from pellucid.report.columns import KNOWN, described
 from pellucid.report.page import data, embed
 from pellucid.report.run import report_explanation, samples_of
 from pellucid.report.tables import provenance_table
-from pellucid.subgraph import subgraph
-from pellucid.uncertainty import ensemble
 
 
 @pytest.fixture(scope="module")

@@ -354,7 +354,7 @@ class Experiment(_Strict):
             point: One of :meth:`points`.
 
         Returns:
-            Nested settings for :func:`pellucid.benchmarks.settings`; ``explainer`` is no part of them: take it out.
+            Nested settings for :func:`pellucid.training.presets`; ``explainer`` is no part of them: take it out.
 
         Example:
             >>> experiment("lri-table6").over("standard", "synmol", "without-reconstruction")["method"]
@@ -435,3 +435,9 @@ def experiment(name: str) -> Experiment:
     if name not in experiments():
         raise UnknownNameError("experiment", name, experiments())
     return load(files("pellucid.benchmarks") / "experiments" / f"{name}.yaml")
+
+
+def published(dataset: str, method: str, backbone: str) -> list[Published]:
+    """All published cells of one dataset, method and backbone; empty where the papers have none."""
+    return [cell for name in experiments() for place, cell in experiment(name).cells.items()
+            if place[:3] == (dataset, backbone, method)]

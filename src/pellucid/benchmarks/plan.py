@@ -15,14 +15,15 @@ from pellucid.benchmarks.code import code_digest
 from pellucid.benchmarks.experiments import Experiment, Scalar
 from pellucid.benchmarks.job import Job
 from pellucid.benchmarks.results import Cell, Choice, ResultTable
-from pellucid.benchmarks.settings import explainer_options, settings
 from pellucid.benchmarks.store import Record
 from pellucid.datasets import PreparedDataset
 from pellucid.errors import UnknownNameError
-from pellucid.methods import explainers, methods
+from pellucid.explainers import explainers
+from pellucid.methods import methods
 from pellucid.training import RunConfig
 from pellucid.training.config import merge
 from pellucid.training.fit import data_digest, warm_up_identity
+from pellucid.training.presets import explainer_options, settings
 
 PLAIN, NOISY, MASK = 2.8, 6.5, 40.0
 """Seconds per 100,000 points on one core, for a first estimate: a plain epoch, an epoch with an interpreter, and 100

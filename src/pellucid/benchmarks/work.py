@@ -11,8 +11,9 @@ import torch
 
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
+from pellucid.explainers import Explainer, explainers
 from pellucid.files import read_json
-from pellucid.methods import Explainer, Method, explainers
+from pellucid.methods import Method
 from pellucid.training import RunConfig, load_model, train
 from pellucid.training.evaluation import (
     counted,

@@ -98,7 +98,7 @@ class Method(nn.Module, ABC):
     """The correctness check that the method's tests make."""
     importance_name: ClassVar[str] = "importance"
     can: ClassVar[frozenset[str]] = frozenset({"pos", "inputs", "point_weight", "edge_weight", "embed"})
-    """What post-hoc explainers may change or read; see :mod:`pellucid.methods.explainer`."""
+    """What post-hoc explainers may change or read; see :mod:`pellucid.explainers.base`."""
 
     def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, scale: float = 1.0, dropout: float = 0.2,
                  rule: NeighborRule | None = None) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from pellucid.benchmarks.settings import published
+from pellucid.benchmarks.experiments import published
 from pellucid.chemistry.encoding import molecule_of
 from pellucid.chemistry.molecules import ATOM_TYPES
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
+from pellucid.explanations.ensemble import agreement
 from pellucid.files import read_json
 from pellucid.report.content import PublishedCell, ReportContent, Sample, predicted_quantity
 from pellucid.report.depiction import depict, depict_truth
@@ -22,7 +23,6 @@ from pellucid.report.events import event_sample
 from pellucid.report.page import write_report
 from pellucid.report.proteins import complex_sample, is_complex
 from pellucid.training.fit import Run
-from pellucid.uncertainty import agreement
 
 SAMPLES = 24
 """Clouds that a run's report shows."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
+from pellucid.explanations.ensemble import draws
 from pellucid.methods import Method, Task
 from pellucid.metrics.classification import accuracy, average_precision, roc_auc
 from pellucid.metrics.directions import direction_metrics
@@ -25,7 +26,6 @@ from pellucid.metrics.stability import jaccard, rank_correlation
 from pellucid.training.batches import Batches
 from pellucid.training.model import mean_neighbor_distance
 from pellucid.training.predict import batches_of, probability_of, run_over
-from pellucid.uncertainty import draws
 
 DRAWS = 5
 """Draws over which stability is measured."""

@@ -1,0 +1,1 @@
+"""What the commands do, each from its input to its files; ``api`` and ``cli`` only call them."""

@@ -1,0 +1,80 @@
+"""Reads the YAML of a dataset: its presets for training."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from pellucid.backbones import backbones
+from pellucid.errors import PellucidError, UnknownNameError
+from pellucid.explainers import explainers
+from pellucid.methods import methods
+from pellucid.training.config import RunConfig, merge
+
+
+@cache
+def _content(dataset: str) -> dict[str, Any]:
+    place = files("pellucid.training") / "settings" / f"{dataset}.yaml"
+    if not place.is_file():
+        return {"presets": {}}
+    content = dict(yaml.safe_load(place.read_text(encoding="utf-8")))
+    like = content.pop("like", None)
+    return content if like is None else merge(_content(like), content)
+
+
+def presets(dataset: str) -> list[str]:
+    """Names of the presets that a dataset has."""
+    return list(_content(dataset)["presets"])
+
+
+def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
+             over: dict[str, Any] | None = None) -> RunConfig:
+    """The configuration of a preset.
+
+    Args:
+        dataset: Dataset name.
+        method: Method name.
+        backbone: Backbone name.
+        preset: A preset of that dataset's YAML; ``"fast"`` falls back to the library's defaults where there is none.
+        over: Entries of :class:`RunConfig` that are laid over the preset.
+
+    Raises:
+        UnknownNameError: for an unknown name.
+
+    Example:
+        >>> settings("synmol", "lri-gaussian", "dgcnn", "paper").training.warmup
+        200
+    """
+    methods[method], backbones[backbone]  # refuses unknown names with the near misses
+    content: dict[str, Any] = {"dataset": dataset, "preset": preset}
+    known = _content(dataset)["presets"]
+    if preset in known:
+        chosen = known[preset]
+        content = merge(content, chosen["common"])
+        if method not in chosen["methods"]:
+            raise PellucidError(f"expected a method with settings in preset {preset!r} of {dataset}, got {method!r}; "
+                                f"use one of {', '.join(chosen['methods'])}")
+        content = merge(content, chosen["methods"][method].get("common", {}))
+        content = merge(content, chosen["methods"][method].get(backbone, {}))
+    elif preset != "fast":
+        raise UnknownNameError(f"preset of {dataset}", preset, known)
+    content = merge(content, {"method": {"name": method}, "backbone": {"name": backbone}})
+    return RunConfig.parse(merge(content, over or {}))
+
+
+def explainer_options(dataset: str, explainer: str, preset: str = "fast") -> dict[str, Any]:
+    """The options of a post-hoc explainer in a preset; empty where the explainer's defaults are meant.
+
+    Raises:
+        UnknownNameError: for an unknown explainer.
+
+    Example:
+        >>> explainer_options("synmol", "bernmask", "paper")["steps"]
+        500
+    """
+    explainers[explainer]
+    chosen = _content(dataset)["presets"].get(preset, {})
+    return dict(chosen.get("explainers", {}).get(explainer, {}))

@@ -1,0 +1,3 @@
+"""Small models of every method."""
+
+from small_models import method, target  # noqa: F401

@@ -1,0 +1,154 @@
+"""BernMask and BernMask-P against their losses written out by hand."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from toy import toy_clouds, toy_config
+
+from pellucid.errors import PellucidError
+from pellucid.explainers import explainers
+from pellucid.explainers.masks import agreement_loss, mask_entropy, mean_per_cloud
+from pellucid.methods import Task
+from pellucid.neighbors import knn
+from pellucid.training import build
+from pellucid.training.model import signature_of
+
+
+def model_for(clouds, backbone="egnn", task="binary", outputs=1):
+    torch.manual_seed(0)
+    config = toy_config("erm", backbone)
+    return build(config, signature_of(clouds, task, outputs, ((2,), ()), config)).eval()
+
+
+def test_the_losses_are_the_textbook_ones():
+    logits, own = torch.randn(5, 2), torch.randn(5, 2)
+    p, q = own.sigmoid(), logits.sigmoid()
+    expected = -(p * q.log() + (1 - p) * (1 - q).log()).mean(1)
+    torch.testing.assert_close(agreement_loss(Task("binary", 2), logits, own), expected)
+    expected = -(own.softmax(1) * logits.log_softmax(1)).sum(1)
+    torch.testing.assert_close(agreement_loss(Task("multiclass", 2), logits, own), expected)
+    torch.testing.assert_close(agreement_loss(Task("regression", 2), logits, own), F.mse_loss(
+        logits, own, reduction="none").mean(1))
+    logit = torch.tensor([-40.0, -1.0, 0.0, 2.0, 40.0])
+    expected = torch.distributions.Bernoulli(logits=logit).entropy()
+    torch.testing.assert_close(mask_entropy(logit), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_means_of_clouds_count_each_cloud_once():
+    clouds = toy_clouds(4)
+    values = torch.arange(clouds.points).float()
+    expected = torch.stack([values[a:b].mean() for a, b in zip(clouds.ptr, clouds.ptr[1:], strict=False)])
+    torch.testing.assert_close(mean_per_cloud(values, clouds), expected)
+
+
+@pytest.mark.parametrize("backbone", ["egnn", "dgcnn", "point_transformer"])
+def test_a_batch_of_clouds_gives_what_each_cloud_alone_gives(backbone):
+    clouds = toy_clouds(6)
+    model = model_for(clouds, backbone)
+    explainer = explainers["bernmask"](steps=20)
+    together = explainer.explain(model, clouds)
+    alone = explainer.explain(model, clouds, batch_size=1)
+    torch.testing.assert_close(together.importance, alone.importance, atol=2e-4, rtol=1e-3)
+
+
+def test_bernmask_equals_adam_on_the_loss_written_out():
+    clouds = toy_clouds(1)
+    model = model_for(clouds)
+    got = explainers["bernmask"](size=0.3, entropy=0.2, lr=0.05, steps=15).explain(model, clouds, seed=3).importance
+    u = torch.rand(clouds.points, generator=torch.Generator().manual_seed(3))
+    w = 1 + (2 / clouds.points) ** 0.5 * torch.distributions.Normal(0, 1).icdf(u)
+    first, second = torch.zeros_like(w), torch.zeros_like(w)
+    table = model.neighbors(clouds)
+    own = model.logits(clouds, table).detach().sigmoid()
+    for step in range(1, 16):  # Adam (Kingma and Ba 2015), algorithm 1
+        w.requires_grad_()
+        m = w.sigmoid()
+        q = model.logits(clouds, table, point_weight=m).sigmoid()
+        loss = -(own * q.log() + (1 - own) * (1 - q).log()).sum()
+        loss = loss + 0.3 * m.mean() - 0.2 * (m * m.log() + (1 - m) * (1 - m).log()).mean()
+        (g,) = torch.autograd.grad(loss, w)
+        first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g.square()
+        w = w.detach() - 0.05 * first / (1 - 0.9**step) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
+    torch.testing.assert_close(got, w.sigmoid(), atol=1e-4, rtol=1e-3)
+
+
+def test_more_steps_lower_the_loss():
+    clouds = toy_clouds(8)
+    model = model_for(clouds)
+    table = model.neighbors(clouds)
+
+    def loss(steps):
+        explainer = explainers["bernmask"](steps=steps)
+        logit = explainer.explain(model, clouds).importance.logit(1e-6)
+        with torch.no_grad():
+            own = model.logits(clouds, table)
+            return float(explainer.loss(model, clouds, table, logit, logit.sigmoid(), own).mean())
+
+    assert loss(200) < loss(20) < loss(1)
+
+
+def test_a_strong_size_loss_empties_the_mask():
+    clouds = toy_clouds(4)
+    model = model_for(clouds)
+    small = explainers["bernmask"](size=10.0, entropy=0.0, steps=200).explain(model, clouds).importance
+    assert float(small.mean()) < 0.1
+
+
+class Marked(torch.nn.Module):
+    """A model that counts the existing points of category 1: only they decide."""
+
+    task = Task("binary", 1)
+    can = frozenset({"point_weight", "embed"})
+
+    def __init__(self):
+        super().__init__()
+        self.score = torch.nn.Parameter(torch.tensor([0.0, 8.0]))
+
+    def refuse(self, clouds):
+        pass
+
+    def neighbors(self, clouds):
+        return knn(clouds.pos, clouds.ptr, 2)
+
+    def embed(self, clouds, neighbors, **_):
+        return F.one_hot(clouds["categories"][:, 0], 2).float()
+
+    def classify(self, h, clouds):
+        return torch.zeros(len(clouds)).index_add(0, clouds.batch, h @ self.score)[:, None] - 4
+
+    def logits(self, clouds, neighbors, *, point_weight=None, **_):
+        h = self.embed(clouds, neighbors)
+        return self.classify(h if point_weight is None else h * point_weight[:, None], clouds)
+
+
+@pytest.mark.parametrize("name", ["bernmask", "bernmask-p"])
+def test_the_points_that_decide_are_found_and_only_the_mask_learns(name):
+    clouds = toy_clouds(120)
+    model = Marked()
+    options = {"epochs": 20, "batch_size": 32, "lr": 1e-2} if name == "bernmask-p" else {"steps": 200}
+    explainer = explainers[name](size=0.5, **options)
+    explainer.fit(model, clouds)
+    explanation = explainer.explain(model, clouds)
+    assert torch.equal(model.score, torch.tensor([0.0, 8.0]))
+    assert model.score.grad is None
+    assert model.score.requires_grad
+    marked = clouds["categories"][:, 0] == 1
+    assert explanation.importance[marked].min() > explanation.importance[~marked].max() + 0.2
+    again = explainers[name](size=0.5, **options)
+    again.fit(model, clouds)
+    assert torch.equal(again.explain(model, clouds).importance, explanation.importance)
+
+
+def test_what_cannot_be_done_is_said():
+    clouds = toy_clouds(4)
+    model = model_for(clouds)
+    with pytest.raises(PellucidError, match="call fit with training clouds first"):
+        explainers["bernmask-p"]().explain(model, clouds)
+    with pytest.raises(PellucidError, match="at least 1 step"):
+        explainers["bernmask"](steps=0)
+    with pytest.raises(PellucidError, match="lr above 0"):
+        explainers["bernmask"](lr=0)
+    with pytest.raises(PellucidError, match="at least 2 training clouds"):
+        explainers["bernmask-p"]().fit(model, clouds.select(torch.tensor([0])))
+    with pytest.raises(PellucidError, match="epochs >= 1"):
+        explainers["bernmask-p"](epochs=0)

@@ -1,0 +1,61 @@
+"""Presets and published numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from pellucid.backbones import backbones
+from pellucid.benchmarks.experiments import published
+from pellucid.errors import PellucidError
+from pellucid.methods import methods
+from pellucid.training.presets import presets, settings
+
+
+@pytest.mark.parametrize("preset", presets("synmol"))
+@pytest.mark.parametrize("method", sorted(methods))
+@pytest.mark.parametrize("backbone", sorted(backbones))
+def test_every_preset_is_a_valid_configuration(preset, method, backbone):
+    config = settings("synmol", method, backbone, preset)
+    assert (config.method.name, config.backbone.name, config.preset) == (method, backbone, preset)
+
+
+def test_the_papers_settings():
+    # facts of the authors' release: epochs after warm-up / warm-up, c, beta
+    expected = {
+        ("lri-gaussian", "dgcnn"): (100, 200, 15, 0.01),
+        ("lri-gaussian", "point_transformer"): (300, 0, 10, 0.01),
+        ("lri-gaussian", "egnn"): (300, 0, 10, 0.01),
+        ("lri-bernoulli", "dgcnn"): (300, 0, 5, 0.1),
+        ("lri-bernoulli", "point_transformer"): (100, 200, 5, 1.0),
+        ("lri-bernoulli", "egnn"): (300, 0, 5, 0.1),
+    }
+    for (method, backbone), (epochs, warmup, scale, beta) in expected.items():
+        c = settings("synmol", method, backbone, "paper")
+        assert (c.training.epochs, c.training.warmup, c.method.scale, c.method.options["beta"]) == (
+            epochs, warmup, scale, beta)
+        assert (c.training.batch_size, c.training.learning_rate, c.training.weight_decay) == (128, 1e-3, 1e-5)
+
+
+def test_fast_is_one_setting_for_all_backbones_at_a_tenth_of_the_papers_epochs():
+    for method in methods:
+        dumps = [settings("synmol", method, b, "fast").model_dump() for b in backbones]
+        for dump in dumps:
+            dump["backbone"].pop("name")
+        assert all(d == dumps[0] for d in dumps)
+        assert settings("synmol", method, "egnn", "fast").total_epochs <= 30
+
+
+def test_published_numbers_as_printed():
+    cells = {c.metric: c for c in published("synmol", "lri-gaussian", "dgcnn")}
+    assert cells["interpretation.roc_auc"].mean == pytest.approx(0.9902)
+    assert cells["interpretation.precision@5"].std == pytest.approx(0.0094)
+    assert cells["classification.roc_auc"].mean == pytest.approx(0.9998)
+    assert "Table 4" in cells["classification.roc_auc"].source
+    assert published("synmol", "erm", "egnn")[0].mean == pytest.approx(0.9987)
+
+
+def test_unknown_presets_and_datasets_without_settings():
+    with pytest.raises(PellucidError, match="preset"):
+        settings("synmol", "erm", "egnn", "fastest")
+    assert settings("another", "erm", "egnn").training.epochs > 0
+    assert published("another", "erm", "egnn") == []
