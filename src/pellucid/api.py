@@ -11,8 +11,8 @@ from pellucid.chemistry.complexes import Complex
 from pellucid.chemistry.encoding import encode_molecules
 from pellucid.chemistry.molecules import MoleculeRecord, read_molecules
 from pellucid.clouds import PointClouds
-from pellucid.commands.explaining import Source, explain_with, prepare, subgraph_of
-from pellucid.datasets import PreparedDataset, datasets, load_dataset
+from pellucid.commands.explaining import Asked, Source, explain_with, prepare, subgraph_of
+from pellucid.datasets import PreparedDataset, load_dataset
 from pellucid.datasets.hits import read_events
 from pellucid.domains.pairs import read_pairs
 from pellucid.errors import PellucidError
@@ -78,9 +78,7 @@ def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone:
     prepared = load_dataset(name, progress=progress, **(dataset_options or {})) if isinstance(dataset, str) else dataset
     recipe = prepared.recipe
     config = config.model_copy(update={"dataset_options": prepared.provenance.get("key", {})})
-    run = train(config, grouped(prepared.clouds, config), Path(out), task=recipe.task, outputs=recipe.targets,
-                category_sizes=recipe.category_sizes, partner_category_sizes=recipe.partner_category_sizes,
-                precision_at=recipe.precision_at, device=device,
+    run = train(config, grouped(prepared.clouds, config), Path(out), recipe.spec(prepared.clouds), device=device,
                 data_provenance={**prepared.provenance, "path": str(prepared.path)}, progress=progress,
                 overwrite=overwrite)
     if report:
@@ -88,16 +86,18 @@ def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone:
     return run
 
 
-def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: str = "test", device: str = "auto",
-             seed: int | None = None) -> dict[str, Any]:
+def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: str = "test",
+             target: str | None = None, device: str = "auto", seed: int | None = None) -> dict[str, Any]:
     """Measures a finished run again.
 
     Args:
         run: The run folder.
         dataset: What to measure on; None for the dataset that the run was trained on.
         split: ``"train"``, ``"val"`` or ``"test"``.
+        target: The output that interpretation and fidelity are of, e.g. ``"logS"`` or ``"colour=red"``; None for the
+            first target.
         device: Where to compute.
-        seed: Of the injected noise and the random baselines; None for the run's own.
+        seed: Of the random baselines; None for the run's own.
 
     Returns:
         Metrics, nested as in ``metrics.json``.
@@ -105,15 +105,12 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
     Raises:
         PellucidError: if the folder is not a finished run, its dataset is gone, or the data do not fit the model.
     """
-    target = pick_device(device)
-    model, config, _ = load_model(Path(run), target)
-    if dataset is None:
-        clouds, precision_at = data_of(Path(run)), datasets[config.dataset].precision_at
-    else:
-        clouds, precision_at = grouped(dataset.clouds, config), dataset.recipe.precision_at
+    where = pick_device(device)
+    model, config, spec = load_model(Path(run), where)
+    clouds = data_of(Path(run)) if dataset is None else grouped(dataset.clouds, config)
     chosen = clouds.split(split)
     model.refuse(chosen)
-    metrics, _ = evaluate_model(model, chosen.to(target), precision_at_m=precision_at,
+    metrics, _ = evaluate_model(model, chosen.to(where), target=target, precision_at_m=spec.precision_at,
                                 seed=config.seed if seed is None else seed)
     return dict(json_ready(metrics))
 
@@ -121,6 +118,7 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
 def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[MoleculeRecord], *,
             ligand: str | Path | None = None, out: str | Path | None = None, method: str | None = None,
             options: Mapping[str, Any] | None = None, with_runs: Sequence[str | Path] = (), draws: int = 1,
+            target: str | None = None, point: int | None = None, prediction_draws: int = 0,
             subgraph: str | None = None, columns: str | Path | None = None, dataset: PreparedDataset | None = None,
             device: str = "auto", seed: int = 0, progress: bool = False) -> Explanation:
     """Explains clouds, molecules, events or complexes that the model never saw.
@@ -138,13 +136,19 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
         options: Of the explainer.
         with_runs: More run folders, e.g. of other seeds: all are explained in the same way, and their ranks averaged.
         draws: How often each run explains, each time with slightly moved coordinates and another seed.
+        target: The output to explain, e.g. ``"logS"`` or ``"colour=red"``; None for the first target, of a multi-class
+            target the class that is predicted.
+        point: Where targets are of points: the place of the point whose prediction an explainer is asked about; None
+            for the mean over all.
+        prediction_draws: How often the noise that the run learned is injected, to see how far it moves the prediction;
+            see :func:`pellucid.training.evaluation.explain_clouds`.
         subgraph: Which points to mark in the column ``subgraph``: ``"top:5"`` (points), ``"top:0.2"`` (fraction),
             ``"gap"``, or ``"fidelity:0.05"`` (calibrated on validation clouds to lose at most that share of the
             probability); see :func:`pellucid.explanations.subgraph.subgraph`.
         columns: The columns of hits: ``"trackml"`` or a YAML file; see :mod:`pellucid.collisions.columns`.
         dataset: The training data, where they are not in the place that the run names any more.
         device: Where to compute.
-        seed: Of conformers, explainers, and the noise that the prediction sees.
+        seed: Of conformers, explainers and draws. What a sample draws depends on its own content, not on the others.
         progress: Whether to show a bar for what takes long.
 
     Returns:
@@ -164,11 +168,13 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
         raise PellucidError(f"expected at least 1 draw, got {draws}")
     if subgraph is not None:
         parse_rule(subgraph)  # a mistake is told before work starts
-    target = pick_device(device)
-    sources = [Source.open(Path(folder), target, method, options) for folder in (run, *with_runs)]
+    where, asked = pick_device(device), Asked(target, point, prediction_draws)
+    sources = [Source.open(Path(folder), where, method, options) for folder in (run, *with_runs)]
     skipped: list[str] = []
     complexes: list[Complex] = []
-    pairs = "partner" in sources[0].about["signature"]
+    for source in sources:
+        source.model.targets.find(target)  # refuses an unknown one
+    pairs = sources[0].spec.partner is not None
     if ligand is not None and not pairs:
         raise PellucidError(f"expected no ligand for {run}, which was not trained on complexes, got {ligand}; leave it "
                             "out")
@@ -196,12 +202,13 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
         source.refuse(clouds)
     data = grouped(dataset.clouds, *configs) if dataset is not None else None
     with waiting("fitting the explainer", progress) as advance:
-        prepare(sources, data, seed=seed, advance=advance)
+        prepare(sources, data, asked=asked, seed=seed, advance=advance)
     with waiting("explaining", progress) as advance:
-        explanation = explain_with(sources, clouds, draws=draws, seed=seed, advance=advance)
+        explanation = explain_with(sources, clouds, asked=asked, draws=draws, seed=seed, advance=advance)
     if subgraph is not None:
         with waiting("choosing the subgraph", progress) as advance:
-            chosen = subgraph_of(explanation, sources, subgraph, data, draws=draws, seed=seed, advance=advance)
+            chosen = subgraph_of(explanation, sources, subgraph, data, asked=asked, draws=draws, seed=seed,
+                                 advance=advance)
         explanation = chosen.marked()
     explanation = replace(explanation, provenance={"skipped": skipped, **explanation.provenance})
     if out is not None:

@@ -28,6 +28,8 @@ class Field:
         shape: Names of the trailing dimensions, e.g. ``("D",)``.
         unit: Physical unit, or ``""`` for a pure number; the dataset may set its own.
         about: One line.
+        irreps: How a value changes when its cloud is turned: ``""`` not at all, ``"vector"`` as a vector, ``"tensor"``
+            as a matrix R T R^T, both in the last dimensions.
         layout: How one sample's value looks in PyG (rows, a ``()`` or ``(1,)`` tensor, a tensor without the leading
             1, or a plain Python number), kept so that ``from_pyg``/``to_pyg`` lose nothing.
     """
@@ -38,17 +40,17 @@ class Field:
     unit: str = ""
     about: str = ""
     layout: Literal["rows", "scalar", "flat", "stack", "number"] = "rows"
+    irreps: Literal["", "vector", "tensor"] = ""
 
 
 FIELDS: dict[str, Field] = {
-    "pos": Field("point", "float", ("D",), "", "coordinates, in the dataset's unit"),
+    "pos": Field("point", "float", ("D",), "", "coordinates, in the dataset's unit", irreps="vector"),
     "categories": Field("point", "int", ("C",), "", "categorical features, e.g. the atom type"),
     "features": Field("point", "float", ("F",), "", "real features"),
     "important": Field("point", "bool", (), "", "ground truth: does this point decide the label"),
     "group": Field("point", "int", (), "", "functional group, residue, track, unique in its cloud; -1 = a point alone"),
-    "direction": Field("point", "float", ("D",), "", "ground truth direction, e.g. of the velocity"),
-    "momentum": Field("point", "float", ("P",), "GeV", "true momentum at the hit; for evaluation only"),
-    "layer": Field("point", "int", (), "", "detector surface that measured the point"),
+    "direction": Field("point", "float", ("D",), "", "ground truth direction, e.g. of the velocity",
+                       irreps="vector"),
     "y": Field("cloud", "float", ("T",), "", "targets; NaN where missing"),
     "split": Field("cloud", "int", (), "", "0 = train, 1 = validation, 2 = test"),
     "cluster": Field("cloud", "int", (), "", "family of samples, e.g. of one protein, that a split keeps together"),
@@ -288,6 +290,15 @@ class PointClouds:
                            declared={**self.declared, **(declared or {})}, edge_ptr=self.edge_ptr,
                            partner=self.partner if partner is None else partner)
 
+    def with_field(self, name: str, field: Field, values: Tensor) -> PointClouds:
+        """The same clouds with one field more, declared here.
+
+        Raises:
+            PellucidError: if it does not fit.
+        """
+        return PointClouds(self.ptr, {**self._tensors, name: values}, text=self.text,
+                           declared={**self.declared, name: field}, edge_ptr=self.edge_ptr, partner=self.partner)
+
     def select(self, clouds: Tensor) -> PointClouds:
         """The clouds at the given places, in that order: one vectorised gather, no loop over samples.
 
@@ -361,6 +372,48 @@ class PointClouds:
         partner = self.partner.to(device, dtype) if self.partner is not None else None
         return self._like(move(self.ptr), {k: move(v) for k, v in self._tensors.items()}, self.text,
                           move(self.edge_ptr) if self.edge_ptr is not None else None, partner)
+
+    def rotate(self, rotation: Tensor) -> PointClouds:
+        """The clouds turned (or mirrored) about the origin, second clouds with them: each field by its own irreps.
+
+        Args:
+            rotation: (D, D), or (clouds, D, D) for one a cloud: orthogonal R, and r becomes R r.
+
+        Raises:
+            PellucidError: if there are no coordinates, or R has another shape or is not orthogonal.
+
+        Example:
+            >>> quarter = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
+            >>> PointClouds(torch.tensor([0, 1]), {"pos": torch.tensor([[2.0, 0.0]])}).rotate(quarter).pos.tolist()
+            [[0.0, 2.0]]
+        """
+        dim = self.pos.shape[1]
+        if rotation.shape not in ((dim, dim), (len(self), dim, dim)):
+            raise PellucidError(f"expected a rotation of shape ({dim}, {dim}) or ({len(self)}, {dim}, {dim}), got "
+                                f"{tuple(rotation.shape)}")
+        each = rotation.expand(len(self), dim, dim).to(self.pos)
+        if self.device.type == "cpu":  # elsewhere looking would make the device wait
+            off = (each @ each.transpose(1, 2) - torch.eye(dim, dtype=each.dtype)).abs()
+            if off.numel() and float(off.max()) > 1e-3:
+                raise PellucidError("expected an orthogonal matrix, got one that stretches; orthogonalise it")
+        turned: dict[str, Tensor] = {}
+        for name, field in self.declared.items():
+            if not field.irreps or self[name].shape[-1] != dim:
+                continue
+            own = each if field.level == "cloud" else each[self.batch if field.level == "point" else self.edge_batch]
+            values = self[name]
+            wide = own.view(len(own), *[1] * (values.ndim - 1 - (1 if field.irreps == "vector" else 2)), dim, dim)
+            turned[name] = ((wide @ values[..., None]).squeeze(-1) if field.irreps == "vector"
+                            else wide @ values @ wide.transpose(-1, -2))
+        partner = None if self.partner is None else self.partner.rotate(rotation)
+        return self._like(self.ptr, {**self._tensors, **turned}, self.text, self.edge_ptr, partner)
+
+    @property
+    def edge_batch(self) -> Tensor:
+        """(edges,) index of the cloud that each given edge belongs to."""
+        if self.edge_ptr is None:
+            return self.ptr.new_zeros(0)
+        return torch.repeat_interleave(torch.arange(len(self), device=self.device), self.edge_ptr.diff())
 
     def check_finite(self) -> PointClouds:
         """Returns the clouds themselves.

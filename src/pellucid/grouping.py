@@ -60,6 +60,10 @@ class Grouping:
         self.sizes = torch.bincount(self.index, minlength=self.count)
         self._bags = torch.argsort(self.index, stable=True), self.sizes.cumsum(0) - self.sizes
 
+    def of_clouds(self, clouds: PointClouds) -> Tensor:
+        """(clouds,) number of groups of each cloud; groups lie in the order of the clouds."""
+        return torch.bincount(clouds.batch[self.first], minlength=len(clouds))
+
     def sum(self, values: Tensor) -> Tensor:
         """(points, ...) -> (groups, ...): the sum over the points of each group."""
         if self.index is None:

@@ -1,56 +1,89 @@
-"""As what the layers and the neighbourhoods see coordinates: as they are, or as directions from the origin."""
+"""As what layers and neighbourhoods see coordinates, and in which axes noise is told; domains add their own of both."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-
-View = Literal["plain", "unit_length", "eta_phi"]
-"""How coordinates are seen; see :func:`seen`."""
-ETA_WEIGHT = 0.1
-"""Weight of the pseudorapidity beside the azimuth in ``eta_phi``: where a collision happened along the beam moves the
-pseudorapidity of its inner hits by up to several units, and their azimuth not at all."""
+from pellucid.registry import Registry
 
 
-def check_view(view: View, dim: int) -> None:
+@dataclass(frozen=True)
+class View:
+    """As what coordinates are seen.
+
+    Attributes:
+        see: (points, D) -> (points, D).
+        turns: Whether turning a cloud about the origin turns what is seen in the same way.
+        dim: Coordinates that it needs; None for any number.
+    """
+
+    see: Callable[[Tensor], Tensor]
+    turns: bool = True
+    dim: int | None = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Axes and lengths of each point's own, in which noise is told.
+
+    Attributes:
+        turn: (rows, D', D') matrices in the points' own axes and (rows, D) coordinates -> the same matrices in the axes
+            of the coordinates.
+        reach: (points, D) -> (points, 1) a length of each point that relative noise is a share of; None for none.
+        own: Whether the axes differ between points, so that points cannot share one noise.
+    """
+
+    turn: Callable[[Tensor, Tensor], Tensor]
+    reach: Callable[[Tensor], Tensor] | None = None
+    own: bool = True
+
+
+views: Registry[View] = Registry("view", "pellucid.domains")
+"""All views by name."""
+frames: Registry[Frame] = Registry("frame", "pellucid.domains")
+"""All frames by name."""
+
+views.register("plain")(View(lambda pos: pos))
+views.register("unit_length")(View(lambda pos: F.normalize(pos, dim=-1)))
+frames.register("lab")(Frame(lambda u, pos: u, own=False))
+
+
+def check_view(view: str, dim: int) -> None:
     """Refuses a view that these coordinates cannot have.
 
     Raises:
-        PellucidError: for ``eta_phi`` of anything but three coordinates.
+        UnknownNameError: for an unknown view.
+        PellucidError: for one that needs another number of coordinates.
     """
-    if view == "eta_phi" and dim != 3:
-        raise PellucidError(f"expected three coordinates with the beam along z for the view eta_phi, got {dim}; choose "
-                            "plain or unit_length")
+    needed = views[view].dim
+    if needed is not None and dim != needed:
+        raise PellucidError(f"expected {needed} coordinates for the view {view}, got {dim}; choose plain or "
+                            "unit_length")
 
 
-def seen(pos: Tensor, view: View) -> Tensor:
+def seen(pos: Tensor, view: str) -> Tensor:
     """Coordinates as they are seen.
 
-    ``plain``: as they are. ``unit_length``: r / |r|, as the LRI paper has it on ActsTrack. ``eta_phi``: the collider's
-    own directions, (cos phi, sin phi, 0.1 eta) with the azimuth phi and the pseudorapidity eta = asinh(z / rho), where
-    rho is the distance from the z axis. The last two do not change when a cloud is made larger.
+    ``plain``: as they are. ``unit_length``: r / |r|, as the LRI paper has it on ActsTrack. Domains add more.
 
     Args:
-        pos: (points, D); D = 3 for ``eta_phi``.
-        view: See above.
+        pos: (points, D).
+        view: Name of one of :data:`views`.
 
     Returns:
         (points, D).
 
+    Raises:
+        PellucidError: as :func:`check_view`.
+
     Example:
-        >>> import torch
-        >>> seen(torch.tensor([[0.0, 2.0, 0.0]]), "eta_phi")
+        >>> seen(torch.tensor([[0.0, 2.0, 0.0]]), "unit_length")
         tensor([[0., 1., 0.]])
     """
-    if view == "unit_length":
-        return F.normalize(pos, dim=-1)
-    if view == "eta_phi":
-        check_view(view, pos.shape[-1])
-        rho = pos[:, :2].norm(dim=-1, keepdim=True).clamp(min=1e-6)
-        return torch.cat([pos[:, :2] / rho, ETA_WEIGHT * torch.asinh(pos[:, 2:] / rho)], -1)
-    return pos
+    check_view(view, pos.shape[-1])
+    return views[view].see(pos)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.neighbors import Neighbors
 from pellucid.registry import Registry
-from pellucid.views import View, check_view, seen
+from pellucid.views import check_view, seen, views
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,23 @@ def geometry(pos: Tensor, neighbors: Neighbors) -> Geometry:
     distance = torch.where(apart, squared, 1).sqrt()
     direction = torch.where(apart, offset, 0) / distance
     return Geometry(offset, torch.where(apart, distance, 0), direction)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What a backbone makes of each point.
+
+    Attributes:
+        scalars: (points, F); see :attr:`Backbone.directions` for what turning a cloud does to them.
+        vectors: (points, V, D) that turn with the cloud, of an equivariant backbone; None for the others.
+    """
+
+    scalars: Tensor
+    vectors: Tensor | None = None
+
+
+Directions = Literal["none", "coordinates", "equivariant"]
+"""What a backbone knows of directions; see :attr:`Backbone.directions`."""
 
 
 class EdgeEmbedding(nn.Module):
@@ -131,14 +149,14 @@ class Backbone(nn.Module, ABC):
             (EGNN, as the paper has it on ActsTrack); it is not invariant to rotations then.
     """
 
-    symmetry: ClassVar[str]
-    """How the embeddings change when a cloud is moved: ``"E(n) invariant"`` or ``"translation invariant"``."""
     citation: ClassVar[str]
     sees_direction: ClassVar[bool] = True
     """Whether layers see the direction to a neighbour besides the distance."""
+    equivariant: ClassVar[bool] = False
+    """Whether :attr:`Embedding.vectors` are there and turn with the cloud, and scalars do not change."""
 
     def __init__(self, dim: int = 3, category_sizes: Sequence[int] = (), feature_size: int = 0, *, hidden: int = 64,
-                 layers: int = 4, dropout: float = 0.2, length_scale: float = 1.0, view: View = "plain",
+                 layers: int = 4, dropout: float = 0.2, length_scale: float = 1.0, view: str = "plain",
                  coordinates: bool = False, edge_directions: bool = False) -> None:
         super().__init__()
         if hidden < 1 or layers < 1:
@@ -156,6 +174,24 @@ class Backbone(nn.Module, ABC):
         self.coordinates = nn.Linear(dim, hidden, bias=False) if coordinates else None
         self.edges = EdgeEmbedding(dim, self.sees_direction or edge_directions)
         self.layers = nn.ModuleList(self.layer() for _ in range(layers))
+
+    @classmethod
+    def option_names(cls) -> set[str]:
+        """Options of this backbone alone: arguments that the base does not have."""
+        own, base = (inspect.signature(kind.__init__).parameters for kind in (cls, Backbone))
+        return {name for name, p in own.items() if p.kind is p.KEYWORD_ONLY and name not in base}
+
+    @property
+    def directions(self) -> Directions:
+        """What it knows of directions: how scalars change when a cloud is turned about the origin.
+
+        ``"none"``: they do not, so nothing that is read from them can point anywhere. ``"coordinates"``: layers see
+        offsets in the axes of the coordinates, so that scalars change in no simple way, and directions read from them
+        are told in those axes. ``"equivariant"``: scalars do not change, and vectors turn with the cloud.
+        """
+        if not views[self.view].turns or self.coordinates is not None or self.edges.direction:
+            return "coordinates"
+        return "equivariant" if self.equivariant else "none"
 
     def place(self, pos: Tensor) -> Tensor:
         """(points, D) coordinates as the layers see them, but for the length scale."""
@@ -187,7 +223,7 @@ class Backbone(nn.Module, ABC):
         inputs: Tensor | None = None,
         edge_weight: Tensor | None = None,
         point_weight: Tensor | None = None,
-    ) -> Tensor:
+    ) -> Embedding:
         """Embeds points.
 
         Args:
@@ -200,7 +236,7 @@ class Backbone(nn.Module, ABC):
                 ``point_weight[u] * point_weight[v]`` (paper, appendix D).
 
         Returns:
-            (points, hidden).
+            The embedding, with scalars of width ``hidden``.
         """
         placed = self.place(clouds.pos if pos is None else pos)
         where = geometry(placed / self.length_scale, neighbors)
@@ -214,10 +250,10 @@ class Backbone(nn.Module, ABC):
             h = h + self.coordinates(placed)
         for layer in self.layers:
             h = layer(h, where, neighbors, weight)
-        return h
+        return Embedding(h)
 
 
 backbones: Registry[type[Backbone]] = Registry("backbone", "pellucid.backbones")
 """All backbones by name."""
 
-__all__ = ["Backbone", "Dropout", "Geometry", "backbones", "geometry", "mlp"]
+__all__ = ["Backbone", "Directions", "Dropout", "Embedding", "Geometry", "backbones", "geometry", "mlp"]

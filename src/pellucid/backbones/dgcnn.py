@@ -45,7 +45,6 @@ class EdgeConv(nn.Module):
 class DGCNN(Backbone):
     """DGCNN: edge convolution on [h_i, h_j - h_i, distance and direction], mean, residual; static graph."""
 
-    symmetry = "translation invariant"
     citation = "Wang et al., Dynamic Graph CNN for Learning on Point Clouds, ACM Trans. Graphics 38 (2019)"
 
     def layer(self) -> nn.Module:

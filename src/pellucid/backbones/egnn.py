@@ -48,7 +48,6 @@ class EquivariantConv(nn.Module):
 class EGNN(Backbone):
     """EGNN: messages see h_i, h_j and an embedding of the distance, sum, residual; coordinates are not updated."""
 
-    symmetry = "E(n) invariant"
     sees_direction = False
     citation = "Satorras et al., E(n) Equivariant Graph Neural Networks, ICML 2021"
 

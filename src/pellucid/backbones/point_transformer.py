@@ -51,7 +51,6 @@ class VectorAttention(nn.Module):
 class PointTransformer(Backbone):
     """Point Transformer: vector attention with an embedding of r_i - r_j, edge embedding in the value, residual."""
 
-    symmetry = "translation invariant"
     citation = "Zhao et al., Point Transformer, ICCV 2021"
 
     def layer(self) -> nn.Module:

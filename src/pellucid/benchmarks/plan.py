@@ -112,10 +112,8 @@ class BenchPlan:
 
     def _about(self, prepared: PreparedDataset) -> dict[str, Any]:
         recipe = prepared.recipe
-        return {"path": str(prepared.path), "digest": data_digest(prepared.clouds), "task": recipe.task,
-                "outputs": recipe.targets, "category_sizes": list(recipe.category_sizes),
-                "partner_category_sizes": list(recipe.partner_category_sizes),
-                "precision_at": list(recipe.precision_at), "points": prepared.clouds.points}
+        return {"path": str(prepared.path), "digest": data_digest(prepared.clouds),
+                "spec": recipe.spec(prepared.clouds).document(), "points": prepared.clouds.points}
 
     # -- jobs ---------------------------------------------------------------------------------------------------
     def _job(self, place: Place, point: dict[str, Scalar], seed: int, searched: bool) -> Job:

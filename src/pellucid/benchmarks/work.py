@@ -14,11 +14,13 @@ from pellucid.errors import PellucidError
 from pellucid.explainers import Explainer, explainers
 from pellucid.files import read_json
 from pellucid.methods import Method
+from pellucid.spec import DataSpec
+from pellucid.targets import Targets
 from pellucid.training import RunConfig, load_model, train
 from pellucid.training.evaluation import (
     counted,
-    directions_of,
     interpretation_metrics,
+    measured_explanation,
     prediction_metrics,
     selection_score,
 )
@@ -30,8 +32,8 @@ def execute(content: dict[str, Any]) -> dict[str, Any]:
     """Does one job.
 
     Args:
-        content: ``kind`` (``"warm-up"``, ``"train"`` or ``"explain"``), ``data`` (path, digest, task, outputs,
-            category_sizes, partner_category_sizes, precision_at), ``artifacts`` (the folder that all workers share),
+        content: ``kind`` (``"warm-up"``, ``"train"`` or ``"explain"``), ``data`` (path, digest,
+            spec), ``artifacts`` (the folder that all workers share),
             ``folder`` (the job's own in it), ``device``; ``config`` and ``warm_start`` for training; ``run``,
             ``explainer``, ``options``, ``seed`` and ``validate`` for explaining.
 
@@ -50,7 +52,7 @@ def _warm_up(content: dict[str, Any]) -> dict[str, Any]:
     data = content["data"]
     started = time.perf_counter()
     warm_up(RunConfig.parse(content["config"]), _clouds(data["path"], data["digest"]), _folder(content),
-            **_shape(data), device=content["device"], progress=False)
+            DataSpec.parse(data["spec"]), device=content["device"], progress=False)
     return {"metrics": {}, "validation": None, "seconds": {"training": time.perf_counter() - started}}
 
 
@@ -58,19 +60,26 @@ def _train(content: dict[str, Any]) -> dict[str, Any]:
     data, folder = content["data"], _folder(content)
     if not (folder / "metrics.json").is_file():  # else it was finished, but whoever did it could not say so
         start = Path(content["artifacts"], content["warm_start"], "warm-up.ckpt") if content["warm_start"] else None
-        train(RunConfig.parse(content["config"]), _clouds(data["path"], data["digest"]), folder, **_shape(data),
-              precision_at=tuple(data["precision_at"]), device=content["device"], progress=False, quick=True,
+        train(RunConfig.parse(content["config"]), _clouds(data["path"], data["digest"]), folder,
+              DataSpec.parse(data["spec"]), device=content["device"], progress=False, quick=True,
               data_provenance={"path": data["path"]},
               warm_start=start if start is not None and start.is_file() else None)
     metrics, history = read_json(folder / "metrics.json"), read_json(folder / "history.json")
-    return {"metrics": metrics, "validation": history[metrics["selected_epoch"]]["val_score"],
+    return {"metrics": by_family(metrics, DataSpec.parse(data["spec"]).targets),
+            "validation": history[metrics["selected_epoch"]]["val_score"],
             "seconds": metrics["seconds"]}
 
 
-def _shape(data: dict[str, Any]) -> dict[str, Any]:
-    """What a model must know of the data before it is made."""
-    return {"task": data["task"], "outputs": data["outputs"], "category_sizes": tuple(data["category_sizes"]),
-            "partner_category_sizes": tuple(data["partner_category_sizes"])}
+def by_family(metrics: dict[str, Any], targets: Targets) -> dict[str, Any]:
+    """Metrics of a run with those of its first target under the name of their family, as tables name them.
+
+    Example:
+        >>> by_family({"prediction": {"y": {"roc_auc": 0.9}}}, Targets.of("binary"))["classification"]
+        {'roc_auc': 0.9}
+    """
+    first = targets[0]
+    family = "regression" if first.kind == "regression" else "classification"
+    return {**metrics, family: metrics["prediction"][first.name]}
 
 
 def _explain(content: dict[str, Any]) -> dict[str, Any]:
@@ -84,14 +93,15 @@ def _explain(content: dict[str, Any]) -> dict[str, Any]:
         explainer.fit(model, clouds.split("train"), seed=content["seed"])
         seconds["training"] = time.perf_counter() - started
     started = time.perf_counter()
-    test = clouds.split("test")
-    chosen = counted(model.task, test)
+    test, spec = clouds.split("test"), DataSpec.parse(data["spec"])
+    chosen = counted(model.targets[0], test)
     judged = test if chosen is None else test.select(chosen)
     explanation = explainer.explain(model, judged, seed=content["seed"])
     seconds["explaining"] = time.perf_counter() - started
-    metrics = {"interpretation": interpretation_metrics(model.task, judged, explanation.importance,
-                                                        tuple(data["precision_at"])),
-               **directions_of(model.task, explanation, max(data["precision_at"], default=1), content["seed"])}
+    metrics = {"interpretation": interpretation_metrics(model.targets[0], judged, explanation.importance,
+                                                        spec.precision_at),
+               **measured_explanation(explanation, counted(model.targets[0], judged),
+                                      max(spec.precision_at, default=1), content["seed"])}
     validation = None
     if content["validate"] and explainer.mask:
         validation = masked_score(model, explainer, clouds.split("val"), content["seed"])
@@ -118,7 +128,7 @@ def masked_score(model: Method, explainer: Explainer, clouds: PointClouds, seed:
             weight = mask[start : start + batch.points].to(batch.device)
             parts.append(model.logits(batch, neighbors, point_weight=weight).cpu())
             start += batch.points
-    return selection_score(model.task, prediction_metrics(model.task, torch.cat(parts), clouds["y"]))
+    return selection_score(model.targets, prediction_metrics(model.targets, torch.cat(parts), clouds["y"]))
 
 
 @lru_cache(maxsize=2)

@@ -15,23 +15,39 @@ from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explainers import Explainer, explainers
 from pellucid.explainers.making import make_explainer
-from pellucid.explanation import Explanation
+from pellucid.explanation import Explanation, asking
 from pellucid.explanations.ensemble import draws as drawn
 from pellucid.explanations.ensemble import ensemble
 from pellucid.explanations.subgraph import NO_ONES, Subgraph, calibrate, parse_rule, subgraph
 from pellucid.methods import Method
 from pellucid.metrics.removal import Predict
+from pellucid.spec import DataSpec
 from pellucid.training.config import RunConfig
 from pellucid.training.data import data_of
 from pellucid.training.evaluation import JITTER, explain_clouds
 from pellucid.training.model import load_model, mean_neighbor_distance
-from pellucid.training.predict import probability_of
+from pellucid.training.predict import prediction_of
 
 CALIBRATION = 200
 """Validation clouds of predicted class 1 that the rule ``fidelity`` is calibrated on at most, evenly spaced."""
 
 Advance = Callable[[float, float], None]
 """Called with the work done and the work in all."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of clouds.
+
+    Attributes:
+        target: The output; see :meth:`pellucid.targets.Targets.find`.
+        point: Of targets of points: the point whose prediction is explained; None for the mean over all.
+        prediction_draws: How often noise is injected to see how far it moves the prediction.
+    """
+
+    target: str | int | None = None
+    point: int | None = None
+    prediction_draws: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,7 @@ class Source:
         run: Its folder.
         model: In eval mode.
         config: The run's configuration.
+        spec: What it knows of its data.
         about: Provenance of what it explains.
         explainer: None for the importance that the run learned.
     """
@@ -49,6 +66,7 @@ class Source:
     run: Path
     model: Method
     config: RunConfig
+    spec: DataSpec
     about: dict[str, Any]
     explainer: Explainer | None
 
@@ -67,19 +85,19 @@ class Source:
             PellucidError: if the folder is no finished run, it learned no importance and no explainer is named, or the
                 options do not fit.
         """
-        model, config, signature = load_model(run, device)
-        about = {"run": str(run), "config": config.model_dump(mode="json"), "signature": signature}
+        model, config, spec = load_model(run, device)
+        about = {"run": str(run), "config": config.model_dump(mode="json"), "spec": spec.document()}
         if method not in (None, config.method.name):
             assert method is not None
             about |= {"explainer": method, "options": dict(options or {})}
-            return Source(run, model, config, about, make_explainer(method, options))
-        if not model.supports.importance:
+            return Source(run, model, config, spec, about, make_explainer(method, options))
+        if not model.explains:
             raise PellucidError(f"expected an explainer for {run}, which only predicts ({config.method.name}), got "
                                 f"none; pass --method (method=) with one out of {', '.join(explainers)}")
         if options:
             raise PellucidError(f"expected options together with an explainer, got {', '.join(options)} for the "
                                 f"importance that {run} learned; pass --method (method=) too")
-        return Source(run, model, config, about, None)
+        return Source(run, model, config, spec, about, None)
 
     def refuse(self, clouds: PointClouds) -> None:
         """Raises PellucidError where the model or the explainer cannot take the clouds."""
@@ -88,32 +106,50 @@ class Source:
         else:
             self.explainer.refuse(self.model, clouds)
 
-    def explain(self, clouds: PointClouds, seed: int = 0, advance: Advance | None = None) -> Explanation:
-        """Explains clouds once."""
-        about = {**self.about, "seed": seed}
-        if self.explainer is None:
-            return explain_clouds(self.model, clouds, seed=seed, provenance=about)
-        return self.explainer.explain(self.model, clouds, seed=seed, advance=advance, provenance=about)
+    def explain(self, clouds: PointClouds, seed: int = 0, asked: Asked | None = None,
+                advance: Advance | None = None) -> Explanation:
+        """Explains clouds once.
+
+        Args:
+            clouds: What to explain.
+            seed: Of the explainer, and of draws of the prediction.
+            asked: What is asked of them.
+            advance: Called with the work done and the work in all.
+        """
+        about, asked = {**self.about, "seed": seed}, asked or Asked()
+        if self.explainer is not None:
+            if asked.prediction_draws:
+                raise PellucidError("expected the importance that the run learned with prediction_draws, got an "
+                                    "explainer, which injects no noise; leave one of them out")
+            return self.explainer.explain(self.model, clouds, target=asked.target, point=asked.point, seed=seed,
+                                          advance=advance, provenance=about)
+        if asked.point is not None:
+            raise PellucidError("expected an explainer to ask about one point, got the importance that the run "
+                                "learned, which is of all points together; pass --method (method=) too")
+        return explain_clouds(self.model, clouds, target=asked.target, provenance=about,
+                              prediction_draws=asked.prediction_draws, seed=seed)
 
 
-def prepare(sources: Sequence[Source], clouds: PointClouds | None = None, *, seed: int = 0,
+def prepare(sources: Sequence[Source], clouds: PointClouds | None = None, *, asked: Asked | None = None, seed: int = 0,
             advance: Advance | None = None) -> None:
     """Fits the explainers that learn, each on the training split of its run.
 
     Args:
         sources: The runs.
         clouds: All splits, where they are not to be read from the place that a run names.
+        asked: What will be asked.
         seed: Decides every random number.
         advance: Called with steps done and steps in all.
     """
     for source in sources:
         if source.explainer is not None and source.explainer.trains:
             data = data_of(source.run) if clouds is None else clouds
-            source.explainer.fit(source.model, data.split("train"), seed=seed, advance=advance)
+            source.explainer.fit(source.model, data.split("train"), target=(asked or Asked()).target, seed=seed,
+                                 advance=advance)
 
 
-def explain_with(sources: Sequence[Source], clouds: PointClouds, *, draws: int = 1, seed: int = 0,
-                 advance: Advance | None = None) -> Explanation:
+def explain_with(sources: Sequence[Source], clouds: PointClouds, *, asked: Asked | None = None, draws: int = 1,
+                 seed: int = 0, advance: Advance | None = None) -> Explanation:
     """Explains clouds with each run and brings the explanations together.
 
     One run and one draw is explained as it is. Draws of one run are averaged in the unit of its importance; where
@@ -123,6 +159,7 @@ def explain_with(sources: Sequence[Source], clouds: PointClouds, *, draws: int =
     Args:
         sources: At least one run; explainers that learn are fitted.
         clouds: What to explain.
+        asked: What is asked of them.
         draws: Draws of each run, at least 1.
         seed: Of the first draw.
         advance: Called with explanations done and explanations in all.
@@ -144,21 +181,22 @@ def explain_with(sources: Sequence[Source], clouds: PointClouds, *, draws: int =
         source.refuse(clouds)
         if draws > 1:
             jitter = JITTER * mean_neighbor_distance(clouds, source.model.rule)
-        for member in drawn(partial(source.explain, advance=part), clouds, draws, jitter=jitter, seed=seed):
+        explain = partial(source.explain, asked=asked, advance=part)
+        for member in drawn(explain, clouds, draws, jitter=jitter, seed=seed):
             members.append(member)
             part(0, 1)
     if len(members) == 1:
         return members[0]
-    together = ensemble(members, scale="ranks" if len(sources) > 1 else "none")
+    together = ensemble([member.of() for member in members], scale="ranks" if len(sources) > 1 else "none")
     about = {"runs": len(sources), "draws": draws, "jitter": jitter} | together.provenance["ensemble"]
     return replace(together, provenance={**together.provenance, "ensemble": about})
 
 
 def predict_with(sources: Sequence[Source]) -> Predict | None:
-    """The runs' mean probability of class 1; None unless all are binary with one output."""
-    if any(s.model.task.kind != "binary" or s.model.task.outputs != 1 for s in sources):
+    """The runs' mean prediction of the output that clouds from :func:`asking` carry; None where points have targets."""
+    if any(s.model.targets.level == "point" for s in sources):
         return None
-    functions = [probability_of(source.model) for source in sources]
+    functions = [prediction_of(source.model) for source in sources]
 
     def predict(clouds: PointClouds) -> Tensor:
         return torch.stack([f(clouds) for f in functions]).mean(0)
@@ -167,33 +205,43 @@ def predict_with(sources: Sequence[Source]) -> Predict | None:
 
 
 def subgraph_of(explanation: Explanation, sources: Sequence[Source], rule: str, clouds: PointClouds | None = None, *,
-           draws: int = 1, seed: int = 0, advance: Advance | None = None) -> Subgraph:
+                asked: Asked | None = None, draws: int = 1, seed: int = 0, advance: Advance | None = None) -> Subgraph:
     """The subgraph of an explanation by a rule given as text, and what the runs predict from it alone.
 
     Args:
-        explanation: From :func:`explain_with`.
+        explanation: From :func:`explain_with`, of one output.
         sources: The same runs.
         rule: As for :func:`pellucid.explanations.subgraph.parse_rule`; ``fidelity`` is calibrated on
-            :data:`CALIBRATION` validation clouds of the first run, explained in the same way.
+            :data:`CALIBRATION` validation clouds of the first run, explained in the same way: of a class, those where
+            it is predicted.
         clouds: All splits, where they are not to be read from the place that the run names.
+        asked: What was asked.
         draws: As for :func:`explain_with`.
         seed: As for :func:`explain_with`.
         advance: Called while validation clouds are explained.
 
     Raises:
-        PellucidError: for an unknown rule, or ``fidelity`` with a task that is not binary with one output.
+        PellucidError: for an unknown rule, or ``fidelity`` with targets of points.
     """
     name, given = parse_rule(rule)
-    predict = predict_with(sources)
+    predict, asked = predict_with(sources), asked or Asked()
+    explanation = explanation.of()
     if name != "fidelity":
         return subgraph(explanation, name, predict=predict, **given)
     if predict is None:
-        raise PellucidError("expected a binary task with one output for the rule fidelity, got another; use top or gap")
+        raise PellucidError("expected targets of clouds for the rule fidelity, got targets of points; use top or gap")
     validation = (data_of(sources[0].run) if clouds is None else clouds).split("val")
-    ones = (predict(validation) >= 0.5).nonzero().squeeze(1)  # the others do not count: do not explain them
+    found = sources[0].model.targets.find(asked.target)
+    if found.target.kind != "regression":  # clouds of another class do not count: do not explain them
+        output = sources[0].model.targets.starts[found.column] if found.output is None else found.output
+        own = validation if found.output is None else asking(validation, torch.full_like(validation.ptr[1:], output))
+        count = len(validation)
+        ones = (torch.arange(count) if found.output is None else (predict(own) >= 0.5).nonzero().squeeze(1))
+    else:
+        ones = torch.arange(len(validation))
     if not len(ones):
         raise PellucidError(NO_ONES)
     count = min(len(ones), CALIBRATION)
     validation = validation.select(ones[torch.arange(count) * len(ones) // count])
-    explained = explain_with(sources, validation, draws=draws, seed=seed, advance=advance)
+    explained = explain_with(sources, validation, asked=asked, draws=draws, seed=seed, advance=advance).of()
     return subgraph(explanation, name, predict=predict, calibration=calibrate(predict, explained, **given))

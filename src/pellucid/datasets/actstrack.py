@@ -10,6 +10,7 @@ import torch
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+import pellucid.collisions.fields  # noqa: F401 - declares what hits carry
 from pellucid.clouds import PointClouds
 from pellucid.collisions.detector import Detector, detector
 from pellucid.collisions.generator import MUON, Z_BOSON, Events, card, library
@@ -19,6 +20,7 @@ from pellucid.cores import usable_cores
 from pellucid.datasets.base import Dataset, datasets, real_number, whole_number
 from pellucid.errors import PellucidError
 from pellucid.progress import waiting
+from pellucid.targets import Target
 
 PAPER_SIZE, PAPER_POSITIVE = 3241, 0.39
 """Samples and share of positive ones in Table 1 of the paper."""
@@ -62,7 +64,8 @@ class ActsTrack(Dataset):
     """
 
     name = "actstrack"
-    task = "binary"
+    targets = (Target("Z to two muons"),)
+    domain = "events"
     unit = "mm"
     precision_at = (12, 24)
     citation = ("Miao et al., Interpretable Geometric Deep Learning via Learnable Randomness Injection, ICLR 2023; "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 
@@ -19,8 +19,8 @@ from pellucid.clouds import SPLITS, PointClouds
 from pellucid.errors import DamagedFileError, PellucidError, UnknownNameError
 from pellucid.files import digest, home
 from pellucid.registry import Registry
-
-Task = Literal["binary", "multiclass", "regression"]
+from pellucid.spec import DataSpec
+from pellucid.targets import Target, Targets
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Dataset(ABC):
 
     Attributes:
         name: Registered name.
-        task: What ``y`` is.
-        targets: Number of outputs of a model: 1 for binary, the classes for multiclass, the columns for regression.
+        targets: What the columns of ``y`` are.
+        domain: What kind of sample it is; see :mod:`pellucid.domains`.
         unit: Unit of ``pos``.
         dim: Number of coordinates.
         category_sizes: Cardinality of each column of ``categories``.
@@ -64,8 +64,8 @@ class Dataset(ABC):
     """
 
     name: ClassVar[str]
-    task: ClassVar[Task]
-    targets: ClassVar[int] = 1
+    targets: ClassVar[tuple[Target, ...]]
+    domain: ClassVar[str] = "clouds"
     unit: ClassVar[str] = ""
     dim: ClassVar[int] = 3
     category_sizes: ClassVar[tuple[int, ...]] = ()
@@ -96,6 +96,20 @@ class Dataset(ABC):
     @abstractmethod
     def build(self, options: dict[str, Any]) -> tuple[PointClouds, dict[str, Any]]:
         """Does the work: the clouds and the recipe's own part of the provenance."""
+
+    def spec(self, clouds: PointClouds) -> DataSpec:
+        """What a model must know of the data.
+
+        Args:
+            clouds: The prepared ones.
+        """
+        return DataSpec.of(clouds, Targets(self.targets), category_sizes=self.category_sizes,
+                           partner_category_sizes=self.partner_category_sizes, domain=self.domain,
+                           precision_at=self.precision_at)
+
+    def more_counts(self, clouds: PointClouds) -> dict[str, Any]:
+        """Further numbers of a split that :func:`describe` shows."""
+        return {}
 
     @property
     def folder(self) -> Path:
@@ -199,8 +213,8 @@ def describe(prepared: PreparedDataset) -> dict[str, Any]:
         prepared: From :func:`load_dataset`.
 
     Returns:
-        ``name``, ``task``, ``clouds``, ``points``, ``points_mean``/``_min``/``_max``, ``size_bytes``, ``path``,
-        ``provenance``, ``splits`` (name -> ``clouds``, and what follows where it applies), and for a binary task
+        ``name``, ``targets``, ``clouds``, ``points``, ``points_mean``/``_min``/``_max``, ``size_bytes``, ``path``,
+        ``provenance``, ``splits`` (name -> ``clouds``, and what follows where it applies), and for a binary target
         ``positive`` (count), ``class_ratio`` (positive share of those with a label) and ``important_mean`` (important
         points a positive cloud).
     """
@@ -208,23 +222,24 @@ def describe(prepared: PreparedDataset) -> dict[str, Any]:
     sizes = clouds.sizes
     report: dict[str, Any] = {
         "name": recipe.name,
-        "task": recipe.task,
-        **_counts(clouds, recipe.task),
+        "targets": {target.name: target.kind for target in recipe.targets},
+        **_counts(clouds, recipe),
         "points": clouds.points,
         "points_mean": float(sizes.double().mean()),
         "points_min": int(sizes.min()),
         "points_max": int(sizes.max()),
     }
     if "split" in clouds:
-        report["splits"] = {name: _counts(clouds.split(name), recipe.task) for name in SPLITS}
+        report["splits"] = {name: _counts(clouds.split(name), recipe) for name in SPLITS}
     report |= {"size_bytes": prepared.path.stat().st_size, "path": str(prepared.path),
                "provenance": prepared.provenance}
     return report
 
 
-def _counts(clouds: PointClouds, task: Task) -> dict[str, Any]:
+def _counts(clouds: PointClouds, recipe: Dataset) -> dict[str, Any]:
     counts: dict[str, Any] = {"clouds": len(clouds)}
-    if task == "binary" and "y" in clouds:
+    first = recipe.targets[0]
+    if first.kind == "binary" and first.level == "cloud" and "y" in clouds:
         y = clouds["y"][:, 0]
         known = int(y.isfinite().sum())
         positive = y == 1
@@ -232,14 +247,7 @@ def _counts(clouds: PointClouds, task: Task) -> dict[str, Any]:
         if "important" in clouds and bool(positive.any()):
             marked = torch.zeros(len(clouds), dtype=torch.int64).index_add_(0, clouds.batch, clouds["important"].long())
             counts["important_mean"] = float(marked[positive].double().mean())
-    if "fragments" in clouds:
-        has = clouds["fragments"]
-        alkane, carbonyl = has[:, 0], has[:, 1]
-        counts["fragments"] = {
-            "both": int((alkane & carbonyl).sum()), "alkane": int((alkane & ~carbonyl).sum()),
-            "carbonyl": int((~alkane & carbonyl).sum()), "neither": int((~alkane & ~carbonyl).sum()),
-        }
-    return counts
+    return counts | recipe.more_counts(clouds)
 
 
 def whole_number(options: Mapping[str, Any], name: str, least: int, most: int) -> int:

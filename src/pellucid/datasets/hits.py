@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
+import pellucid.collisions.fields  # noqa: F401 - declares what hits carry
 from pellucid.clouds import PointClouds
 from pellucid.collisions.columns import Columns, columns
 from pellucid.collisions.tables import TRUTH, hit_files, read_hits
 from pellucid.datasets.base import Dataset, datasets, whole_number
 from pellucid.errors import PellucidError
 from pellucid.files import sha256
+from pellucid.targets import Target
 
 SPLIT = (0.70, 0.15)
 """Shares of training and validation events; the rest is the test split."""
@@ -33,7 +35,8 @@ class Hits(Dataset):
     """
 
     name = "hits"
-    task = "binary"
+    targets = (Target("signal"),)
+    domain = "events"
     unit = "mm"
     precision_at = (12, 24)
     citation = "the user's own data"

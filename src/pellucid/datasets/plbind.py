@@ -25,12 +25,13 @@ from pellucid.chemistry.proteins import RESIDUE_TYPES
 from pellucid.clouds import FIELDS, SPLITS, Field, PointClouds
 from pellucid.cores import usable_cores
 from pellucid.datasets.affinities import USABLE, molar, refusal
-from pellucid.datasets.base import Dataset, Task, datasets, real_number, whole_number
+from pellucid.datasets.base import Dataset, datasets, real_number, whole_number
 from pellucid.datasets.complex_lists import SOURCES, Failed, Listed, read_complexes
 from pellucid.datasets.sequence_clusters import SHARES, sequence_clusters, split_by_cluster
 from pellucid.errors import MissingPackageError, PellucidError
 from pellucid.files import digest, home, sha256
 from pellucid.progress import waiting
+from pellucid.targets import Target
 
 FIELDS.setdefault("affinity", Field("cloud", "float", (), "", "-log10 of Kd, Ki or IC50 in mol/l; of a bound, its"))
 
@@ -110,7 +111,8 @@ class PLBind(Dataset):
 
     name = "plbind"
     version = 2
-    task: ClassVar[Task] = "binary"
+    targets: ClassVar[tuple[Target, ...]] = (Target("binds"),)
+    domain = "complexes"
     unit = "angstrom"
     category_sizes = (len(RESIDUE_TYPES),)
     feature_size = 2
@@ -174,7 +176,7 @@ class PLBind(Dataset):
         given = [one.cluster for one in kept if one.cluster is not None]
         cluster = np.array(given) if given else sequence_clusters(_sequences(clouds))
         split = _split(options, cluster, positive, np.array([chosen.split.get(one.name, -1) for one in kept]))
-        y = p if self.task == "regression" else positive
+        y = p if self.targets[0].kind == "regression" else positive
         return _labelled(clouds, kept, y=torch.from_numpy(y.astype(np.float32))[:, None], split=torch.from_numpy(split),
                          affinity=torch.from_numpy(p.astype(np.float32)), cluster=torch.from_numpy(cluster)), {
             "source": f"{chosen.source}: {chosen.index}",
@@ -210,7 +212,7 @@ class PLBind(Dataset):
                 raise PellucidError(f"expected tier='all' with source={read.source!r}, got {options['tier']!r}; only a "
                                     "folder's index.csv has tiers")
             listed = [one for one in listed if one.tier == options["tier"]]
-        threshold = molar(options["threshold_nM"], "nM") if self.task == "binary" else None
+        threshold = molar(options["threshold_nM"], "nM") if self.targets[0].kind == "binary" else None
         reasons = {one.name: refusal(one.affinity, options["usable"], threshold) for one in listed}
         failed += [Failed(name, "affinity", reason) for name, reason in reasons.items() if reason]
         listed = [one for one in listed if not reasons[one.name]]
@@ -244,7 +246,7 @@ class PLBindAffinity(PLBind):
     """
 
     name = "plbind-affinity"
-    task = "regression"
+    targets = (Target("pK", "regression"),)
 
 
 PLBindAffinity.__doc__ = f"{PLBindAffinity.__doc__}\n    Options:\n" + (PLBind.__doc__ or "").partition("Options:\n")[2]

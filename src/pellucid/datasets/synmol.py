@@ -21,6 +21,7 @@ from pellucid.cores import usable_cores
 from pellucid.datasets import logic8, zinc
 from pellucid.datasets.base import Dataset, datasets, whole_number
 from pellucid.errors import PellucidError
+from pellucid.targets import Target
 
 FIELDS.setdefault("fragments", Field("cloud", "bool", ("G",), "", "functional groups present: alkane, carbonyl"))
 
@@ -65,7 +66,8 @@ class SynMol(Dataset):
     """
 
     name = "synmol"
-    task = "binary"
+    targets = (Target("alkane and carbonyl"),)
+    domain = "molecules"
     unit = "angstrom"
     category_sizes = (len(ATOM_TYPES),)
     precision_at = (5, 8)
@@ -99,6 +101,15 @@ class SynMol(Dataset):
                                 "the repository google-research/graph-attribution")
         return {**key, "size": whole_number(options, "size", 40, zinc.ORIGINAL_SIZE),
                 "files": logic8.checksums(Path(options["source_dir"]))}
+
+    def more_counts(self, clouds: PointClouds) -> dict[str, Any]:
+        """How many molecules have which of the two groups."""
+        if "fragments" not in clouds:
+            return {}
+        alkane, carbonyl = clouds["fragments"].T
+        return {"fragments": {
+            "both": int((alkane & carbonyl).sum()), "alkane": int((alkane & ~carbonyl).sum()),
+            "carbonyl": int((~alkane & carbonyl).sum()), "neither": int((~alkane & ~carbonyl).sum())}}
 
     def build(self, options: dict[str, Any]) -> tuple[PointClouds, dict[str, Any]]:
         """See :meth:`Dataset.build`."""

@@ -10,6 +10,7 @@ import torch
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+import pellucid.collisions.fields  # noqa: F401 - declares what hits carry
 from pellucid.clouds import PointClouds
 from pellucid.collisions.detector import Detector, detector
 from pellucid.collisions.endcap import MUON_MASS, TAU_MASS, Taus, noise, segments, three_body, turned
@@ -19,6 +20,7 @@ from pellucid.cores import usable_cores
 from pellucid.datasets.base import Dataset, datasets, real_number, whole_number
 from pellucid.errors import PellucidError
 from pellucid.progress import waiting
+from pellucid.targets import Target
 
 PAPER_SIZE, PAPER_POSITIVE = 129_687, 0.24
 """Samples and share of positive ones in Table 1 of the paper."""
@@ -56,7 +58,8 @@ class Tau3Mu(Dataset):
     """
 
     name = "tau3mu"
-    task = "binary"
+    targets = (Target("tau to three muons"),)
+    domain = "events"
     unit = ""
     dim = 2
     feature_size = 1

@@ -11,13 +11,15 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from pellucid.clouds import PointClouds
+from pellucid.backbones.kernels import segment_sum
+from pellucid.clouds import Field, PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.methods.base import Supports
-from pellucid.methods.tasks import Task
 from pellucid.neighbors import Neighbors
+from pellucid.randomness import CloudRandom
 from pellucid.registry import Registry
+from pellucid.targets import Targets
 
 Need = Literal["pos", "inputs", "point_weight", "edge_weight", "embed"]
 """What an explainer may change or read: coordinates, input embeddings, existence, messages, the last layer."""
@@ -35,7 +37,7 @@ WHAT: dict[str, str] = {
 class Predictor(Protocol):
     """What can be explained: every :class:`pellucid.methods.Method`, and PyG models in a :class:`PyGPredictor`."""
 
-    task: Task
+    targets: Targets
 
     @property
     def can(self) -> frozenset[str]:
@@ -53,12 +55,12 @@ class Predictor(Protocol):
         """(points, width) of the last layer."""
 
     def classify(self, h: Tensor, clouds: PointClouds) -> Tensor:
-        """(points, width) of the last layer -> (clouds, outputs) logits."""
+        """(points, width) of the last layer -> logits as :meth:`logits` gives them."""
 
     def logits(self, clouds: PointClouds, neighbors: Neighbors, *, pos: Tensor | None = None,
                inputs: Tensor | None = None, point_weight: Tensor | None = None,
                edge_weight: Tensor | None = None) -> Tensor:
-        """(clouds, outputs) logits, or values for regression."""
+        """(clouds, outputs) logits, or values for regression; (points, outputs) for targets of points."""
 
     def refuse(self, clouds: PointClouds) -> None:
         """Raises PellucidError if the clouds cannot be used."""
@@ -70,13 +72,64 @@ class Attribution:
 
     Attributes:
         importance: (points,).
-        columns: More named numbers a point, (points,) each.
-        facts: Of the whole batch, e.g. how far an estimate has converged; lists are joined over batches.
+        columns: More named numbers a point, (points,) each; of a signed explainer in the unit of its importance.
+        facts: Of each cloud, e.g. how far an estimate has converged; lists are joined over batches. Floats of a signed
+            explainer are in the unit of its importance.
     """
 
     importance: Tensor
     columns: dict[str, Tensor] = field(default_factory=dict)
     facts: dict[str, list[Any]] = field(default_factory=dict)
+
+
+ASKED = "asked"
+"""Field of the points whose predictions are explained, where targets are of points."""
+
+
+class OfClouds(nn.Module):
+    """A predictor of points as one of clouds, so that every explainer works on it: the mean over asked points.
+
+    Args:
+        predictor: Whose targets are of points.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__()
+        self.predictor: Any = predictor
+        self.targets = predictor.targets
+
+    @property
+    def can(self) -> frozenset[str]:
+        """As the predictor."""
+        return self.predictor.can  # type: ignore[no-any-return]
+
+    def neighbors(self, clouds: PointClouds) -> Neighbors:
+        """As the predictor."""
+        return self.predictor.neighbors(clouds)  # type: ignore[no-any-return]
+
+    def inputs(self, clouds: PointClouds) -> Tensor:
+        """As the predictor."""
+        return self.predictor.inputs(clouds)  # type: ignore[no-any-return]
+
+    def embed(self, clouds: PointClouds, neighbors: Neighbors, **changed: Tensor | None) -> Tensor:
+        """As the predictor."""
+        return self.predictor.embed(clouds, neighbors, **changed)  # type: ignore[no-any-return]
+
+    def classify(self, h: Tensor, clouds: PointClouds) -> Tensor:
+        """(clouds, outputs): mean logits over the points that are asked about; 0 where none of them is there."""
+        return self._mean(self.predictor.classify(h, clouds), clouds)
+
+    def logits(self, clouds: PointClouds, neighbors: Neighbors, **changed: Tensor | None) -> Tensor:
+        """As :meth:`classify`."""
+        return self._mean(self.predictor.logits(clouds, neighbors, **changed), clouds)
+
+    def refuse(self, clouds: PointClouds) -> None:
+        """As the predictor."""
+        self.predictor.refuse(clouds)
+
+    def _mean(self, logits: Tensor, clouds: PointClouds) -> Tensor:
+        asked = clouds[ASKED].to(logits.dtype)[:, None]
+        return segment_sum(logits * asked, clouds.ptr) / segment_sum(asked, clouds.ptr).clamp(min=1)
 
 
 @contextlib.contextmanager
@@ -113,6 +166,8 @@ class Explainer(ABC):
     check: ClassVar[str]
     """The correctness check that its tests make."""
     importance_name: ClassVar[str] = "importance"
+    signed: ClassVar[bool] = False
+    """Whether importance is a share of the logit: what raises it positive, what lowers it negative."""
     mask: ClassVar[bool] = False
     """Whether importance is a soft mask in [0, 1] that was fitted to keep the prediction."""
     trains: ClassVar[bool] = False
@@ -121,28 +176,30 @@ class Explainer(ABC):
     def refuse(self, predictor: Predictor, clouds: PointClouds) -> None:
         """Raises PellucidError where the model or the clouds do not allow this explainer."""
         name = type(self).__name__
-        if predictor.task.kind not in self.supports.tasks:
-            raise PellucidError(f"expected a task out of {', '.join(self.supports.tasks)} for {name}, got "
-                                f"{predictor.task.kind}; choose another explainer")
+        for target in predictor.targets:
+            if target.kind not in self.supports.kinds:
+                raise PellucidError(f"expected targets out of {', '.join(self.supports.kinds)} for {name}, got the "
+                                    f"{target.kind} {target.name!r}; choose another explainer")
         for need in sorted(self.needs - predictor.can):
             raise PellucidError(f"expected {WHAT[need]} for {name}, got a model without; choose an explainer that "
                                 "does not need it: see pellucid list explainers")
         predictor.refuse(clouds)
 
-    def fit(self, predictor: Predictor, clouds: PointClouds, *, seed: int = 0,  # noqa: B027 - most learn nothing
-            advance: Callable[[int, int], None] | None = None) -> None:
+    def fit(self, predictor: Predictor, clouds: PointClouds, *,  # noqa: B027 - most learn nothing
+            target: str | int | None = None, seed: int = 0, advance: Callable[[int, int], None] | None = None) -> None:
         """Learns from training clouds what the explainer needs; nothing for most.
 
         Args:
             predictor: The trained model, which stays as it is.
             clouds: Training clouds.
+            target: The output that will be explained; see :meth:`explain`.
             seed: Decides every random number.
             advance: Called with steps done and steps in all.
         """
 
     @abstractmethod
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: Tensor,
-                  generator: torch.Generator) -> Attribution:
+                  random: CloudRandom) -> Attribution:
         """Explains one batch; the model is frozen and in eval mode.
 
         Args:
@@ -150,18 +207,23 @@ class Explainer(ABC):
             clouds: On the model's device.
             neighbors: Their neighbourhoods.
             target: (clouds,) the output that is explained.
-            generator: Source of randomness, on the device.
+            random: Source of randomness: each cloud's own, by its content, so that what else is in the batch does not
+                matter.
         """
 
-    def explain(self, predictor: Predictor, clouds: PointClouds, *, target: int | None = None, seed: int = 0,
-                batch_size: int = 256, advance: Callable[[int, int], None] | None = None,
-                provenance: dict[str, Any] | None = None) -> Explanation:
+    def explain(self, predictor: Predictor, clouds: PointClouds, *, target: str | int | None = None,
+                point: int | None = None, seed: int = 0, batch_size: int = 256,
+                advance: Callable[[int, int], None] | None = None, provenance: dict[str, Any] | None = None
+                ) -> Explanation:
         """Explains clouds.
 
         Args:
             predictor: The model; unchanged afterwards.
             clouds: What to explain.
-            target: The output to explain; None for the predicted class of a multi-class model, else output 0.
+            target: The output to explain, by name or number; see :meth:`pellucid.targets.Targets.find`. None for the
+                first target; a multi-class target without a class means the one predicted.
+            point: Where targets are of points: the place in its cloud of the point whose prediction is explained; None
+                for the mean over all points.
             seed: Decides every random number.
             batch_size: Clouds a batch.
             advance: Called with clouds done and clouds in all.
@@ -177,33 +239,75 @@ class Explainer(ABC):
         self.refuse(predictor, clouds)
         if batch_size < 1:
             raise PellucidError(f"expected at least 1 cloud a batch, got {batch_size}")
-        if target is not None and not 0 <= target < predictor.task.outputs:
-            raise PellucidError(f"expected an output from 0 to {predictor.task.outputs - 1} to explain, got {target}")
+        targets, model = predictor.targets, predictor
+        asked = targets.find(target)
         device = device_of(predictor)
-        generator = torch.Generator(device).manual_seed(seed)
         bare = clouds.without_text().to(device)
+        model, bare = of_clouds(predictor, bare, point)
         parts: list[Attribution] = []
-        predictions: list[Tensor] = []
+        predictions, found = [bare.ptr.new_zeros(0, targets.outputs).float().cpu()], [bare.ptr.new_zeros(0).cpu()]
         with frozen(predictor):
             for start in range(0, len(bare), batch_size):
                 batch = bare.select(torch.arange(start, min(start + batch_size, len(bare)), device=device))
                 neighbors = predictor.neighbors(batch)
                 with torch.no_grad():
                     logits = predictor.logits(batch, neighbors)
-                predictions.append(predictor.task.predict(logits).cpu())
-                parts.append(self.attribute(predictor, batch, neighbors, _target(predictor.task, logits, target),
-                                            generator))
+                    chosen_output = targets.explained(asked, logits if model is predictor else model.logits(
+                        batch, neighbors))
+                predictions.append(targets.predict(logits).cpu())
+                found.append(chosen_output.cpu())
+                parts.append(self.attribute(model, batch, neighbors, chosen_output, CloudRandom(batch, seed)))
                 if advance is not None:
                     advance(min(start + batch_size, len(bare)), len(bare))
+        explained, importance = torch.cat(found), joined([p.importance for p in parts])
+        columns = {name: joined([p.columns[name] for p in parts]) for name in (parts[0].columns if parts else {})}
         facts: dict[str, list[Any]] = {}
         for part in parts:
             for name, values in part.facts.items():
                 facts.setdefault(name, []).extend(values)
+        if self.signed:  # what the explainer gives is in logits; a regression's logit is in units of its spread
+            unit = torch.tensor(targets.scale(), dtype=torch.float64)[explained]
+            each = unit[clouds.batch.cpu()].to(importance.dtype)
+            importance, columns = importance * each, {name: column * each for name, column in columns.items()}
+            facts = {name: [v * u if isinstance(v, float) else v for v, u in zip(values, unit.tolist(), strict=True)]
+                     for name, values in facts.items()}
         about = {"explainer": type(self).__name__, "seed": seed, **facts, **(provenance or {})}
-        columns = {name: joined([p.columns[name] for p in parts]) for name in (parts[0].columns if parts else {})}
-        prediction = torch.cat(predictions) if predictions else torch.zeros(0, predictor.task.outputs)
-        return Explanation(clouds.to("cpu"), prediction, joined([p.importance for p in parts]), self.importance_name,
-                           provenance=about, columns=columns)
+        return Explanation(clouds.to("cpu"), torch.cat(predictions[1:] or predictions), importance,
+                           self.importance_name, provenance=about, columns=columns, targets=targets,
+                           explained=explained, shared=False, signed=self.signed)
+
+
+def of_clouds(predictor: Predictor, clouds: PointClouds, point: int | None = None
+              ) -> tuple[Predictor, PointClouds]:
+    """A predictor whose targets are of points, with its clouds, as explainers take them; others as they are.
+
+    Args:
+        predictor: The model.
+        clouds: What is explained.
+        point: See :meth:`Explainer.explain`.
+
+    Raises:
+        PellucidError: for a point where targets are of clouds, or one that a cloud does not have.
+    """
+    if predictor.targets.level == "point":
+        marked = clouds.with_field(ASKED, Field("point", "bool"), _asked(clouds, point))
+        return OfClouds(predictor), marked
+    if point is not None:
+        raise PellucidError(f"expected a model whose targets are of points to explain point {point}, got targets of "
+                            "clouds; leave the point out")
+    return predictor, clouds
+
+
+def _asked(clouds: PointClouds, point: int | None) -> Tensor:
+    """(points,) bool, the points whose predictions are explained."""
+    if point is None:
+        return torch.ones(clouds.points, dtype=torch.bool, device=clouds.device)
+    if not 0 <= point < int(clouds.sizes.min() if len(clouds) else 0):
+        raise PellucidError(f"expected a point from 0 to {int(clouds.sizes.min()) - 1}, which all clouds have, got "
+                            f"{point}")
+    asked = torch.zeros(clouds.points, dtype=torch.bool, device=clouds.device)
+    asked[clouds.ptr[:-1] + point] = True
+    return asked
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
@@ -215,12 +319,6 @@ def device_of(predictor: Predictor) -> torch.device:
     """Where the model is."""
     first = next(predictor.parameters(), None) if isinstance(predictor, nn.Module) else None
     return torch.device("cpu") if first is None else first.device
-
-
-def _target(task: Task, logits: Tensor, target: int | None) -> Tensor:
-    if target is None and task.kind == "multiclass":
-        return logits.argmax(1)
-    return torch.full((len(logits),), target or 0, device=logits.device)
 
 
 def chosen(logits: Tensor, target: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from pellucid.errors import PellucidError
 from pellucid.explainers.base import WHAT, Attribution, Explainer, Need, Predictor, chosen, explainers
 from pellucid.explainers.occlusion import points_a_pass
 from pellucid.neighbors import Neighbors
+from pellucid.randomness import CloudRandom
 
 On = Literal["inputs", "pos", "both"]
 
@@ -127,7 +128,7 @@ class CaptumExplainer(Explainer):
         """
 
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: Tensor,
-                  generator: torch.Generator) -> Attribution:
+                  random: CloudRandom) -> Attribution:
         """Sums over channels; see :meth:`Explainer.attribute`."""
         padded = _Padded(predictor, clouds, neighbors, target, _PARTS[self.on])
         parts, facts = _differentiable(lambda: self.run(padded, padded.given()), self.on)
@@ -178,6 +179,7 @@ class InputXGradient(CaptumExplainer):
                "Differences, 2016"
     check = "equal to autograd without Captum and padding; on a linear model the exact shares of the logit"
     importance_name = "input x gradient, sum x * d logit / d x"
+    signed = True
 
     def run(self, padded: _Padded, given: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], dict[str, list[Any]]]:
         """One backward pass; see :meth:`CaptumExplainer.run`."""
@@ -204,6 +206,7 @@ class IntegratedGradients(CaptumExplainer):
     citation = "Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017"
     check = "the closed form on a quadratic model; completeness on a smooth one as steps grow"
     importance_name = "integrated gradients, share of logit - logit(baseline)"
+    signed = True
 
     def __init__(self, on: On = "both", *, steps: int = 50, pos_baseline: Literal["centroid", "zero"] = "centroid",
                  inputs_baseline: Literal["zero", "mean"] = "zero") -> None:

@@ -8,6 +8,7 @@ from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explainers.base import Attribution, Explainer, Predictor, explainers
 from pellucid.neighbors import Neighbors, knn
+from pellucid.randomness import CloudRandom
 
 
 class PlacesAlone(Explainer):
@@ -38,7 +39,7 @@ class Centroid(PlacesAlone):
     importance_name = "nearness to the centroid, -||r - mean r||"
 
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: torch.Tensor,
-                  generator: torch.Generator) -> Attribution:
+                  random: CloudRandom) -> Attribution:
         """One mean a cloud; see :meth:`Explainer.attribute`."""
         pos = clouds.pos.detach()
         total = pos.new_zeros(len(clouds), pos.shape[1]).index_add(0, clouds.batch, pos)
@@ -69,7 +70,7 @@ class Density(PlacesAlone):
         self.k = k
 
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: torch.Tensor,
-                  generator: torch.Generator) -> Attribution:
+                  random: CloudRandom) -> Attribution:
         """One search of neighbours; see :meth:`Explainer.attribute`."""
         pos = clouds.pos.detach()
         near = knn(pos, clouds.ptr, self.k, loop=False)

@@ -7,6 +7,7 @@ import torch
 from pellucid.clouds import PointClouds
 from pellucid.explainers.base import Attribution, Explainer, Predictor, chosen, explainers, gradient
 from pellucid.neighbors import Neighbors
+from pellucid.randomness import CloudRandom
 
 
 @explainers.register("gradgeo")
@@ -23,7 +24,7 @@ class GradGeo(Explainer):
     importance_name = "location sensitivity, ||d logit / d r||"
 
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: torch.Tensor,
-                  generator: torch.Generator) -> Attribution:
+                  random: CloudRandom) -> Attribution:
         """One backward pass; see :meth:`Explainer.attribute`."""
         with torch.enable_grad():
             pos = clouds.pos.detach().clone().requires_grad_()
@@ -47,7 +48,7 @@ class GradGAM(Explainer):
     importance_name = "last-layer contribution, sum h * d logit / d h"
 
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: torch.Tensor,
-                  generator: torch.Generator) -> Attribution:
+                  random: CloudRandom) -> Attribution:
         """One backward pass through the head; see :meth:`Explainer.attribute`."""
         with torch.no_grad():
             h = predictor.embed(clouds, neighbors)

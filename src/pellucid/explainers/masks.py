@@ -11,29 +11,40 @@ from torch import Tensor, nn
 from pellucid.backbones.base import mlp
 from pellucid.clouds import Field, PointClouds
 from pellucid.errors import PellucidError
-from pellucid.explainers.base import Attribution, Explainer, Predictor, device_of, explainers, frozen
-from pellucid.methods.lri import concrete
-from pellucid.methods.tasks import Task
+from pellucid.explainers.base import Attribution, Explainer, Predictor, device_of, explainers, frozen, of_clouds
+from pellucid.methods.lri_bernoulli import concrete
 from pellucid.neighbors import Neighbors
+from pellucid.randomness import CloudRandom
+from pellucid.targets import Targets
 
 
-def agreement_loss(task: Task, logits: Tensor, own: Tensor) -> Tensor:
-    """How far a prediction is from the model's own on the whole cloud.
+def agreement_loss(targets: Targets, logits: Tensor, own: Tensor, explained: Tensor) -> Tensor:
+    """How far the prediction of a target is from the model's own on the whole cloud.
 
     Args:
-        task: What is predicted.
+        targets: What is predicted.
         logits: (clouds, outputs) of masked clouds.
         own: (clouds, outputs) of whole clouds.
+        explained: (clouds,) the output that is explained; that of a multi-class target stands for all its classes.
 
     Returns:
-        (clouds,) cross-entropy to the model's own probabilities (mean over the targets of a binary task), or mean
-        squared difference for regression.
+        (clouds,) cross-entropy to the model's own probabilities, or squared difference for a regression, in units of
+        its spread.
     """
-    if task.kind == "binary":
-        return F.binary_cross_entropy_with_logits(logits, own.sigmoid(), reduction="none").mean(1)
-    if task.kind == "multiclass":
-        return F.cross_entropy(logits, own.softmax(1), reduction="none")
-    return (logits - own).square().mean(1)
+    loss = logits.new_zeros(len(logits))
+    for target, start in zip(targets, targets.starts, strict=True):
+        asked = (explained >= start) & (explained < start + target.outputs)
+        if not bool(asked.any()):
+            continue
+        mine, whole = (x[:, start : start + target.outputs] for x in (logits, own))
+        if target.kind == "binary":
+            each = F.binary_cross_entropy_with_logits(mine, whole.sigmoid(), reduction="none").squeeze(1)
+        elif target.kind == "multiclass":
+            each = F.cross_entropy(mine, whole.softmax(1), reduction="none")
+        else:
+            each = (mine - whole).square().squeeze(1)
+        loss = torch.where(asked, each, loss)
+    return loss
 
 
 def mask_entropy(logit: Tensor) -> Tensor:
@@ -61,11 +72,11 @@ class _MaskLoss(Explainer):
         self.size, self.entropy, self.lr = size, entropy, lr
 
     def loss(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, logit: Tensor, mask: Tensor,
-             own: Tensor) -> Tensor:
+             own: Tensor, explained: Tensor) -> Tensor:
         """(clouds,) agreement + size * mean mask + entropy * mean entropy of the mask."""
         logits = predictor.logits(clouds, neighbors, point_weight=mask)
         cost = self.size * mask + self.entropy * mask_entropy(logit)
-        return agreement_loss(predictor.task, logits, own) + mean_per_cloud(cost, clouds)
+        return agreement_loss(predictor.targets, logits, own, explained) + mean_per_cloud(cost, clouds)
 
 
 @explainers.register("bernmask")
@@ -94,19 +105,17 @@ class BernMask(_MaskLoss):
         self.steps = steps
 
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: Tensor,
-                  generator: torch.Generator) -> Attribution:
+                  random: CloudRandom) -> Attribution:
         """Fits the masks of one batch; see :meth:`Explainer.attribute`."""
         with torch.no_grad():
             own = predictor.logits(clouds, neighbors)
             std = (2.0 / clouds.sizes.clamp(min=1))[clouds.batch].sqrt()
-            # normal numbers out of uniform ones, so that a cloud's do not depend on where a batch ends
-            u = torch.rand(clouds.points, generator=generator, device=clouds.device).clamp(1e-6, 1 - 1e-6)
-            logit = (1 + std * torch.special.ndtri(u)).to(own.dtype)
+            logit = (1 + std * random.normal(clouds.sizes)).to(own.dtype)
         with torch.enable_grad():
             logit.requires_grad_()
             adam = torch.optim.Adam([logit], lr=self.lr)
             for _ in range(self.steps):
-                loss = self.loss(predictor, clouds, neighbors, logit, logit.sigmoid(), own).sum()
+                loss = self.loss(predictor, clouds, neighbors, logit, logit.sigmoid(), own, target).sum()
                 (logit.grad,) = torch.autograd.grad(loss, logit)
                 adam.step()
         return Attribution(logit.detach().sigmoid())
@@ -143,7 +152,7 @@ class BernMaskP(_MaskLoss):
         self.epochs, self.batch_size, self.dropout, self.temperature = epochs, batch_size, dropout, temperature
         self.network: nn.Module | None = None
 
-    def fit(self, predictor: Predictor, clouds: PointClouds, *, seed: int = 0,
+    def fit(self, predictor: Predictor, clouds: PointClouds, *, target: str | int | None = None, seed: int = 0,
             advance: Callable[[int, int], None] | None = None) -> None:
         """Trains the mask network; see :meth:`Explainer.fit`.
 
@@ -154,7 +163,8 @@ class BernMaskP(_MaskLoss):
         if len(clouds) < 2:
             raise PellucidError(f"expected at least 2 training clouds, got {len(clouds)}")
         device = device_of(predictor)
-        clouds = clouds.without_text().to(device)
+        asked = predictor.targets.find(target)
+        predictor, clouds = of_clouds(predictor, clouds.without_text().to(device))
         order = torch.Generator().manual_seed(seed)
         generator = torch.Generator(device).manual_seed(seed)
         with frozen(predictor), torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -162,6 +172,7 @@ class BernMaskP(_MaskLoss):
             neighbors = predictor.neighbors(clouds)
             with torch.no_grad():  # the model is frozen, so its embeddings and predictions are taken once
                 h, own = self._embedded(predictor, clouds, neighbors)
+                explained = predictor.targets.explained(asked, own)
             width = h.shape[1]
             carried = clouds.replace(declared={"h": Field("point", shape=("width",))}, h=h)
             network = mlp([width, 2 * width, width, 1], self.dropout).to(device, h.dtype)
@@ -177,7 +188,7 @@ class BernMaskP(_MaskLoss):
                         logit = network(batch["h"]).squeeze(-1)
                         mask = concrete(logit, self.temperature, generator)
                         loss = self.loss(predictor, batch, neighbors.select(clouds.ptr, chosen), logit, mask,
-                                         own[chosen]).mean()
+                                         own[chosen], explained[chosen]).mean()
                         adam.zero_grad()
                         loss.backward()  # type: ignore[no-untyped-call]
                     adam.step()
@@ -197,7 +208,7 @@ class BernMaskP(_MaskLoss):
         return h, predictor.classify(h, clouds)
 
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: Tensor,
-                  generator: torch.Generator) -> Attribution:
+                  random: CloudRandom) -> Attribution:
         """One pass of the mask network; see :meth:`Explainer.attribute`.
 
         Raises:

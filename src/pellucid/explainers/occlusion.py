@@ -11,6 +11,7 @@ from pellucid.clouds import PointClouds, ragged_arange
 from pellucid.errors import PellucidError
 from pellucid.explainers.base import Attribution, Explainer, Predictor, chosen, explainers
 from pellucid.neighbors import Neighbors
+from pellucid.randomness import CloudRandom
 
 _POINTS = 1 << 17
 """Points of one pass on an accelerator; bounds the memory."""
@@ -31,10 +32,11 @@ class Occlusion(Explainer):
     citation = "Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014"
     check = "equal to a loop that removes one point at a time; on an additive model the point's own contribution"
     importance_name = "occlusion, logit - logit without the point"
+    signed = True
 
     @torch.no_grad()
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: Tensor,
-                  generator: torch.Generator) -> Attribution:
+                  random: CloudRandom) -> Attribution:
         """A pass over n clouds of n - 1 points for each cloud of n; see :meth:`Explainer.attribute`."""
         whole = chosen(predictor.logits(clouds, neighbors), target)
         batch = clouds.batch

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError, UnknownNameError
-from pellucid.explainers.base import Attribution, Explainer, Predictor, chosen, device_of, explainers, frozen
-from pellucid.methods.tasks import Task
+from pellucid.explainers.base import Attribution, Explainer, Predictor, chosen, device_of, explainers, frozen, of_clouds
 from pellucid.neighbors import Neighbors
+from pellucid.randomness import CloudRandom
+from pellucid.targets import Kind
 
 Masks = Literal["auto", "nodes", "edges", "both"]
 MODES = {"binary": "binary_classification", "multiclass": "multiclass_classification", "regression": "regression"}
@@ -90,31 +91,31 @@ class PyGExplainer(Explainer):
 
     # -- what is asked of PyG -------------------------------------------------------------------------------------
     def refuse(self, predictor: Predictor, clouds: PointClouds) -> None:
-        """See :meth:`Explainer.refuse`; also connects the algorithm to the task."""
-        nodes, edges = self._connect(predictor.task)
+        """See :meth:`Explainer.refuse`; also connects the algorithm to the first target."""
+        nodes, edges = self._connect(predictor.targets[0].kind)
         needs = {"inputs": nodes, "edge_weight": edges, "embed": self.trains}
         self.needs = frozenset(name for name, there in needs.items() if there)  # type: ignore[misc]
         what = "node mask" if nodes else "mean of the edge masks"
         self.importance_name = f"{what} of {type(self.algorithm).__name__}"  # type: ignore[misc]
         super().refuse(predictor, clouds)
 
-    def _connect(self, task: Task) -> tuple[bool, bool]:
+    def _connect(self, kind: Kind) -> tuple[bool, bool]:
         from torch_geometric.explain.config import ExplainerConfig, ModelConfig
 
-        returns = ("raw",) if task.kind == "regression" else ("raw", "probs")
+        returns = ("raw",) if kind == "regression" else ("raw", "probs")
         for node_mask, edge_mask in _TYPES[self.masks]:
             for output in returns:
                 for explained in ("model", "phenomenon"):  # the target is given in either case
                     config = ExplainerConfig(explained, node_mask, edge_mask)
                     with contextlib.suppress(ValueError), _quiet():
-                        self.algorithm.connect(config, ModelConfig(MODES[task.kind], "graph", output))
+                        self.algorithm.connect(config, ModelConfig(MODES[kind], "graph", output))
                         self._probs = output == "probs"
                         return node_mask is not None, edge_mask is not None
-        raise PellucidError(f"expected an algorithm that makes masks of {self.masks} for a {task.kind} task, got "
+        raise PellucidError(f"expected an algorithm that makes masks of {self.masks} for a {kind} target, got "
                             f"{type(self.algorithm).__name__}, which does not; choose other masks or another algorithm")
 
     # -- explaining -------------------------------------------------------------------------------------------------
-    def fit(self, predictor: Predictor, clouds: PointClouds, *, seed: int = 0,
+    def fit(self, predictor: Predictor, clouds: PointClouds, *, target: str | int | None = None, seed: int = 0,
             advance: Callable[[int, int], None] | None = None) -> None:
         """Trains an algorithm that has something to learn (PGExplainer): ``epochs`` passes, a cloud a step.
 
@@ -123,16 +124,18 @@ class PyGExplainer(Explainer):
         if not self.trains:
             return
         device = device_of(predictor)
-        clouds = clouds.without_text().to(device)
+        asked = predictor.targets.find(target)
+        predictor, clouds = of_clouds(predictor, clouds.without_text().to(device))
         with _seeded(seed, device), frozen(predictor), torch.enable_grad():
             self.algorithm = self._make()
             self.refuse(predictor, clouds)
+            self._connect(asked.target.kind)
             neighbors = predictor.neighbors(clouds)
             with torch.no_grad():
                 logits = predictor.logits(clouds, neighbors)
             self.algorithm.to(device, logits.dtype)
-            target = logits.argmax(1) if predictor.task.kind == "multiclass" else torch.zeros_like(logits[:, 0]).long()
-            parts = [part for part in self._parts(predictor, clouds, neighbors, target) if len(part.edge_index.t())]
+            explained = predictor.targets.explained(asked, logits)
+            parts = [part for part in self._parts(predictor, clouds, neighbors, explained) if len(part.edge_index.t())]
             epochs = self.algorithm.epochs
             for epoch in range(epochs):
                 for i, part in enumerate(parts):
@@ -142,7 +145,7 @@ class PyGExplainer(Explainer):
         self._fitted = True
 
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: Tensor,
-                  generator: torch.Generator) -> Attribution:
+                  random: CloudRandom) -> Attribution:
         """One call of PyG's algorithm for each cloud, or for all; see :meth:`Explainer.attribute`.
 
         Raises:
@@ -152,8 +155,9 @@ class PyGExplainer(Explainer):
         if self.trains and not ready:
             raise PellucidError(f"expected a trained {type(self.algorithm).__name__}, got a new one; call fit with "
                                 "training clouds first")
-        # a seed a cloud, so that an explanation does not depend on the batches
-        seeds = torch.randint(2**62, (len(clouds),), generator=generator, device=clouds.device).tolist()
+        if len(target):
+            self._connect(predictor.targets.owner(int(target[0])).kind)
+        seeds = [generator.initial_seed() for generator in random.generators()]
         done = [self._attribute(part, seed) for part, seed in
                 zip(self._parts(predictor, clouds, neighbors, target), seeds, strict=False)]
         columns = {name: torch.cat([d.columns[name] for d in done]) for name in done[0].columns}
@@ -275,8 +279,11 @@ def _modules() -> Callable[..., Any]:
                 self.x = predictor.inputs(clouds) if "inputs" in predictor.can else clouds.ptr.new_ones(
                     clouds.points, 1, dtype=torch.get_default_dtype())
                 logits = predictor.logits(clouds, neighbors)
-            kind, one = predictor.task.kind, chosen(logits, target)
-            self.label = target if kind == "multiclass" else one[:, None] if kind == "regression" else (one > 0).long()
+            owner, one = predictor.targets.owner(int(target[0])), chosen(logits, target)
+            start = predictor.targets.starts[predictor.targets.each.index(owner)]
+            self.kind, self.own = owner.kind, slice(start, start + owner.outputs)
+            self.label = (target - start if owner.kind == "multiclass" else one[:, None] if owner.kind == "regression"
+                          else (one > 0).long())
 
         def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor | None = None) -> Tensor:
             (predictor,) = self._held
@@ -292,8 +299,9 @@ def _modules() -> Callable[..., Any]:
                 logits = predictor.classify(self.last(h), self.clouds)
             else:
                 logits = predictor.logits(self.clouds, self.neighbors, inputs=inputs, edge_weight=weight)
-            if predictor.task.kind == "multiclass":
-                return logits.softmax(1) if self.probs else logits
+            if self.kind == "multiclass":
+                own = logits[:, self.own]
+                return own.softmax(1) if self.probs else own
             logits = chosen(logits, self.target)[:, None]
             return logits.sigmoid() if self.probs else logits
 

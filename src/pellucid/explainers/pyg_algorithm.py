@@ -28,7 +28,7 @@ from pellucid.errors import PellucidError
 from pellucid.explainers.base import Explainer, explainers, frozen
 from pellucid.explainers.pyg_adapter import MODES
 from pellucid.explainers.pyg_predictor import PyGPredictor
-from pellucid.methods.tasks import Kind, Task
+from pellucid.targets import Kind, Targets
 
 _KINDS: dict[str, Kind] = {"binary_classification": "binary", "multiclass_classification": "multiclass",
                            "regression": "regression"}
@@ -122,7 +122,7 @@ def _algorithm() -> Any:
         :class:`pellucid.explainers.pyg_predictor.PyGPredictor` for what explainers may change.
 
         Args:
-            explainer: A name out of :data:`pellucid.methods.explainers`, or an explainer that is ready.
+            explainer: A name out of :data:`pellucid.explainers`, or an explainer that is ready.
             seed: Decides every random number.
             batch_size: Graphs explained at a time.
             **options: Options of the explainer, where it is given by name.
@@ -152,8 +152,8 @@ def _algorithm() -> Any:
                 raise PellucidError("expected node_mask_type='object' and no edge_mask_type, got others; our "
                                     "explainers give each node one number")
             kind = _KINDS[model.mode.value]
-            if kind not in self.explainer.supports.tasks:
-                raise PellucidError(f"expected a task out of {', '.join(self.explainer.supports.tasks)} for "
+            if kind not in self.explainer.supports.kinds:
+                raise PellucidError(f"expected targets out of {', '.join(self.explainer.supports.kinds)} for "
                                     f"{type(self.explainer).__name__}, got {kind}; choose another explainer")
             return True
 
@@ -188,7 +188,7 @@ def _algorithm() -> Any:
             for value in sorted(set(wanted.tolist())):
                 some = places[wanted == value]
                 maker = _Other if kind == "binary" and value == 0 else PyGPredictor
-                predictor = maker(model, Task(kind, outputs), call=call,
+                predictor = maker(model, Targets.of(kind, outputs), call=call,
                                   x="features" if "features" in clouds else "x",
                                   returns=self.model_config.return_type.value)
                 done = self.explainer.explain(predictor, clouds.select(some), seed=self.seed,

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explainers.base import frozen
-from pellucid.methods.tasks import Task
 from pellucid.neighbors import Neighbors
+from pellucid.targets import Targets
 
 Returns = Literal["raw", "probs", "log_probs"]
 """What a model returns, as ``torch_geometric.explain.ModelConfig`` names it."""
@@ -37,7 +37,7 @@ class PyGPredictor(nn.Module):
 
     Args:
         model: Any module; it stays on its device, in its dtype and mode.
-        task: What it predicts.
+        targets: What it predicts; all of one kind.
         x: Field that is passed as ``x``; other names than ``"features"`` (integers) are passed as they are.
         returns: ``"raw"`` logits or values, ``"probs"`` or, for multiclass, ``"log_probs"``.
         call: Function of named arguments in place of ``model.forward``, for models with other names:
@@ -55,22 +55,29 @@ class PyGPredictor(nn.Module):
         ...         return x.new_zeros(int(batch.max()) + 1, 1).index_add(0, batch, x)
         >>> clouds = PointClouds(torch.tensor([0, 2]), {"features": torch.tensor([[1.0], [3.0]]),
         ...     "edge_index": torch.tensor([[0, 1]])}, edge_ptr=torch.tensor([0, 1]))
-        >>> predictor = PyGPredictor(Sum(), Task("regression"))
+        >>> predictor = PyGPredictor(Sum(), Targets.of("regression"))
         >>> predictor.logits(clouds, predictor.neighbors(clouds)).item()
         4.0
     """
 
-    def __init__(self, model: nn.Module, task: Task, *, x: str = "features", returns: Returns = "raw",
+    def __init__(self, model: nn.Module, targets: Targets, *, x: str = "features", returns: Returns = "raw",
                  call: Callable[..., Tensor] | None = None, encoder: Callable[..., Tensor] | None = None,
                  head: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
         super().__init__()
         if returns not in get_args(Returns):
             raise PellucidError(f"expected returns out of {', '.join(get_args(Returns))}, got {returns!r}")
-        if (returns, task.kind) in (("probs", "regression"), ("log_probs", "regression"), ("log_probs", "binary")):
-            raise PellucidError(f"expected raw values of a {task.kind} task, got {returns}; pass returns='raw'")
+        kinds = {target.kind for target in targets}
+        if targets.level != "cloud":
+            raise PellucidError("expected targets of graphs, got targets of nodes; only graph-level models are wrapped")
+        if len(kinds) > 1 or ("multiclass" in kinds and len(targets) > 1):
+            raise PellucidError("expected targets of one kind, or one multi-class target, got several; wrap the model "
+                                "once for each")
+        kind = targets[0].kind
+        if (returns, kind) in (("probs", "regression"), ("log_probs", "regression"), ("log_probs", "binary")):
+            raise PellucidError(f"expected raw values of a {kind} target, got {returns}; pass returns='raw'")
         if (encoder is None) != (head is None):
             raise PellucidError("expected an encoder and a head, got one of them; pass both or none")
-        self.model, self.task, self.x, self.returns = model, task, x, returns
+        self.model, self.targets, self.x, self.returns = model, targets, x, returns
         self._call = call or model  # the module itself, so that the user's hooks run
         self._takes = _parameters(call or model.forward)
         self._encoder, self._head = encoder, head
@@ -239,7 +246,7 @@ class PyGPredictor(nn.Module):
         return {name: value for name, value in (given | fields).items() if name in takes and value is not None}
 
     def _rows(self, out: Any, graphs: int) -> Tensor:
-        outputs = self.task.outputs
+        outputs = self.targets.outputs
         flat = isinstance(out, Tensor) and out.ndim < 2 and out.numel() == graphs * outputs and 1 in (graphs, outputs)
         logits: Tensor = out.reshape(graphs, outputs) if flat else out
         if not isinstance(logits, Tensor) or logits.shape != (graphs, outputs):
@@ -249,7 +256,7 @@ class PyGPredictor(nn.Module):
         if self.returns == "probs":
             tiny = torch.finfo(logits.dtype).eps
             logits = logits.clamp(tiny, 1 - tiny)
-            logits = logits.logit() if self.task.kind == "binary" else logits.log()
+            logits = logits.logit() if self.targets[0].kind == "binary" else logits.log()
         return logits
 
 

@@ -7,6 +7,7 @@ import torch
 from pellucid.clouds import PointClouds
 from pellucid.explainers.base import Attribution, Explainer, Predictor, explainers
 from pellucid.neighbors import Neighbors
+from pellucid.randomness import CloudRandom
 
 
 @explainers.register("random")
@@ -19,8 +20,8 @@ class Random(Explainer):
     importance_name = "random numbers"
 
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: torch.Tensor,
-                  generator: torch.Generator) -> Attribution:
+                  random: CloudRandom) -> Attribution:
         """Draws; see :meth:`Explainer.attribute`."""
-        importance = torch.rand(clouds.points, generator=generator, device=clouds.device)
+        importance = random.uniform(clouds.sizes, dtype=torch.get_default_dtype())
         angle = 2 * torch.pi * (1024 * importance).frac()  # the lower bits: nothing more is drawn
         return Attribution(importance, {"direction_x": angle.cos(), "direction_y": angle.sin()})

@@ -10,6 +10,7 @@ from pellucid.errors import PellucidError
 from pellucid.explainers.base import Attribution, Explainer, Predictor, chosen, explainers
 from pellucid.explainers.occlusion import empty_logits, partial_logits
 from pellucid.neighbors import Neighbors
+from pellucid.randomness import CloudRandom
 
 _ROUND = 8
 """Pairs of permutations between looks at the convergence; fewer give no trustworthy standard error."""
@@ -39,6 +40,7 @@ class Shapley(Explainer):
                "Sampling Permutations for Shapley Value Estimation, JMLR 2022"
     check = "the exact values over all subsets within 4 standard errors; exact on additive models; symmetry and dummy"
     importance_name = "Shapley value of the logit"
+    signed = True
 
     def __init__(self, permutations: int = 64, tolerance: float = 0.1) -> None:
         if permutations < 4 or permutations % 2:
@@ -49,13 +51,12 @@ class Shapley(Explainer):
 
     @torch.no_grad()
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: Tensor,
-                  generator: torch.Generator) -> Attribution:
+                  random: CloudRandom) -> Attribution:
         """About (n - 1) n / 2 points a permutation for a cloud of n; see :meth:`Explainer.attribute`."""
         whole = chosen(predictor.logits(clouds, neighbors), target)
         nothing = empty_logits(predictor, clouds, target)
         # a generator for each cloud, on the CPU: its permutations depend neither on its batch nor on the device
-        own = [torch.Generator().manual_seed(int(torch.randint(1 << 62, (), generator=generator,
-                                                               device=generator.device))) for _ in range(len(clouds))]
+        own = random.generators()
         sizes = clouds.sizes.cpu()
         inside = torch.arange(max(1, int(sizes.max()))) < sizes[:, None]
         ends = torch.stack([nothing, whole], 1).cpu().double()

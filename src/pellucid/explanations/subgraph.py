@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError, UnknownNameError
-from pellucid.explanation import Explanation
+from pellucid.explanation import Explanation, asking
 from pellucid.metrics.ragged import ascending, batch_of
 from pellucid.metrics.removal import Predict, Removal
 
@@ -30,15 +30,18 @@ class Calibration:
 
     Attributes:
         fraction: Of each cloud's points, rounded up; a multiple of 1 / :data:`STEPS`.
-        tolerance: Share of the mean probability of class 1 that may be lost.
-        kept: Share that is kept on the validation clouds.
-        clouds: Validation clouds it was measured on: those with predicted class 1.
+        tolerance: Share of the mean probability that may be lost; of a regression, the mean |change| in units of the
+            target's spread.
+        kept: Share that is kept on the validation clouds; of a regression, 1 - mean |change|.
+        clouds: Validation clouds it was measured on: of a binary target those where it is predicted.
+        of: ``"probability"`` or ``"change"``.
     """
 
     fraction: float
     tolerance: float
     kept: float
     clouds: int
+    of: str = "probability"
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Subgraph:
     @property
     def threshold(self) -> Tensor:
         """(clouds,) the smallest importance that is kept; NaN for clouds without points."""
-        importance, ptr = self.explanation.importance, self.explanation.clouds.ptr
+        importance, ptr = self.explanation.strength(), self.explanation.clouds.ptr
         start = torch.full((len(ptr) - 1,), torch.inf, dtype=importance.dtype)
         least = start.scatter_reduce(0, batch_of(ptr)[self.mask], importance[self.mask], "amin")
         return torch.where(ptr.diff() > 0, least, torch.nan)
@@ -136,7 +139,7 @@ def subgraph(explanation: Explanation, rule: Rule = "gap", *, m: int | None = No
     if rule == "gap":
         if not 0 < most <= 1:
             raise PellucidError(f"expected most in (0, 1], got {most}; 0.5 is half of a cloud")
-        count = _above_gap(explanation.importance, ptr, most)
+        count = _above_gap(explanation.strength(), ptr, most)
         words = f"the most important points down to the largest gap, at most {100 * most:.3g} % of a cloud"
     elif m is not None:
         if m < 1:
@@ -150,15 +153,18 @@ def subgraph(explanation: Explanation, rule: Rule = "gap", *, m: int | None = No
         words = f"the most important {100 * share:.3g} % of each cloud, rounded up"
         if calibration is not None:
             least, kept = 100 * (1 - calibration.tolerance), 100 * calibration.kept
-            words += (f": the least that keeps {least:.3g} % of the mean probability of {calibration.clouds} "
-                      f"validation clouds of predicted class 1 (it keeps {kept:.1f} %)")
-    mask = _place(explanation.importance, ptr) < count[batch_of(ptr)]
+            many = calibration.clouds
+            words += (f": the least that keeps {least:.3g} % of the mean probability of {many} validation clouds of "
+                      f"the predicted class (it keeps {kept:.1f} %)" if calibration.of == "probability" else
+                      f": the least that changes the prediction of {many} validation clouds by at most "
+                      f"{calibration.tolerance:.3g} of its spread on average (it changes it by {1 - kept / 100:.3g})")
+    mask = _place(explanation.strength(), ptr) < count[batch_of(ptr)]
     alone = None
     if predict is not None:
         there = sizes > 0
         alone = torch.full((len(sizes),), torch.nan, dtype=torch.float64)
         if bool(there.any()):
-            left = explanation.clouds.keep_points(mask).without_text().select(there)
+            left = asking(explanation.clouds, explanation.explained).keep_points(mask).without_text().select(there)
             alone[there] = Removal(predict, left, chunk=CHUNK, probability=False).whole
     return Subgraph(explanation, mask, words, alone, calibration)
 
@@ -168,12 +174,13 @@ def calibrate(predict: Predict, explanation: Explanation, *, tolerance: float = 
 
     At a fraction f only the ceil(f n) most important of a cloud's n points stay, and neighbourhoods are built anew (the
     rule of :class:`pellucid.metrics.removal.Removal`). The fraction is the first of 1/20, 2/20, ... at which
-    mean p(kept points) >= (1 - tolerance) * mean p(whole cloud) over the clouds of predicted class 1. Those of class 0
-    do not count: what is absent has no points to keep, and a single point is often enough to predict class 0. Neither
+    mean p(kept points) >= (1 - tolerance) * mean p(whole cloud), p being the probability that is explained. Of a binary
+    target clouds where it is not predicted do not count: what is absent has no points to keep, and a single point is
+    often enough to predict that. Of a regression, mean |f(kept points) - f(whole cloud)| / spread <= tolerance. Neither
     labels nor ground truth are looked at.
 
     Args:
-        predict: Clouds -> (clouds,) probability of class 1.
+        predict: Clouds -> (clouds,) prediction that is explained.
         explanation: Of validation clouds, made in the way that will be used later.
         tolerance: In [0, 1).
 
@@ -196,24 +203,26 @@ def calibrate(predict: Predict, explanation: Explanation, *, tolerance: float = 
     there = explanation.clouds.sizes > 0
     if not bool(there.any()):
         raise PellucidError(NO_ONES)
-    clouds = explanation.clouds.without_text().select(there)  # points stay where they are
-    removal = Removal(predict, clouds, chunk=CHUNK, probability=False)
+    clouds = asking(explanation.clouds, explanation.explained).without_text().select(there)  # points stay in place
+    target = explanation.targets.owner(int(explanation.explained[there][0]))
+    change = target.kind == "regression"
+    removal = Removal(predict, clouds, chunk=CHUNK, probability=False, spread=target.spread if change else None)
     whole = removal.whole
     if bool(((whole < 0) | (whole > 1)).any()):
         raise PellucidError("expected probabilities in [0, 1] to calibrate on, got other numbers; use the rule top or "
                             "gap")
-    ones = whole >= 0.5
+    ones = whole >= 0.5 if target.kind == "binary" else torch.ones_like(whole, dtype=torch.bool)
     if not bool(ones.any()):
         raise PellucidError(NO_ONES)
-    place, batch = _place(explanation.importance, clouds.ptr), batch_of(clouds.ptr)
+    place, batch = _place(explanation.strength(), clouds.ptr), batch_of(clouds.ptr)
     fraction, kept = 1.0, 1.0
     for step in range(1, STEPS):
         after = removal.after(place < _share(clouds.sizes, step / STEPS)[batch])
-        share = float(after[ones].mean() / whole[ones].mean())
+        share = 1 + float(after.mean()) if change else float(after[ones].mean() / whole[ones].mean())
         if share >= 1 - tolerance:
             fraction, kept = step / STEPS, share
             break
-    return Calibration(fraction, tolerance, kept, int(ones.sum()))
+    return Calibration(fraction, tolerance, kept, int(ones.sum()), "change" if change else "probability")
 
 
 def parse_rule(text: str) -> tuple[Rule, dict[str, Any]]:

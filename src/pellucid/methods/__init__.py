@@ -1,6 +1,5 @@
 """Methods: models that learn importance together with the prediction."""
 
-from pellucid.methods.base import Method, NeighborRule, Output, Supports, methods
-from pellucid.methods.tasks import Task
+from pellucid.methods.base import Common, Method, NeighborRule, Output, Supports, methods
 
-__all__ = ["Method", "NeighborRule", "Output", "Supports", "Task", "methods"]
+__all__ = ["Common", "Method", "NeighborRule", "Output", "Supports", "methods"]

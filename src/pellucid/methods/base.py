@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
-from pellucid.backbones.base import Backbone, mlp
-from pellucid.backbones.kernels import segment_sum
+from pellucid.backbones.base import Backbone, Embedding
 from pellucid.clouds import PointClouds
-from pellucid.errors import PellucidError
-from pellucid.methods.tasks import Kind, Task
+from pellucid.errors import PellucidError, UnknownNameError
+from pellucid.methods.readout import Answer, Readout
 from pellucid.neighbors import Neighbors, knn, radius
+from pellucid.randomness import CloudRandom
 from pellucid.registry import Registry
-from pellucid.views import View, seen
+from pellucid.targets import Kind, Targets
+from pellucid.views import seen
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class NeighborRule:
     kind: Literal["knn", "radius"] = "knn"
     value: float = 5
     loop: bool = True
-    view: View = "plain"
+    view: str = "plain"
 
     def __post_init__(self) -> None:
         if self.kind not in ("knn", "radius") or not self.value > 0:
@@ -43,21 +43,36 @@ class NeighborRule:
         if self.kind == "knn" and not float(self.value).is_integer():
             raise PellucidError(f"expected a whole number of neighbours, got {self.value}")
 
-    def __call__(self, pos: Tensor, ptr: Tensor) -> Neighbors:
-        """Neighbourhoods of points at ``pos``."""
-        pos = seen(pos, self.view)
+    def __call__(self, clouds: PointClouds, pos: Tensor | None = None) -> Neighbors:
+        """Neighbourhoods of the points of clouds.
+
+        Args:
+            clouds: The clouds.
+            pos: (points, D) in place of ``clouds.pos``, e.g. moved.
+        """
+        at = seen(clouds.pos if pos is None else pos, self.view)
         if self.kind == "knn":
-            return knn(pos, ptr, int(self.value), loop=self.loop)
-        return radius(pos, ptr, self.value, loop=self.loop)
+            return knn(at, clouds.ptr, int(self.value), loop=self.loop)
+        return radius(at, clouds.ptr, self.value, loop=self.loop)
 
 
 @dataclass(frozen=True)
 class Supports:
-    """What a method can be used for; anything else is refused before work starts."""
+    """What a method can be used for; anything else is refused before work starts.
 
-    tasks: tuple[Kind, ...] = ("binary", "multiclass", "regression")
+    Attributes:
+        kinds: Of targets.
+        levels: Of targets.
+        importance: Whether it learns importance, whatever the readout.
+        directions: Whether it says in which directions a point may move, where the backbone sees any.
+        coordinates: Whether it needs coordinates.
+    """
+
+    kinds: tuple[Kind, ...] = ("binary", "multiclass", "regression")
+    levels: tuple[str, ...] = ("cloud", "point")
     importance: bool = True
     directions: bool = False
+    coordinates: bool = False
 
 
 @dataclass
@@ -65,10 +80,12 @@ class Output:
     """What one pass yields.
 
     Attributes:
-        logits: (clouds, outputs).
+        logits: (clouds, outputs), or (points, outputs) for targets of points.
         penalty: Scalar regulariser, already weighted; None where there is none.
-        importance: (points,) or None.
+        importance: (points,), or (points, outputs) of contributions to each output; None where there is none.
         covariance: (points, D, D) in the squared unit of ``clouds.pos``, or None.
+        radius: (points,) standard deviation in every direction, in the unit of ``clouds.pos``, where a point may move
+            alike in all directions; else None.
         parts: Named scalars for the progress display.
         columns: More named numbers a point, (points,) each.
     """
@@ -77,43 +94,105 @@ class Output:
     penalty: Tensor | None = None
     importance: Tensor | None = None
     covariance: Tensor | None = None
+    radius: Tensor | None = None
     parts: dict[str, Tensor] = field(default_factory=dict)
     columns: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Method(nn.Module, ABC):
-    """Base of the methods that train a model: encoder, sum pooling, classifier head.
+@dataclass(frozen=True)
+class Common:
+    """Options of every method.
 
-    Args:
-        make_backbone: Makes one encoder; called twice when encoders are not shared.
-        task: What is predicted.
+    Attributes:
         scale: Constant c that multiplies coordinates before anything else (paper, appendix C).
         dropout: Probability in the heads.
         rule: How neighbourhoods are made, in the unit of the unscaled coordinates.
+        readout: ``"pooled"`` or ``"additive"``; see :class:`pellucid.methods.readout.Readout`. Targets of points are
+            read at each point in any case.
+    """
+
+    scale: float = 1.0
+    dropout: float = 0.2
+    rule: NeighborRule = NeighborRule()
+    readout: Literal["pooled", "additive"] = "pooled"
+
+    def __post_init__(self) -> None:
+        if not self.scale > 0:
+            raise PellucidError(f"expected a positive coordinate scale c, got {self.scale}")
+        if self.readout not in ("pooled", "additive"):
+            raise PellucidError(f"expected a readout out of pooled, additive, got {self.readout!r}")
+
+
+class Method(nn.Module, ABC):
+    """Base of the methods that train a model: an encoder and a readout.
+
+    Args:
+        make_backbone: Makes one encoder; called twice when encoders are not shared.
+        targets: What is predicted.
+        common: Options of every method.
     """
 
     supports: ClassVar[Supports] = Supports()
     citation: ClassVar[str]
     check: ClassVar[str]
     """The correctness check that the method's tests make."""
-    importance_name: ClassVar[str] = "importance"
+    importance_name: str = "importance"
     can: ClassVar[frozenset[str]] = frozenset({"pos", "inputs", "point_weight", "edge_weight", "embed"})
     """What post-hoc explainers may change or read; see :mod:`pellucid.explainers.base`."""
+    option_groups: ClassVar[Mapping[str, type]] = {"common": Common}
+    """Argument of the class -> dataclass of its options. Names of options differ between all groups of a method."""
 
-    def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, scale: float = 1.0, dropout: float = 0.2,
-                 rule: NeighborRule | None = None) -> None:
+    def __init__(self, make_backbone: Callable[[], Backbone], targets: Targets, common: Common | None = None) -> None:
         super().__init__()
-        if task.kind not in self.supports.tasks:
-            raise PellucidError(f"expected a task out of {', '.join(self.supports.tasks)}, got {task.kind}; choose "
-                                "another method")
-        if not scale > 0:
-            raise PellucidError(f"expected a positive coordinate scale c, got {scale}")
-        self.task, self.scale = task, scale
-        self.rule = rule or NeighborRule()
+        common = common or Common()
+        for target in targets:
+            if target.kind not in self.supports.kinds:
+                raise PellucidError(f"expected targets out of {', '.join(self.supports.kinds)}, got the {target.kind} "
+                                    f"{target.name!r}; choose another method")
+        if targets.level not in self.supports.levels:
+            raise PellucidError(f"expected targets of a {' or '.join(self.supports.levels)}, got targets of a "
+                                f"{targets.level}; choose another method")
+        self.targets, self.scale, self.rule = targets, common.scale, common.rule
         self.encoder = make_backbone()
-        width = self.encoder.hidden
-        self.classifier = mlp([width, 2 * width, width, task.outputs], dropout)
+        self.readout = Readout(self.encoder.hidden, targets.outputs, common.dropout,
+                               "pointwise" if targets.level == "point" else common.readout)
         self.partner: nn.Module | None = None
+
+    @classmethod
+    def make(cls, make_backbone: Callable[[], Backbone], targets: Targets, **options: Any) -> Method:
+        """A method from flat options, as configurations have them.
+
+        Args:
+            make_backbone: See above.
+            targets: See above.
+            **options: Fields of the dataclasses in :attr:`option_groups`.
+
+        Raises:
+            UnknownNameError: for an option that none of them has.
+            PellucidError: for a value that does not fit.
+        """
+        places = cls.known_options()
+        given: dict[str, dict[str, Any]] = {}
+        for name, value in options.items():
+            if name not in places:
+                raise UnknownNameError(f"option of {cls.__name__}", name, places)
+            given.setdefault(places[name], {})[name] = value
+        return cls(make_backbone, targets, **{group: cls.option_groups[group](**own) for group, own in given.items()})
+
+    @classmethod
+    def known_options(cls) -> dict[str, str]:
+        """Option -> the group that has it."""
+        return {entry.name: group for group, kind in cls.option_groups.items() for entry in fields(kind)}
+
+    @property
+    def explains(self) -> bool:
+        """Whether a pass yields importance."""
+        return self.supports.importance
+
+    @property
+    def signed(self) -> bool:
+        """Whether importance is a signed contribution to each output."""
+        return False
 
     def add_partner(self, make_partner: Callable[[], nn.Module]) -> None:
         """Makes it a method for samples of two clouds, whose pooled embeddings add up (paper, section 5.4).
@@ -137,14 +216,15 @@ class Method(nn.Module, ABC):
 
     def neighbors(self, clouds: PointClouds) -> Neighbors:
         """The neighbourhoods of unperturbed clouds."""
-        return self.rule(clouds.pos, clouds.ptr)
+        return self.rule(clouds)
+
+    def answer(self, h: Tensor, clouds: PointClouds) -> Answer:
+        """(points, hidden) -> what the readout says of them and of second clouds."""
+        return self.readout(h, clouds, None if self.partner is None else self.partner(clouds))  # type: ignore[no-any-return]
 
     def classify(self, h: Tensor, clouds: PointClouds) -> Tensor:
-        """(points, hidden) -> (clouds, outputs) logits: the head of the sum over points, and over second clouds."""
-        pooled = segment_sum(h, clouds.ptr)
-        if self.partner is not None:
-            pooled = pooled + self.partner(clouds)
-        return self.classifier(pooled)  # type: ignore[no-any-return]
+        """(points, hidden) -> logits, as in :class:`Output`."""
+        return self.answer(h, clouds).logits
 
     def freeze_classifier(self) -> None:
         """Leaves only what learns importance to be trained.
@@ -168,10 +248,10 @@ class Method(nn.Module, ABC):
         """(points, k) weights of the messages at scaled coordinates, where the method has any."""
         return None
 
-    def embed(self, clouds: PointClouds, neighbors: Neighbors, *, pos: Tensor | None = None,
-              inputs: Tensor | None = None, point_weight: Tensor | None = None,
-              edge_weight: Tensor | None = None) -> Tensor:
-        """What the last layer makes of each point: what :meth:`classify` sums.
+    def encode(self, clouds: PointClouds, neighbors: Neighbors, *, pos: Tensor | None = None,
+               inputs: Tensor | None = None, point_weight: Tensor | None = None,
+               edge_weight: Tensor | None = None) -> Embedding:
+        """What the encoder makes of each point.
 
         Args:
             clouds: The clouds.
@@ -180,9 +260,6 @@ class Method(nn.Module, ABC):
             inputs: (points, hidden) in place of :meth:`inputs`.
             point_weight: (points,) existence of each point in [0, 1].
             edge_weight: (points, k) factor of each message, on top of :meth:`edge_weight`.
-
-        Returns:
-            (points, hidden).
         """
         scaled = (clouds.pos if pos is None else pos) * self.scale
         own = self.edge_weight(scaled, neighbors)
@@ -191,10 +268,17 @@ class Method(nn.Module, ABC):
         return self.encoder(clouds, neighbors, pos=scaled, inputs=inputs,  # type: ignore[no-any-return]
                             edge_weight=edge_weight, point_weight=point_weight)
 
+    def embed(self, clouds: PointClouds, neighbors: Neighbors, *, pos: Tensor | None = None,
+              inputs: Tensor | None = None, point_weight: Tensor | None = None,
+              edge_weight: Tensor | None = None) -> Tensor:
+        """(points, hidden) scalars of the last layer: what :meth:`classify` reads; arguments as for :meth:`encode`."""
+        return self.encode(clouds, neighbors, pos=pos, inputs=inputs, point_weight=point_weight,
+                           edge_weight=edge_weight).scalars
+
     def logits(self, clouds: PointClouds, neighbors: Neighbors, *, pos: Tensor | None = None,
                inputs: Tensor | None = None, point_weight: Tensor | None = None,
                edge_weight: Tensor | None = None) -> Tensor:
-        """(clouds, outputs) of the classifier without noise; arguments as for :meth:`embed`."""
+        """Logits of the classifier without noise, as in :class:`Output`; arguments as for :meth:`encode`."""
         h = self.embed(clouds, neighbors, pos=pos, inputs=inputs, point_weight=point_weight, edge_weight=edge_weight)
         return self.classify(h, clouds)
 
@@ -204,14 +288,14 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
-                generator: torch.Generator | None = None) -> Output:
-        """One pass with randomness injected; in eval mode masks are their expectation, Gaussian noise is still drawn.
+                random: CloudRandom | None = None) -> Output:
+        """One pass: with randomness injected in training; in eval mode without, which is the prediction.
 
         Args:
             clouds: The clouds.
             neighbors: Their neighbourhoods.
             epoch: Number of joint epochs done, for schedules of the prior.
-            generator: Source of the noise; None for PyTorch's own.
+            random: In eval mode: injects noise all the same, drawn from here, to see how far it moves the prediction.
         """
 
 

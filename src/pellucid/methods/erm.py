@@ -1,23 +1,42 @@
-"""Empirical risk minimisation: the plain classifier, without interpretation."""
+"""Empirical risk minimisation: the plain classifier, without interpretation unless its readout adds up."""
 
 from __future__ import annotations
-
-import torch
 
 from pellucid.clouds import PointClouds
 from pellucid.methods.base import Method, Output, Supports, methods
 from pellucid.neighbors import Neighbors
+from pellucid.randomness import CloudRandom
 
 
 @methods.register("erm")
 class ERM(Method):
-    """Plain training (empirical risk minimisation): predicts, explains nothing; the base of post-hoc explainers."""
+    """Plain training (empirical risk minimisation): predicts, explains nothing; the base of post-hoc explainers.
+
+    With ``readout="additive"`` a prediction is a bias and a sum over points, and importance is each point's signed
+    contribution to each output: exact, and no noise is needed to learn it.
+    """
 
     supports = Supports(importance=False)
     citation = "Vapnik, Principles of Risk Minimization for Learning Theory, NeurIPS 1991"
-    check = "the same logits as encoder, pooling and head applied by hand"
+    check = "the same logits as encoder, pooling and head applied by hand; contributions and bias sum to the logits"
+    importance_name = "contribution"
+
+    @property
+    def explains(self) -> bool:
+        """Whether the readout adds up."""
+        return self.readout.kind == "additive"
+
+    @property
+    def signed(self) -> bool:
+        """See :meth:`Method.signed`."""
+        return self.explains
+
+    def plain(self, clouds: PointClouds, neighbors: Neighbors) -> Output:
+        """The clean pass, with contributions where the readout has any."""
+        answer = self.answer(self.embed(clouds, neighbors), clouds)
+        return Output(answer.logits, importance=answer.contributions)
 
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
-                generator: torch.Generator | None = None) -> Output:
+                random: CloudRandom | None = None) -> Output:
         """The clean pass; see :meth:`Method.forward`."""
         return self.plain(clouds, neighbors)

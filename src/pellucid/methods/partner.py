@@ -34,4 +34,4 @@ class PartnerEncoder(nn.Module):
         partner = clouds.partner
         if partner is None:
             raise PellucidError("expected samples of two clouds, got one; give the second as partner=")
-        return segment_sum(self.encoder(partner, self.rule(partner.pos, partner.ptr)), partner.ptr)
+        return segment_sum(self.encoder(partner, self.rule(partner)).scalars, partner.ptr)

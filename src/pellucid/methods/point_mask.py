@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +12,28 @@ import torch.nn.functional as F
 from pellucid.backbones.base import Backbone
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
-from pellucid.methods.base import NeighborRule, Output, Supports, methods
-from pellucid.methods.lri import LRI
-from pellucid.methods.tasks import Task
+from pellucid.methods.base import Common, Output, Supports, methods
+from pellucid.methods.lri import LRI, Interpreter
 from pellucid.neighbors import Neighbors
+from pellucid.randomness import CloudRandom
+from pellucid.targets import Targets
+
+
+@dataclass(frozen=True)
+class CoordinateMask:
+    """Options of the mask.
+
+    Attributes:
+        alpha: Weight of the KL divergence.
+        t: Threshold in [0, 1).
+    """
+
+    alpha: float = 0.1
+    t: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.t < 1:
+            raise PellucidError(f"expected a threshold t in [0, 1), got {self.t}")
 
 
 @methods.register("pointmask")
@@ -27,38 +47,37 @@ class PointMask(LRI):
 
     Args:
         make_backbone: Makes one encoder; called twice.
-        task: What is predicted.
-        alpha: Weight of the KL divergence.
-        t: Threshold in [0, 1).
-        scale: Constant c that multiplies coordinates.
-        dropout: Probability in the heads.
-        rule: How neighbourhoods are made.
+        targets: What is predicted.
+        common: Options of every method.
+        mask: Options of the mask.
     """
 
-    supports = Supports()
+    supports = Supports(coordinates=True)
     citation = "Taghanaki et al., PointMask: Towards Interpretable and Bias-Resilient Point Cloud Processing, 2020"
     check = "KL against torch.distributions; the mask is 0 below the threshold; alpha = 0 leaves cross-entropy alone"
     importance_name = "coordinate mask, ReLU(sigmoid(mu) - t)"
 
-    def __init__(self, make_backbone: Callable[[], Backbone], task: Task, *, alpha: float = 0.1, t: float = 0.2,
-                 scale: float = 1.0, dropout: float = 0.2, rule: NeighborRule | None = None) -> None:
-        super().__init__(make_backbone, task, beta=alpha, shared=False, scale=scale, dropout=dropout, rule=rule)
-        if not 0 <= t < 1:
-            raise PellucidError(f"expected a threshold t in [0, 1), got {t}")
-        self.t = t
+    option_groups: ClassVar[Mapping[str, type]] = {"common": Common, "mask": CoordinateMask}
+
+    def __init__(self, make_backbone: Callable[[], Backbone], targets: Targets, common: Common | None = None,
+                 mask: CoordinateMask | None = None) -> None:
+        mask = mask or CoordinateMask()
+        super().__init__(make_backbone, targets, common, Interpreter(beta=mask.alpha, shared=False))
+        self.t = mask.t
 
     def interpreter_outputs(self) -> int:
         """The mean and the raw deviation of z."""
         return 2
 
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
-                generator: torch.Generator | None = None) -> Output:
+                random: CloudRandom | None = None) -> Output:
         """One pass over masked coordinates; see :meth:`Method.forward`."""
         mean, raw = self.interpret(clouds, neighbors).unbind(1)
         std = F.softplus(raw).clamp(min=1e-6)
         z = mean
-        if self.training:
-            z = mean + std * torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        if self.training or random is not None:
+            normal = torch.randn_like(mean) if random is None else random.normal(clouds.sizes, dtype=mean.dtype)
+            z = mean + std * normal
         mask = F.relu(z.sigmoid() - self.t)
         kl = (0.5 * (mean.square() + std.square() - 1) - std.log()).sum() / max(clouds.points, 1)
         logits = self.logits(clouds, neighbors, pos=clouds.pos * mask[:, None])

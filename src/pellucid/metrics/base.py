@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pellucid.errors import PellucidError
 from pellucid.registry import Registry
+from pellucid.targets import Kind
 
 Array: TypeAlias = npt.NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -20,11 +21,20 @@ metrics: Registry[Callable[..., Any]] = Registry("metric", "pellucid.metrics")
 """All metrics by name, e.g. ``"interpretation.roc_auc"``."""
 
 
-def metric(name: str) -> Callable[[Function], Function]:
+Takes = Literal["", "odds", "prediction", "explanation"]
+
+
+def metric(name: str, *, kinds: tuple[Kind, ...] = (), takes: Takes = "") -> Callable[[Function], Function]:
     """Decorator that registers a metric and leaves its type as it is.
 
     Args:
         name: ``family.metric``, e.g. ``"sparsity.gini"``.
+        kinds: Kinds of targets whose prediction it measures; then every evaluation calls it as ``f(y, score)`` for each
+            such target.
+        takes: What ``score`` is: ``"prediction"`` (probabilities or values), or ``"odds"`` (log-odds, whose order
+            is kept where probabilities of a sure model are all 1 in floating point). ``"explanation"``: every
+            evaluation calls it as ``f(explanation, clouds=(clouds,) bool or None, m=int, seed=int)``, and keeps the
+            dictionary that it returns, unless that is empty because it does not apply.
 
     Example:
         >>> from pellucid.metrics import metrics
@@ -33,10 +43,23 @@ def metric(name: str) -> Callable[[Function], Function]:
     """
 
     def add(function: Function) -> Function:
+        function.kinds, function.takes = kinds, takes  # type: ignore[attr-defined]
         metrics.register(name)(function)
         return function
 
     return add
+
+
+def measuring(kind: Kind) -> dict[str, tuple[Callable[..., Any], Takes]]:
+    """Short name -> metric of the prediction of a kind of target, and what it takes.
+
+    Example:
+        >>> sorted(measuring("regression"))
+        ['mae', 'r2', 'rmse', 'spearman']
+    """
+    found: dict[str, Any] = {name: metrics[name] for name in metrics}
+    return {name.rpartition(".")[2]: (function, function.takes) for name, function in found.items()
+            if kind in getattr(function, "kinds", ())}
 
 
 def as_array(values: Any) -> Array:

@@ -12,7 +12,7 @@ from pellucid.errors import PellucidError
 from pellucid.metrics.base import Array, known_pairs, metric
 
 
-@metric("classification.roc_auc")
+@metric("classification.roc_auc", kinds=("binary", "multiclass"), takes="odds")
 def roc_auc(y_true: Any, score: Any) -> float:
     """Area under the ROC curve: chance that a random positive is scored above a random negative (ties: half).
 
@@ -34,7 +34,7 @@ def roc_auc(y_true: Any, score: Any) -> float:
     return _one_vs_rest(roc_auc_score, y_true, score)
 
 
-@metric("classification.average_precision")
+@metric("classification.average_precision", kinds=("binary",), takes="odds")
 def average_precision(y_true: Any, score: Any) -> float:
     """Average precision: area under the precision-recall curve, without interpolation.
 
@@ -55,7 +55,7 @@ def average_precision(y_true: Any, score: Any) -> float:
     return _one_vs_rest(average_precision_score, y_true, score)
 
 
-@metric("classification.accuracy")
+@metric("classification.accuracy", kinds=("binary", "multiclass"), takes="prediction")
 def accuracy(y_true: Any, score: Any) -> float:
     """Accuracy: share of right answers.
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from pellucid.errors import PellucidError
+from pellucid.explanation import Explanation
+from pellucid.metrics.base import metric
 
 
 def principal_axes(covariance: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,3 +128,31 @@ def direction_metrics(momentum: Tensor, important: Tensor, ptr: Tensor, importan
     return {**angle_summary(axis, momentum, important, first), **result,
             "random": angle_summary(torch.stack([turned.cos(), turned.sin()], 1), momentum, important),
             "radial": angle_summary(pos[:, :2], momentum, important)}
+
+
+@metric("directions", takes="explanation")
+def directions_of(explanation: Explanation, *, clouds: Tensor | None = None, m: int = 1, seed: int = 0
+                  ) -> dict[str, Any]:
+    """Angles to the true momentum; empty where there is no momentum, no truth or no direction.
+
+    Args:
+        explanation: With a covariance, or with columns ``gradient_x``, ``gradient_y`` (or ``direction_``).
+        clouds: (clouds,) bool, those that count; None for all.
+        m: Points of a cloud among which the assisted selection takes its hits.
+        seed: Of the random baseline.
+    """
+    data, columns = explanation.clouds, explanation.columns
+    given = {name: data[name] for name in ("momentum", "important") if name in data}
+    known: dict[str, Tensor] = {}
+    if explanation.covariance is not None:
+        known = {"covariance": explanation.covariance}
+    for kind in ("gradient", "direction"):
+        if not known and {f"{kind}_x", f"{kind}_y"} <= set(columns):
+            known = {"axis": torch.stack([columns[f"{kind}_x"], columns[f"{kind}_y"]], 1)}
+    if len(given) < 2 or not known or data.pos.shape[1] < 3:
+        return {}
+    important = given["important"]
+    if clouds is not None:
+        important = important & clouds[data.batch]
+    return direction_metrics(given["momentum"], important, data.ptr, explanation.of().importance, pos=data.pos, m=m,
+                             seed=seed, **known)

@@ -50,7 +50,8 @@ class Fidelity:
 
 
 def fidelity(predict: Predict, clouds: PointClouds, importance: Tensor, *, fractions: Sequence[float] = FRACTIONS,
-             draws: int = 3, seed: int = 0, chunk: int = 512, probability: bool = True) -> Fidelity:
+             draws: int = 3, seed: int = 0, chunk: int = 512, probability: bool = True,
+             spread: float | None = None) -> Fidelity:
     """Deletion and insertion together, with random removal as the baseline beside them.
 
     One rule of removal: points leave the cloud (:meth:`PointClouds.keep_points`), and ``predict`` builds the
@@ -67,6 +68,8 @@ def fidelity(predict: Predict, clouds: PointClouds, importance: Tensor, *, fract
         chunk: Clouds given to ``predict`` at a time, at least 1.
         probability: Whether curves show the probability of the class predicted for the whole cloud (p where
             p >= 0.5, else 1 - p); otherwise predictions are taken as they are.
+        spread: With ``probability=False``: curves show |f - f(whole cloud)| / spread, the change in units of the
+            target's spread. Deletion should then rise early (higher is better), insertion stay low (lower is better).
 
     Returns:
         Fidelity; its numbers are NaN where no cloud has points.
@@ -93,11 +96,12 @@ def fidelity(predict: Predict, clouds: PointClouds, importance: Tensor, *, fract
         return Fidelity(fractions, none, none, none, nan, nan, nan, nan, 0)
     generator = torch.Generator().manual_seed(seed)
     shuffles = [torch.randperm(clouds.points, generator=generator) for _ in range(draws)]
-    removal = Removal(predict, clouds, chunk=chunk, probability=probability)
+    removal = Removal(predict, clouds, chunk=chunk, probability=probability, spread=spread)
 
     def curve(values: Tensor, shuffle: Tensor) -> Tensor:
         turn = removal_order(values, removal.ptr, shuffle)
-        return torch.stack([removal.after_fraction(turn, f).mean() for f in fractions])
+        mean = torch.stack([removal.after_fraction(turn, f).mean() for f in fractions])
+        return mean if spread is None else mean.abs()
 
     deletion_curve, insertion_curve = curve(-values, shuffles[0]), curve(values, shuffles[0])
     random = torch.stack([curve(torch.zeros_like(values), s) for s in shuffles])

@@ -24,7 +24,7 @@ class Judge:
     """Losses of the clouds that have points, for orders in which the most important point is 0."""
 
     def __init__(self, predict: Predict, clouds: PointClouds, importance: Tensor, *, seed: int = 0, chunk: int = 512,
-                 probability: bool = True) -> None:
+                 probability: bool = True, spread: float | None = None) -> None:
         if chunk < 1:
             raise PellucidError(f"expected at least 1 cloud in a chunk, got {chunk}; raise it")
         values, _, _ = checked(importance, clouds.ptr)
@@ -33,7 +33,8 @@ class Judge:
         self.ptr, self.sizes = clouds.ptr.cpu(), clouds.sizes.cpu()
         self._batch, self._points = batch_of(self.ptr), len(values)
         self._seed, self._generator = seed, torch.Generator().manual_seed(seed)
-        self._removal = Removal(predict, clouds, chunk=chunk, probability=probability) if len(clouds) else None
+        self._removal = Removal(predict, clouds, chunk=chunk, probability=probability, spread=spread
+                                ) if len(clouds) else None
         self.turn = self._order(-values)
 
     def _order(self, values: Tensor) -> Tensor:

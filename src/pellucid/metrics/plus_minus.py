@@ -60,8 +60,8 @@ class PlusMinus:
 def plus_minus(predict: Predict, clouds: PointClouds, importance: Tensor, *, fraction: float = FRACTION,
                m: int | None = None, fractions: Sequence[float] = FRACTIONS,
                alphas: tuple[float, float] = (ALPHA_PLUS, ALPHA_MINUS), samples: int = SAMPLES, draws: int = 3,
-               seed: int = 0, chunk: int = 512, probability: bool = True, level: float = 0.95,
-               resamples: int = 1000) -> PlusMinus:
+               seed: int = 0, chunk: int = 512, probability: bool = True,
+               spread: float | None = None, level: float = 0.95, resamples: int = 1000) -> PlusMinus:
     """All of fidelity+ and fidelity- at once, with intervals and random baselines.
 
     For a cloud G whose most important points are S, and f the probability of the class that is predicted for G:
@@ -88,6 +88,7 @@ def plus_minus(predict: Predict, clouds: PointClouds, importance: Tensor, *, fra
         chunk: Clouds given to ``predict`` at a time, at least 1.
         probability: Whether f is the probability of the class predicted for the whole cloud (p where p >= 0.5, else
             1 - p); otherwise predictions are taken as they are, and losses have a sign.
+        spread: With ``probability=False``: losses are |f - f(G)| / spread, changes in units of the target's spread.
         level: Of the intervals, in (0, 1).
         resamples: Of the bootstrap over clouds, at least 1.
 
@@ -110,7 +111,7 @@ def plus_minus(predict: Predict, clouds: PointClouds, importance: Tensor, *, fra
     fractions = checked_fractions(fractions)
     if draws < 1:
         raise PellucidError(f"expected at least 1 draw, got {draws}; raise it")
-    judge = Judge(predict, clouds, importance, seed=seed, chunk=chunk, probability=probability)
+    judge = Judge(predict, clouds, importance, seed=seed, chunk=chunk, probability=probability, spread=spread)
     counts = judge.counts(fraction, m)
     random = [judge.random() for _ in range(draws)]
 

@@ -12,7 +12,7 @@ from pellucid.errors import PellucidError
 from pellucid.metrics.base import Array, known_pairs, metric
 
 
-@metric("regression.rmse")
+@metric("regression.rmse", kinds=("regression",), takes="prediction")
 def rmse(y_true: Any, prediction: Any) -> float:
     """Root mean squared error, in the unit of the target.
 
@@ -34,7 +34,7 @@ def rmse(y_true: Any, prediction: Any) -> float:
     return float(np.sqrt(np.mean((predicted - truth) ** 2))) if len(truth) else float("nan")
 
 
-@metric("regression.mae")
+@metric("regression.mae", kinds=("regression",), takes="prediction")
 def mae(y_true: Any, prediction: Any) -> float:
     """Mean absolute error, in the unit of the target.
 
@@ -56,7 +56,7 @@ def mae(y_true: Any, prediction: Any) -> float:
     return float(np.abs(predicted - truth).mean()) if len(truth) else float("nan")
 
 
-@metric("regression.r2")
+@metric("regression.r2", kinds=("regression",), takes="prediction")
 def r2(y_true: Any, prediction: Any) -> float:
     """Coefficient of determination: share of the target's variance that is predicted.
 
@@ -78,7 +78,7 @@ def r2(y_true: Any, prediction: Any) -> float:
     return float(r2_score(truth, predicted)) if _varies(truth) else float("nan")
 
 
-@metric("regression.spearman")
+@metric("regression.spearman", kinds=("regression",), takes="prediction")
 def spearman(y_true: Any, prediction: Any) -> float:
     """Spearman's rank correlation of prediction and target (average ranks on ties).
 

@@ -29,28 +29,36 @@ class Removal:
         chunk: Clouds given to ``predict`` at a time, at least 1.
         probability: Whether to give the probability of the class predicted for the whole cloud (p where p >= 0.5,
             else 1 - p); otherwise predictions are taken as they are.
+        spread: With ``probability=False``: predictions count as -|f - f(whole cloud)| / spread, so that any change is a
+            loss, in units of the target's spread; None to take them as they are.
 
     Attributes:
         ptr: (clouds + 1,) offsets, on the CPU.
         sizes: (clouds,) points of each cloud, on the CPU.
-        whole: (clouds,) float64, the prediction for the whole clouds.
+        whole: (clouds,) float64, the prediction for the whole clouds; 0 where changes count.
 
     Raises:
         PellucidError: if ``predict`` does not return one number for each cloud.
     """
 
-    def __init__(self, predict: Predict, clouds: PointClouds, *, chunk: int, probability: bool) -> None:
+    def __init__(self, predict: Predict, clouds: PointClouds, *, chunk: int, probability: bool,
+                 spread: float | None = None) -> None:
+        if spread is not None and (probability or not spread > 0):
+            raise PellucidError(f"expected a positive spread, of predictions that are no probabilities, got {spread}")
         self._predict, self._clouds, self._chunk = predict, clouds, chunk
         self.ptr, self.sizes = clouds.ptr.cpu(), clouds.sizes.cpu()
         raw = _predictions(predict, clouds, chunk)
         self._flip = (raw < 0.5) if probability else torch.zeros_like(raw, dtype=torch.bool)
-        self.whole = torch.where(self._flip, 1 - raw, raw)
+        self._raw, self._spread = raw, spread
+        self.whole = torch.zeros_like(raw) if spread is not None else torch.where(self._flip, 1 - raw, raw)
 
     def after(self, stays: Tensor) -> Tensor:
         """(clouds,) float64 predictions after only some points, (points,) bool, have stayed: one a cloud at least."""
         if bool(stays.all()):
             return self.whole
         predicted = _predictions(self._predict, self._clouds.keep_points(stays), self._chunk)
+        if self._spread is not None:
+            return -(predicted - self._raw).abs() / self._spread
         return torch.where(self._flip, 1 - predicted, predicted)
 
     def after_fraction(self, turn: Tensor, fraction: float) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -55,24 +54,6 @@ MOLECULES = Words("atom", "molecule")
 EVENTS = Words("hit", "event")
 CLOUDS = Words("point", "sample")
 COMPLEXES = Words("residue", "complex")
-
-
-def predicted_quantity(provenance: Mapping[str, Any]) -> str:
-    """What a run predicts, as the report calls it.
-
-    Args:
-        provenance: Of an explanation; its ``signature`` names the task.
-
-    Returns:
-        ``"probability"``, or for a regression ``"pK"`` (affinities of PLBind) or ``"value"``.
-
-    Example:
-        >>> predicted_quantity({"signature": {"task": "regression"}})
-        'value'
-    """
-    if provenance.get("signature", {}).get("task") != "regression":
-        return "probability"
-    return "pK" if provenance.get("config", {}).get("dataset") == "plbind-affinity" else "value"
 
 
 @dataclass(frozen=True)
@@ -166,7 +147,7 @@ class Sample:
             ``spread`` is shown as the ± of the importance.
         views: Further drawings (SVG) by caption; a hit is an ellipse of class ``atom-i``.
         words: What points and clouds are called.
-        predicts: What the prediction is, see :func:`predicted_quantity`.
+        predicts: What the prediction is: ``"P(...)"`` of a class, else a quantity with its unit.
         texts: More named texts, one a point each: columns of the table, e.g. the chain of a residue.
         sticks: A molecule beside the points, or ``None``.
 
@@ -197,7 +178,7 @@ class Sample:
     columns: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     views: dict[str, str] = field(default_factory=dict)
     words: Words = MOLECULES
-    predicts: str = "probability"
+    predicts: str = "P(1)"
     texts: dict[str, list[str]] = field(default_factory=dict)
     sticks: Sticks | None = None
 
@@ -240,7 +221,7 @@ class Sample:
         for name, value in answers:
             if value is None and name == "target":
                 continue
-            if self.predicts != "probability":
+            if not self.predicts.startswith("P("):
                 if not is_number(value) or math.isinf(value):
                     raise PellucidError(f"expected a number as the {name} {at}, got {value!r}; pass NaN for none")
             elif not is_number(value) or not (math.isnan(value) or 0 <= value <= 1):

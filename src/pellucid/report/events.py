@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pellucid.clouds import PointClouds
 from pellucid.explanation import Explanation
 from pellucid.report.colours import TRUE_COLOUR, colour, hexadecimal
-from pellucid.report.content import CLOUDS, EVENTS, Sample, predicted_quantity
+from pellucid.report.content import CLOUDS, EVENTS, Sample
 
 Floats = NDArray[np.float64]
 WIDE, HIGH, EDGE = 440, 380, 46
@@ -43,17 +43,17 @@ def event_sample(explanation: Explanation, i: int) -> Sample:
         columns["p_t"] = data["momentum"][rows, :2].double().norm(dim=1).numpy()
     if "features" in data:
         columns |= {f"feature_{c}": column.double().numpy() for c, column in enumerate(data["features"][rows].T)}
-    target = float(data["y"][i, 0]) if "y" in data else None
+    target = explanation.truth(i)
     event = "layer" in data or "momentum" in data or data.unit("pos") == "mm"
     tracks = track_lines(pos, group)
     pad = ((0, 0), (0, 3 - dim))
     return Sample(
         name=data.text["id"][i] if "id" in data.text else f"{'event' if event else 'sample'} {i}",
-        unit=data.unit("pos"), pos=np.pad(pos, pad), predicts=predicted_quantity(explanation.provenance),
+        unit=data.unit("pos"), pos=np.pad(pos, pad), predicts=explanation.quantity(i),
         labels=[f"track {g}" if g >= 0 else "–" for g in group.tolist()],
-        importance=importance, prediction=float(explanation.prediction[i, 0]),
+        importance=importance, prediction=explanation.value(i),
         importance_name=explanation.importance_name,
-        target=None if target is None or np.isnan(target) else target,
+        target=target,
         bonds=[(a, b, 1.0) for line in tracks for a, b in pairwise(line.tolist())],
         important=truth, covariance=None if sigma is None else np.pad(sigma, ((0, 0), (0, 3 - dim), (0, 3 - dim))),
         views=views(pos, data.unit("pos"), importance, tracks, truth, sigma, layers_of(data, rows)),

@@ -12,7 +12,7 @@ from pellucid.chemistry.encoding import molecule_of
 from pellucid.chemistry.secondary import FIELD
 from pellucid.clouds import PointClouds
 from pellucid.explanation import Explanation
-from pellucid.report.content import COMPLEXES, Sample, Sticks, predicted_quantity
+from pellucid.report.content import COMPLEXES, Sample, Sticks
 from pellucid.report.depiction import depict
 
 TRACE = 4.5
@@ -48,7 +48,7 @@ def complex_sample(explanation: Explanation, i: int) -> Sample:
     truth = data["important"][rows].numpy() if "important" in data and bool(data["important"][rows].any()) else None
     hydrogen_bond, hydrophobic = data["hydrogen_bond"][rows].numpy(), data["hydrophobic"][rows].numpy()
     distance = data["distance"][rows].double().numpy()
-    target = float(data["y"][i, 0]) if "y" in data else None
+    target = explanation.truth(i)
     mol = molecule_of(data.partner, i)
     ligand = Sticks("ligand", data.partner.pos[atoms].double().numpy(), [a.GetSymbol() for a in mol.GetAtoms()],
                     [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), b.GetBondTypeAsDouble()) for b in mol.GetBonds()])
@@ -71,16 +71,16 @@ def complex_sample(explanation: Explanation, i: int) -> Sample:
     return Sample(
         name=data.text["id"][i] if "id" in data.text else f"complex {i}",
         unit=data.unit("pos"), pos=pos, labels=residue,
-        importance=importance, prediction=float(explanation.prediction[i, 0]),
+        importance=importance, prediction=explanation.value(i),
         importance_name=explanation.importance_name,
-        target=None if target is None or np.isnan(target) else target,
+        target=target,
         bonds=trace(pos, chain), important=truth,
         covariance=explanation.covariance[rows].double().numpy() if explanation.covariance is not None else None,
         facts=facts,
         columns={"contact": hydrophobic + 2.0 * hydrogen_bond, "distance": distance,
                  **{name: column[rows].double().numpy() for name, column in explanation.columns.items()}},
         views={"Ligand": depict(mol, title=data.text["ligand_smiles"][i])},
-        words=COMPLEXES, predicts=predicted_quantity(explanation.provenance),
+        words=COMPLEXES, predicts=explanation.quantity(i),
         texts={"Chain": chain, "Number": number}, sticks=ligand)
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from pellucid.benchmarks.experiments import published
@@ -17,7 +16,7 @@ from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.explanations.ensemble import agreement
 from pellucid.files import read_json
-from pellucid.report.content import PublishedCell, ReportContent, Sample, predicted_quantity
+from pellucid.report.content import PublishedCell, ReportContent, Sample
 from pellucid.report.depiction import depict, depict_truth
 from pellucid.report.events import event_sample
 from pellucid.report.page import write_report
@@ -39,7 +38,7 @@ def samples_of(explanation: Explanation, clouds: list[int]) -> list[Sample]:
         explanation: Of all clouds.
         clouds: Places of those to show.
     """
-    data = explanation.clouds
+    data, explanation = explanation.clouds, explanation.of()
     if is_complex(data):
         samples = [complex_sample(explanation, i) for i in clouds]
         return [replace(sample, facts={**sample.facts, **_facts(explanation, i)})
@@ -55,7 +54,7 @@ def samples_of(explanation: Explanation, clouds: list[int]) -> list[Sample]:
         truth = data["important"][rows].numpy() if "important" in data and bool(data["important"][rows].any()) else None
         mol = molecule_of(data, i)
         labels = [ATOM_TYPES[c] for c in data["categories"][rows, 0].tolist()]
-        target = float(data["y"][i, 0]) if "y" in data else None
+        target = explanation.truth(i)
         covariance = explanation.covariance
         samples.append(Sample(
             name=data.text["id"][i] if "id" in data.text else f"cloud {i}",
@@ -63,9 +62,9 @@ def samples_of(explanation: Explanation, clouds: list[int]) -> list[Sample]:
             pos=data.pos[rows].double().numpy(),
             labels=labels,
             importance=importance,
-            prediction=float(explanation.prediction[i, 0]),
+            prediction=explanation.value(i),
             importance_name=explanation.importance_name,
-            target=None if target is None or np.isnan(target) else target,
+            target=target,
             bonds=[(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), b.GetBondTypeAsDouble()) for b in mol.GetBonds()],
             important=truth,
             covariance=covariance[rows].double().numpy() if covariance is not None else None,
@@ -73,7 +72,7 @@ def samples_of(explanation: Explanation, clouds: list[int]) -> list[Sample]:
             svg_truth=depict_truth(mol, truth) if truth is not None else None,
             facts={"SMILES": data.text["smiles"][i], **_facts(explanation, i)},
             columns={name: column[rows].double().numpy() for name, column in explanation.columns.items()},
-            predicts=predicted_quantity(explanation.provenance),
+            predicts=explanation.quantity(i),
         ))
     return samples
 
@@ -82,8 +81,9 @@ def _facts(explanation: Explanation, i: int) -> dict[str, str]:
     """What an ensemble and a subgraph say of one cloud."""
     facts = {}
     if (members := explanation.provenance.get("ensemble")) is not None:
-        facts["Prediction over members"] = (f"{explanation.prediction[i, 0]:.3f} ± "
-                                            f"{members['prediction_spread'][i][0]:.3f}")
+        output = int(explanation.explained[i])
+        facts["Prediction over members"] = (f"{explanation.prediction[i, output]:.3f} ± "
+                                            f"{members['prediction_spread'][i][output]:.3f}")
         if (agreed := members["rank_correlations"][i]) is not None:
             facts["Agreement of members"] = f"mean Spearman rank correlation {agreed:.2f} (random: 0)"
     if (chosen := explanation.provenance.get("subgraph")) is not None:
@@ -92,7 +92,7 @@ def _facts(explanation: Explanation, i: int) -> dict[str, str]:
         word = "residues" if is_complex(clouds) else "atoms" if "smiles" in clouds.text else "points"
         facts["Subgraph"] = f"{size} of {points} {word}: {chosen['rule']}"
         if chosen.get("alone") and chosen["alone"][i] is not None:
-            facts["Subgraph alone"] = f"predicted probability {chosen['alone'][i]:.3f}"
+            facts["Subgraph alone"] = f"{explanation.quantity(i)} {chosen['alone'][i]:.3f}"
     return facts
 
 
@@ -103,7 +103,7 @@ def choose(explanation: Explanation, count: int = SAMPLES) -> list[int]:
     of the split. Of a regression: three quarters evenly spaced in the order of the target, and the largest errors.
     """
     y, p = explanation.clouds["y"][:, 0], explanation.prediction[:, 0]
-    if predicted_quantity(explanation.provenance) != "probability":
+    if explanation.targets[0].kind == "regression":
         order = torch.argsort(y, stable=True)  # NaN last
         order = order[: int((~y.isnan()).sum())]
         even = order[torch.linspace(0, len(order) - 1, min(count - count // 4, len(order))).long()].tolist()
@@ -143,7 +143,7 @@ def report_run(run: Run) -> Path:
         samples = samples_of(run.explanation, choose(run.explanation))
         if samples:
             rule = ("from the positives and the negatives, and the most confident mistakes"
-                    if samples[0].predicts == "probability" else "over the range of the target, and the largest errors")
+                    if samples[0].predicts.startswith("P(") else "over the range of the target, and the largest errors")
             notes.append(samples[0].words.of(f"Shown are test molecules taken evenly {rule}; none was chosen by its "
                                              "explanation."))
     metrics = _for_reading(run.metrics)

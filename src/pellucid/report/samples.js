@@ -1,6 +1,6 @@
 // The list of samples, and what is said about the chosen one.
 const samples = DATA.samples;
-const verdict = s => s.predicts === "probability" && finite(s.target) && finite(s.prediction) ? (s.prediction >= 0.5) === (s.target >= 0.5) : null;
+const verdict = s => s.predicts.startsWith("P(") && finite(s.target) && finite(s.prediction) ? (s.prediction >= 0.5) === (s.target >= 0.5) : null;
 const state = { at: -1, visible: [], sort: "index", down: false, camera: null, lit: -1, drawn: null };
 const view = $("view3d");
 
@@ -113,7 +113,7 @@ function select(at) {
 function describe(s) {
   $("name").textContent = s.name;
   const ok = verdict(s), badges = $("badges");
-  badges.replaceChildren(make("span", "badge", `predicted ${s.predicts} ${!finite(s.prediction) ? "–" : s.predicts === "probability" ? s.prediction.toFixed(4) : show(s.prediction, 4)}`));
+  badges.replaceChildren(make("span", "badge", `${s.predicts.startsWith("P(") ? "" : "predicted "}${s.predicts} ${!finite(s.prediction) ? "–" : s.predicts.startsWith("P(") ? s.prediction.toFixed(4) : show(s.prediction, 4)}`));
   if (finite(s.target)) badges.append(make("span", "badge", `target ${show(s.target)}`));
   if (ok !== null) badges.append(make("span", "badge " + (ok ? "right" : "wrong"), ok ? "✓ right" : "✗ wrong"));
   const score = s.important ? auc(s.importance, s.important) : null;

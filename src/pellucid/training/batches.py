@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
 from pellucid.clouds import PointClouds
 from pellucid.neighbors import Neighbors
+from pellucid.training.config import TrainingConfig
 
 Batch = tuple[PointClouds, Neighbors]
 
@@ -88,14 +89,42 @@ def rotated(clouds: PointClouds) -> PointClouds:
     """Each cloud turned by a random proper rotation about the origin, uniform over SO(D), with its second cloud.
 
     Args:
-        clouds: With ``pos`` (points, D); neighbourhoods stay as they are.
+        clouds: With ``pos`` (points, D); neighbourhoods stay as they are. Every field turns as its irreps say; see
+            :meth:`PointClouds.rotate`.
     """
     pos = clouds.pos
     dim = pos.shape[1]
     q, r = torch.linalg.qr(torch.randn(len(clouds), dim, dim, device=pos.device, dtype=pos.dtype))
     q = q * r.diagonal(dim1=1, dim2=2).sign()[:, None]  # Haar measure on O(D) (Mezzadri 2007)
     q = torch.cat([q[..., :1] * torch.linalg.det(q)[:, None, None], q[..., 1:]], -1)
-    partner = clouds.partner
-    if partner is not None:
-        partner = partner.replace(pos=(partner.pos[:, None] @ q[partner.batch]).squeeze(1))
-    return clouds.replace(pos=(pos[:, None] @ q[clouds.batch]).squeeze(1), partner=partner)
+    return clouds.rotate(q.transpose(1, 2))
+
+
+def jittered(clouds: PointClouds, size: float) -> PointClouds:
+    """Coordinates with normal noise.
+
+    Args:
+        clouds: With ``pos``.
+        size: Standard deviation, in the unit of ``pos``.
+    """
+    return clouds.replace(pos=clouds.pos + size * torch.randn_like(clouds.pos))
+
+
+def augmented(clouds: PointClouds, neighbors: Neighbors, config: TrainingConfig,
+              connect: Callable[[PointClouds], Neighbors]) -> Batch:
+    """A training batch changed at random, as the configuration says.
+
+    Args:
+        clouds: The batch.
+        neighbors: Its neighbourhoods.
+        config: What to do: ``swap_partner``, ``rotate``, ``jitter``.
+        connect: Makes neighbourhoods, where points have moved against each other.
+    """
+    if config.swap_partner:
+        clouds = swapped(clouds, config.swap_partner)
+    if config.rotate:
+        clouds = rotated(clouds)
+    if config.jitter:
+        clouds = jittered(clouds, config.jitter)
+        neighbors = connect(clouds)
+    return clouds, neighbors

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pellucid.errors import PellucidError
-from pellucid.views import View
+from pellucid.views import views
+
+
+def _known_view(name: str) -> str:
+    views[name]  # refuses an unknown one with the near misses
+    return name
+
+
+ViewName = Annotated[str, AfterValidator(_known_view)]
+Option = bool | int | float | str
 
 
 class _Strict(BaseModel):
@@ -21,7 +30,7 @@ class RuleConfig(_Strict):
     kind: Literal["knn", "radius"] = "knn"
     value: float = Field(5, gt=0)
     loop: bool = True
-    view: View = "plain"
+    view: ViewName = "plain"
 
 
 class BackboneConfig(_Strict):
@@ -33,12 +42,32 @@ class BackboneConfig(_Strict):
     dropout: float = Field(0.2, ge=0, lt=1)
     length_scale: float | Literal["neighbors"] = 1.0
     """Scaled lengths are divided by it; ``"neighbors"`` = the mean distance between neighbours of the training set."""
-    view: View = "plain"
+    view: ViewName = "plain"
     """As what coordinates are seen; see :func:`pellucid.views.seen`."""
     coordinates: bool = False
     """Whether coordinates are features of the points too."""
     edge_directions: bool = False
     """Whether EGNN sees directions to neighbours besides distances."""
+    options: dict[str, Option] = Field(default_factory=dict)
+    """The backbone's own options, e.g. the number of radial functions."""
+
+
+class EncoderConfig(_Strict):
+    """An encoder that comes out of another run, e.g. of a pretraining."""
+
+    source: str = Field(alias="from")
+    """The run's folder."""
+    freeze: bool = False
+    """Whether it stays as it is; only readout and interpreter are trained then."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+
+class ObjectiveConfig(_Strict):
+    """What training minimises; see ``pellucid list objectives``."""
+
+    name: str = "supervised"
+    options: dict[str, Option] = Field(default_factory=dict)
 
 
 class MethodConfig(_Strict):
@@ -53,7 +82,9 @@ class MethodConfig(_Strict):
     """Neighbourhoods of perturbed points, where the method rebuilds them; None = the same rule."""
     partner_rule: RuleConfig | None = None
     """Neighbourhoods of second clouds (ligands), where samples have any; None = the same rule."""
-    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    readout: Literal["pooled", "additive"] = "pooled"
+    """How points become a prediction; see :class:`pellucid.methods.readout.Readout`."""
+    options: dict[str, Option] = Field(default_factory=dict)
 
 
 class TrainingConfig(_Strict):
@@ -81,6 +112,8 @@ class TrainingConfig(_Strict):
     swap_partner: float = Field(0.0, ge=0, lt=1)
     """Share of the samples of two clouds that get the second cloud of another sample in a training step, as negatives
     (paper, appendix B: 0.1 on PLBind); never of a sample of the same ``cluster``, where the clouds say."""
+    jitter: float = Field(0.0, ge=0)
+    """Standard deviation of normal noise on all coordinates in every training step, in their unit."""
     precision: Literal["32", "bf16"] = "32"
     """``bf16``: linear layers under bfloat16 autocast; geometry, sums and batch norm stay in float32."""
 
@@ -98,6 +131,8 @@ class RunConfig(_Strict):
     backbone: BackboneConfig = BackboneConfig()
     method: MethodConfig = MethodConfig()
     training: TrainingConfig = TrainingConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    encoder: EncoderConfig | None = None
     seed: int = Field(0, ge=0)
     preset: str = "custom"
 

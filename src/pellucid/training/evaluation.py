@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,22 +11,21 @@ from torch import Tensor
 
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
-from pellucid.explanation import Explanation
+from pellucid.explanation import Explanation, asking
 from pellucid.explanations.ensemble import draws
-from pellucid.methods import Method, Task
-from pellucid.metrics.classification import accuracy, average_precision, roc_auc
-from pellucid.metrics.directions import direction_metrics
+from pellucid.methods import Method
+from pellucid.metrics.base import measuring, metrics
 from pellucid.metrics.faithfulness import fidelity
 from pellucid.metrics.interpretation import per_cloud_roc_auc, pooled_roc_auc, precision_at
 from pellucid.metrics.interpretation_estimates import interpretation_estimates
 from pellucid.metrics.plus_minus import plus_minus
-from pellucid.metrics.regression import mae, r2, rmse, spearman
 from pellucid.metrics.sanity import randomisation_test
 from pellucid.metrics.sparsity import gini
 from pellucid.metrics.stability import jaccard, rank_correlation
+from pellucid.targets import Target, Targets
 from pellucid.training.batches import Batches
 from pellucid.training.model import mean_neighbor_distance
-from pellucid.training.predict import batches_of, probability_of, run_over
+from pellucid.training.predict import batches_of, prediction_of, run_over
 
 DRAWS = 5
 """Draws over which stability is measured."""
@@ -35,125 +35,177 @@ JITTER = 0.05
 """Standard deviation by which stability moves each coordinate, in mean distances between neighbours."""
 
 
-def prediction_metrics(task: Task, logits: Tensor, y: Tensor) -> dict[str, float]:
-    """Metrics of the prediction, averaged over the targets; NaN where a split has one class only.
+def prediction_metrics(targets: Targets, logits: Tensor, y: Tensor) -> dict[str, dict[str, float]]:
+    """Metrics of the prediction of each target, by its name; NaN where a split has one class only.
 
     Args:
-        task: What is predicted.
-        logits: (clouds, outputs).
-        y: (clouds, targets), NaN where missing.
+        targets: What is predicted.
+        logits: (rows, outputs).
+        y: (rows, targets), NaN where missing.
+
+    Returns:
+        Target -> metric -> value, in the target's unit: every registered metric of its kind.
     """
     logits, y = logits.detach().cpu().double(), y.detach().cpu().double()
-    prediction = task.predict(logits)
-    # Ranked by log-odds: probabilities of a sure model are all 1 in floating point, and their order is lost.
-    if task.kind == "multiclass":
-        known = ~y[:, 0].isnan()
-        own = torch.eye(logits.shape[1], dtype=torch.bool)
-        odds = logits - logits[:, None].masked_fill(own, -torch.inf).logsumexp(-1)
-        truth = y[known, 0].long()
-        return {"roc_auc": roc_auc(truth, odds[known]), "accuracy": accuracy(truth, prediction[known])}
-    functions: dict[str, tuple[Any, Tensor]] = {
-        "roc_auc": (roc_auc, logits), "accuracy": (accuracy, prediction),
-        "average_precision": (average_precision, logits)}
-    if task.kind == "regression":
-        functions = {name: (f, prediction) for name, f in (("rmse", rmse), ("mae", mae), ("r2", r2),
-                                                           ("spearman", spearman))}
-    return {name: _mean([float(f(y[:, t], score[:, t])) for t in range(y.shape[1])])
-            for name, (f, score) in functions.items()}
+    predictions = targets.predict(logits)
+    result = {}
+    for column, (target, start) in enumerate(zip(targets, targets.starts, strict=True)):
+        known = ~y[:, column].isnan()
+        own, predicted = (x[known, start : start + target.outputs] for x in (logits, predictions))
+        given = {"odds": own.squeeze(1), "prediction": predicted.squeeze(1)}
+        if target.kind == "multiclass":
+            itself = torch.eye(target.outputs, dtype=torch.bool)
+            given = {"odds": own - own[:, None].masked_fill(itself, -torch.inf).logsumexp(-1), "prediction": predicted}
+        result[target.name] = {name: float(measure(y[known, column], given[takes]))
+                               for name, (measure, takes) in measuring(target.kind).items()}
+    return result
 
 
-def _mean(values: list[float]) -> float:
-    known = [v for v in values if not math.isnan(v)]
-    return sum(known) / len(known) if known else math.nan
+def selection_score(targets: Targets, found: dict[str, dict[str, float]]) -> float:
+    """The number that an epoch is chosen by, the higher, the better.
+
+    Args:
+        targets: What is predicted.
+        found: From :func:`prediction_metrics`.
+
+    Returns:
+        Mean over targets of the ROC AUC (classes) or minus the RMSE in units of the target's spread (numbers); targets
+        for which that is undefined are left out; the worst possible where all are.
+    """
+    scores = [-found[t.name]["rmse"] / t.spread if t.kind == "regression" else found[t.name]["roc_auc"]
+              for t in targets]
+    known = [score for score in scores if math.isfinite(score)]
+    return sum(known) / len(known) if known else -math.inf
 
 
-def selection_score(task: Task, metrics: dict[str, float]) -> float:
-    """The number that the epoch is chosen by: ROC AUC, or negative RMSE; the worst possible if it is undefined."""
-    score = -metrics["rmse"] if task.kind == "regression" else metrics["roc_auc"]
-    return score if math.isfinite(score) else -math.inf
-
-
-def explain_clouds(model: Method, clouds: PointClouds, *, seed: int = 0, provenance: dict[str, Any] | None = None,
-                   batches: Batches | None = None) -> Explanation:
+def explain_clouds(model: Method, clouds: PointClouds, *, target: str | int | None = None,
+                   provenance: dict[str, Any] | None = None, batches: Batches | None = None,
+                   prediction_draws: int = 0, seed: int = 0) -> Explanation:
     """Explains clouds with a model that learned importance.
 
     Args:
         model: In eval mode.
         clouds: What to explain.
-        seed: Of the injected noise that the prediction sees.
+        target: The output to explain; see :meth:`pellucid.targets.Targets.find`. None for the first target, and of
+            signed contributions for all.
         provenance: Goes into the explanation.
         batches: The clouds in batches, where they are there already.
+        prediction_draws: How often noise is injected besides, to see how far it moves the prediction: mean and standard
+            deviation over these draws go into the provenance as ``prediction_draws``.
+        seed: Of these draws, which every cloud draws by its own content.
 
     Raises:
         PellucidError: if the model's method has no interpretation.
     """
-    if not model.supports.importance:
+    if not model.explains:
         raise PellucidError("expected a method that explains, got one that only predicts (erm); train lri-gaussian or "
-                            "lri-bernoulli")
+                            "lri-bernoulli, or erm with method.readout=additive")
     model.refuse(clouds)
-    output = run_over(model, batches or batches_of(model, clouds), seed=seed)
+    asked = model.targets.find(target)
+    batches = batches or batches_of(model, clouds)
+    output = run_over(model, batches)
     assert output.importance is not None
-    covariance = output.covariance.cpu() if output.covariance is not None else None
-    return Explanation(clouds.to("cpu"), model.task.predict(output.logits).cpu(), output.importance.cpu(),
-                       model.importance_name, covariance, provenance or {},
-                       {name: column.cpu() for name, column in output.columns.items()})
+    about = dict(provenance or {})
+    if prediction_draws:
+        noisy = torch.stack([model.targets.predict(run_over(model, batches, noise=seed + k).logits).cpu()
+                             for k in range(prediction_draws)])
+        about["prediction_draws"] = {"draws": prediction_draws, "mean": noisy.mean(0).tolist(),
+                                     "std": noisy.std(0, unbiased=prediction_draws > 1).tolist()}
+    importance, baseline = output.importance.cpu(), None
+    if model.signed:
+        scale = importance.new_tensor(model.targets.scale())
+        centers = importance.new_tensor([t.center for t in model.targets for _ in range(t.outputs)])
+        importance = importance * scale
+        if model.readout.bias is not None:
+            baseline = centers + scale * model.readout.bias.detach().cpu()
+    logits = output.logits.cpu()
+    rows = model.targets.explained(asked, logits)
+    first = clouds.ptr[:-1].cpu().clamp(max=max(len(rows) - 1, 0))
+    made = Explanation(clouds.to("cpu"), model.targets.predict(logits), importance, model.importance_name,
+                       None if output.covariance is None else output.covariance.cpu(), about,
+                       {name: column.cpu() for name, column in output.columns.items()},
+                       None if output.radius is None else output.radius.cpu(), model.targets,
+                       rows[first] if model.targets.level == "point" else rows, signed=model.signed, baseline=baseline)
+    return made if target is None else made.of(target)
 
 
-def evaluate_model(model: Method, clouds: PointClouds, *, precision_at_m: tuple[int, ...] = (5, 8), seed: int = 0,
-                   quick: bool = False) -> tuple[dict[str, Any], Explanation | None]:
+def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | None = None,
+                   precision_at_m: tuple[int, ...] = (5, 8), seed: int = 0, quick: bool = False
+                   ) -> tuple[dict[str, Any], Explanation | None]:
     """All metrics of one split.
 
     Args:
         model: In eval mode.
         clouds: The split.
+        target: The output that interpretation and fidelity are of; None for the first target.
         precision_at_m: The m of the dataset's precision@m.
-        seed: Of noise and random baselines.
+        seed: Of random baselines.
         quick: Leaves out intervals, fidelity, stability and the randomisation check, which need many passes.
 
     Returns:
         Nested metrics as in ``metrics.json``, and the explanation (None for a method without one).
     """
     batches = batches_of(model, clouds)
-    output = run_over(model, batches, seed=seed)
-    metrics: dict[str, Any] = {_family(model.task): prediction_metrics(model.task, output.logits, clouds["y"])}
-    if not model.supports.importance:
-        return metrics, None
-    explanation = explain_clouds(model, clouds, seed=seed, batches=batches)
+    output = run_over(model, batches)
+    found: dict[str, Any] = {"prediction": prediction_metrics(model.targets, output.logits, clouds["y"])}
+    if not model.explains:
+        return found, None
+    whole = explain_clouds(model, clouds, target=target, batches=batches)
+    explanation = whole.of(target)
+    asked = model.targets.find(target).target
     clouds, importance = explanation.clouds, explanation.importance
+    judged = replace(explanation, importance=importance.abs()) if explanation.signed else explanation
+    chosen = counted(asked, clouds)
     if "important" in clouds:
         random = torch.rand(importance.shape, generator=torch.Generator().manual_seed(seed))
-        metrics["interpretation"] = {**interpretation_metrics(model.task, clouds, importance, precision_at_m),
-                                     "random": interpretation_metrics(model.task, clouds, random, precision_at_m)}
-    metrics |= directions_of(model.task, explanation, max(precision_at_m, default=1), seed)
-    metrics["sparsity"] = {"gini": gini(importance, clouds.ptr)}
+        found["interpretation"] = {**interpretation_metrics(asked, clouds, judged.importance, precision_at_m),
+                                   "random": interpretation_metrics(asked, clouds, random, precision_at_m)}
+    found |= measured_explanation(explanation, chosen, max(precision_at_m, default=1), seed)
+    found["sparsity"] = {"gini": gini(judged.importance, clouds.ptr)}
     if not quick:
         if "important" in clouds:
-            metrics["interpretation"]["intervals"] = {
+            found["interpretation"]["intervals"] = {
                 name: (known.low, known.high) for name, known in interpretation_estimates(
-                    importance, clouds["important"], clouds.ptr, m=precision_at_m, clouds=counted(model.task, clouds),
+                    judged.importance, clouds["important"], clouds.ptr, m=precision_at_m, clouds=chosen,
                     seed=seed).items()}
-        metrics["fidelity"] = _fidelity(model, clouds, importance, seed)
-        metrics["sanity"] = {"randomisation": _randomisation(model, clouds, seed)}
-        metrics["stability"] = _stability(model, clouds, explanation, precision_at_m[0], seed)
-    return metrics, explanation
+        if model.targets.level == "cloud":
+            found["fidelity"] = _fidelity(model, explanation, asked, seed)
+        found["sanity"] = {"randomisation": _randomisation(model, clouds, target, chosen, seed)}
+        if "pos" in clouds:
+            found["stability"] = _stability(model, explanation, target, precision_at_m[0], seed)
+    return found, whole
 
 
-def counted(task: Task, clouds: PointClouds) -> Tensor | None:
-    """(clouds,) those whose ground truth counts: the positive ones of a binary task, None for all of another."""
-    return clouds["y"][:, 0] == 1 if task.kind == "binary" else None
+def measured_explanation(explanation: Explanation, clouds: Tensor | None, m: int, seed: int) -> dict[str, Any]:
+    """What the registered metrics of whole explanations say, each that applies, by name.
+
+    Args:
+        explanation: Of one output.
+        clouds: (clouds,) bool, those that count; None for all.
+        m: Points of a cloud that count as chosen.
+        seed: Of random baselines.
+    """
+    functions = {name: metrics[name] for name in metrics if getattr(metrics[name], "takes", "") == "explanation"}
+    found = {name: f(explanation, clouds=clouds, m=m, seed=seed) for name, f in functions.items()}
+    return {name: values for name, values in found.items() if values}
 
 
-def interpretation_metrics(task: Task, clouds: PointClouds, importance: Tensor, precision_at_m: tuple[int, ...]
+def counted(target: Target, clouds: PointClouds, column: int = 0) -> Tensor | None:
+    """(clouds,) those whose ground truth counts: the positive ones of a binary target, None for all of another."""
+    return clouds["y"][:, column] == 1 if target.kind == "binary" and target.level == "cloud" else None
+
+
+def interpretation_metrics(target: Target, clouds: PointClouds, importance: Tensor, precision_at_m: tuple[int, ...]
                            ) -> dict[str, float]:
     """How well importance finds the points that are known to decide, over the clouds that count.
 
     Args:
-        task: What is predicted.
+        target: What is predicted.
         clouds: With ``important``.
         importance: (points,).
         precision_at_m: The m of precision@m.
     """
-    truth, chosen = clouds["important"], counted(task, clouds)
+    truth, chosen = clouds["important"], counted(target, clouds)
     return {
         "roc_auc": pooled_roc_auc(importance, truth, clouds.ptr, clouds=chosen),
         "roc_auc_per_cloud": per_cloud_roc_auc(importance, truth, clouds.ptr, clouds=chosen),
@@ -161,61 +213,35 @@ def interpretation_metrics(task: Task, clouds: PointClouds, importance: Tensor, 
     }
 
 
-def directions_of(task: Task, explanation: Explanation, m: int, seed: int = 0) -> dict[str, Any]:
-    """Angles to the true momentum, as ``{"directions": ...}``; empty where there is no momentum or no direction.
-
-    Args:
-        task: What is predicted.
-        explanation: With a covariance, or with columns ``gradient_x``, ``gradient_y`` (or ``direction_``).
-        m: Points of a cloud among which the assisted selection takes its hits.
-        seed: Of the random baseline.
-    """
-    clouds, columns = explanation.clouds, explanation.columns
-    given = {name: clouds[name] for name in ("momentum", "important") if name in clouds}
-    known: dict[str, Tensor] = {}
-    if explanation.covariance is not None:
-        known = {"covariance": explanation.covariance}
-    for kind in ("gradient", "direction"):
-        if not known and {f"{kind}_x", f"{kind}_y"} <= set(columns):
-            known = {"axis": torch.stack([columns[f"{kind}_x"], columns[f"{kind}_y"]], 1)}
-    if len(given) < 2 or not known or clouds.pos.shape[1] < 3:
-        return {}
-    chosen, important = counted(task, clouds), given["important"]
-    if chosen is not None:
-        important = important & chosen[clouds.batch]
-    return {"directions": direction_metrics(given["momentum"], important, clouds.ptr, explanation.importance,
-                                            pos=clouds.pos, m=m, seed=seed, **known)}
+def _fidelity(model: Method, explanation: Explanation, target: Target, seed: int) -> dict[str, Any]:
+    """Of a class in probability; of a regression |change| in units of the target's spread."""
+    clouds, importance = asking(explanation.clouds, explanation.explained), explanation.importance
+    importance = importance.abs() if explanation.signed else importance
+    if (chosen := counted(target, clouds)) is not None:  # as for the ground truth, only they have a reason to be found
+        importance, clouds = importance[chosen[clouds.batch]], clouds.select(chosen)
+    some, predict = clouds.without_text(), prediction_of(model)
+    regression = target.kind == "regression"
+    how: dict[str, Any] = {"probability": not regression, "spread": target.spread if regression else None}
+    areas = fidelity(predict, some, importance, seed=seed, **how).as_dict()
+    return areas | plus_minus(predict, some, importance, seed=seed, samples=ROBUST, **how).as_dict()
 
 
-def _family(task: Task) -> str:
-    return "regression" if task.kind == "regression" else "classification"
-
-
-def _fidelity(model: Method, clouds: PointClouds, importance: Tensor, seed: int) -> dict[str, Any]:
-    some, chosen = clouds, counted(model.task, clouds)
-    if chosen is not None:  # as for the ground truth, only positive clouds have a reason to be found
-        some = clouds.select(chosen)
-        importance = importance[chosen[clouds.batch]]
-    predict, some, probability = probability_of(model), some.without_text(), model.task.kind != "regression"
-    areas = fidelity(predict, some, importance, seed=seed, probability=probability).as_dict()
-    return areas | plus_minus(predict, some, importance, seed=seed, probability=probability, samples=ROBUST).as_dict()
-
-
-def _randomisation(model: Method, clouds: PointClouds, seed: int) -> dict[str, Any]:
+def _randomisation(model: Method, clouds: PointClouds, target: str | int | None, chosen: Tensor | None, seed: int
+                   ) -> dict[str, Any]:
     """The sanity check of Adebayo et al. 2018: importance must change when the model's weights are shuffled."""
 
     def explain(other: Method) -> Tensor:
-        return explain_clouds(other, clouds, seed=seed).importance
+        return explain_clouds(other, clouds, target=target).of(target).importance
 
-    return randomisation_test(explain, model, clouds.ptr, clouds=counted(model.task, clouds), seed=seed
-                              ).whole.as_dict()
+    return randomisation_test(explain, model, clouds.ptr, clouds=chosen, seed=seed).whole.as_dict()
 
 
-def _stability(model: Method, clouds: PointClouds, explanation: Explanation, m: int, seed: int) -> dict[str, Any]:
-    """Agreement of the importance of slightly moved clouds, and spread of the prediction over draws of the noise."""
+def _stability(model: Method, explanation: Explanation, target: str | int | None, m: int, seed: int) -> dict[str, Any]:
+    """Agreement of importance and spread of the prediction over slightly moved clouds."""
+    clouds = explanation.clouds
     jitter = JITTER * mean_neighbor_distance(clouds, model.rule)
-    members = [explanation, *draws(lambda moved, s: explain_clouds(model, moved, seed=s), clouds, DRAWS, jitter=jitter,
-                                   seed=seed, start=1)]
+    members = [explanation, *draws(lambda moved, s: explain_clouds(model, moved, target=target).of(target), clouds,
+                                   DRAWS, jitter=jitter, seed=seed, start=1)]
     stacked = torch.stack([e.importance for e in members])
     return {
         "rank_correlation": rank_correlation(stacked, clouds.ptr),

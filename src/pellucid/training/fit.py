@@ -24,11 +24,13 @@ from pellucid.errors import DamagedFileError, PellucidError
 from pellucid.explanation import Explanation
 from pellucid.files import read_json, replacing, write_json, write_tensors
 from pellucid.methods import Method, methods
+from pellucid.spec import DataSpec
 from pellucid.training.batches import Batches
 from pellucid.training.config import RunConfig
 from pellucid.training.evaluation import evaluate_model
-from pellucid.training.model import build, load_model, signature_of
-from pellucid.training.module import Fit
+from pellucid.training.model import FORMAT, build, load_model, measured, refuse_old
+from pellucid.training.module import TrainingModule
+from pellucid.training.objectives.base import Objective, objectives
 from pellucid.training.progress import EpochCheckpoint, Progress
 
 
@@ -103,9 +105,7 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, outputs: int = 1,
-          category_sizes: tuple[int, ...] = (), partner_category_sizes: tuple[int, ...] = (),
-          precision_at: tuple[int, ...] = (5, 8), device: str = "auto",
+def train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, *, device: str = "auto",
           data_provenance: dict[str, Any] | None = None, progress: bool = True, overwrite: bool = False,
           warm_start: Path | None = None, quick: bool = False) -> Run:
     """Trains, evaluates on the test split and writes the run folder; goes on where an interrupted run stopped.
@@ -114,11 +114,7 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
         config: The configuration.
         clouds: All splits, with ``y`` and ``split``.
         folder: The run folder: new, or that of an interrupted run with the same configuration.
-        task: ``"binary"``, ``"multiclass"`` or ``"regression"``.
-        outputs: Targets, or classes.
-        category_sizes: Cardinality of each categorical feature.
-        partner_category_sizes: The same of the second clouds, where there are any.
-        precision_at: The m of precision@m.
+        spec: What the data look like, and what is predicted; scales of targets are measured on the training split.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         data_provenance: Kept in ``provenance.json``.
         progress: Whether to show a bar (on stderr).
@@ -134,17 +130,16 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
         PellucidError: for a folder in use, an empty split, unfit data, a damaged checkpoint, or a diverged training.
     """
     target = pick_device(device)
-    sizes = (category_sizes, partner_category_sizes)
-    splits, model, signature = _start(config, clouds, task, outputs, sizes, target)
+    splits, model, objective, spec = _start(config, clouds, spec, target)
     digest = data_digest(clouds)
     checkpoint = _claim(folder, config, digest, overwrite)
     provenance = {
-        "signature": signature, "data": data_provenance or {}, "data_digest": digest,
+        "format": FORMAT, "spec": spec.document(), "data": data_provenance or {}, "data_digest": digest,
         "versions": versions(), "device": str(target), "machine": f"{platform.machine()} {platform.system()}",
         "threads": torch.get_num_threads(), "started": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     write_json(folder / "provenance.json", provenance)
-    fit = _prepare_fit(config, model, splits, target)
+    fit = _prepare_fit(config, model, objective, splits, target)
     if checkpoint is None and warm_start is not None:
         checkpoint = folder / "last.ckpt"
         _continue_from(warm_start, fit, checkpoint)
@@ -155,8 +150,11 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
     model.to(target).eval().requires_grad_(True)
     write_tensors(folder / "model.safetensors", fit.best["weights"])
     started = time.perf_counter()
-    metrics, explanation = evaluate_model(model, splits["test"].to(target), precision_at_m=precision_at,
-                                          seed=config.seed, quick=quick)
+    metrics: dict[str, Any] = {}
+    explanation: Explanation | None = None
+    if objective.needs_targets:
+        metrics, explanation = evaluate_model(model, splits["test"].to(target), precision_at_m=spec.precision_at,
+                                              seed=config.seed, quick=quick)
     metrics = json_ready(metrics)
     if explanation is not None:
         explanation = replace(explanation, clouds=splits["test"],
@@ -171,26 +169,29 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, ou
     return Run(folder, model, config, metrics, explanation)
 
 
-def _start(config: RunConfig, clouds: PointClouds, task: str, outputs: int,
-           category_sizes: tuple[tuple[int, ...], tuple[int, ...]], target: torch.device
-           ) -> tuple[dict[str, PointClouds], Method, dict[str, Any]]:
-    """Checks the data, and makes the splits and a fresh seeded model."""
+def _start(config: RunConfig, clouds: PointClouds, spec: DataSpec, target: torch.device
+           ) -> tuple[dict[str, PointClouds], Method, Objective, DataSpec]:
+    """Checks the data, and makes the splits, a fresh seeded model and what it is to minimise."""
     clouds.check_finite()
+    made = objectives[config.objective.name]
+    if made.needs_targets:
+        spec.refuse(clouds)
     splits = {name: clouds.split(name) for name in ("train", "val", "test")}
     for name, part in splits.items():
-        if len(part) < 2:
-            raise PellucidError(f"expected at least 2 clouds in the {name} split, got {len(part)}; prepare a larger "
-                                "dataset")
-    if config.training.swap_partner and (clouds.partner is None or task != "binary"):
-        raise PellucidError("expected a binary task on samples of two clouds for training.swap_partner, got another; "
-                            "set it to 0")
+        known = int((~part["y"].isnan()).sum()) if spec.targets.level == "point" and "y" in part else len(part)
+        if known < 2:
+            raise PellucidError(f"expected at least 2 {spec.targets.level}s in the {name} split, got {known}; prepare "
+                                "a larger dataset")
+    if config.training.swap_partner and (clouds.partner is None or [t.kind for t in spec.targets] != ["binary"]):
+        raise PellucidError("expected one binary target of samples of two clouds for training.swap_partner, got "
+                            "another; set it to 0")
     torch.manual_seed(config.seed)
-    signature = signature_of(splits["train"], task, outputs, category_sizes, config)
-    model = build(config, signature).to(target)
+    spec = measured(spec, splits["train"], config)
+    model = build(config, spec).to(target)
     model.refuse(clouds)
     if config.training.freeze_classifier:
-        build(config, signature).freeze_classifier()  # refuses before any work starts
-    return splits, model, signature
+        build(config, spec).freeze_classifier()  # refuses before any work starts
+    return splits, model, made(model, spec, **config.objective.options).to(target), spec
 
 
 def warm_up_identity(config: RunConfig) -> str:
@@ -219,19 +220,15 @@ def warm_up_identity(config: RunConfig) -> str:
     return json.dumps([kind, content], sort_keys=True)
 
 
-def warm_up(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, outputs: int = 1,
-            category_sizes: tuple[int, ...] = (), partner_category_sizes: tuple[int, ...] = (),
-            device: str = "auto", progress: bool = True) -> Path:
+def warm_up(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, *, device: str = "auto",
+            progress: bool = True) -> Path:
     """The warm-up epochs of a run alone, for the ``warm_start`` of runs that have the same.
 
     Args:
         config: Any of these runs that has warm-up epochs.
         clouds: All splits.
         folder: Where the checkpoint goes; an interrupted warm-up goes on there.
-        task: As for :func:`train`.
-        outputs: As for :func:`train`.
-        category_sizes: As for :func:`train`.
-        partner_category_sizes: As for :func:`train`.
+        spec: As for :func:`train`.
         device: As for :func:`train`.
         progress: Whether to show a bar.
 
@@ -247,16 +244,16 @@ def warm_up(config: RunConfig, clouds: PointClouds, folder: Path, *, task: str, 
     if config.training.warmup < 1:
         raise PellucidError("expected a run with warm-up epochs, got none")
     target = pick_device(device)
-    splits, model, _ = _start(config, clouds, task, outputs, (category_sizes, partner_category_sizes), target)
+    splits, model, objective, _ = _start(config, clouds, spec, target)
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / "last.ckpt"
-    _run_lightning(_prepare_fit(config, model, splits, target), folder, last if last.is_file() else None, progress,
-                   config.training.warmup)
+    _run_lightning(_prepare_fit(config, model, objective, splits, target), folder, last if last.is_file() else None,
+                   progress, config.training.warmup)
     last.replace(done)
     return done
 
 
-def _continue_from(warm_start: Path, fit: Fit, checkpoint: Path) -> None:
+def _continue_from(warm_start: Path, fit: TrainingModule, checkpoint: Path) -> None:
     """Writes the checkpoint with which ``fit`` goes on where another model's warm-up ended.
 
     Parameters are matched by name. What the warm-up does not train is taken fresh, as it would be after a warm-up of
@@ -290,6 +287,8 @@ def _claim(folder: Path, config: RunConfig, data: str, overwrite: bool) -> Path 
     """Makes the run folder, or finds the checkpoint to go on from."""
     content = config.model_dump(mode="json")
     known = folder / "config.json"
+    if not overwrite:
+        refuse_old(folder)
     if overwrite and known.is_file():
         for name in ("last.ckpt", "model.safetensors", "metrics.json", "history.json", "explanations.parquet",
                      "report.html", "config.json", "provenance.json"):
@@ -319,14 +318,15 @@ def _claim(folder: Path, config: RunConfig, data: str, overwrite: bool) -> Path 
     return checkpoint
 
 
-def _prepare_fit(config: RunConfig, model: Method, splits: dict[str, PointClouds], target: torch.device) -> Fit:
+def _prepare_fit(config: RunConfig, model: Method, objective: Objective, splits: dict[str, PointClouds],
+                 target: torch.device) -> TrainingModule:
     train, val = splits["train"].to(target), splits["val"].to(target)
     size = config.training.batch_size
-    return Fit(model, config, Batches(train, model.neighbors(train), size, config.seed),
+    return TrainingModule(model, objective, config, Batches(train, model.neighbors(train), size, config.seed),
                Batches(val, model.neighbors(val), 2 * size))
 
 
-def _run_lightning(fit: Fit, folder: Path, checkpoint: Path | None, progress: bool, epochs: int) -> None:
+def _run_lightning(fit: TrainingModule, folder: Path, checkpoint: Path | None, progress: bool, epochs: int) -> None:
     config, target = fit.config, next(fit.parameters()).device
     callbacks: list[L.Callback] = [EpochCheckpoint(folder / "last.ckpt")]
     if progress:

@@ -10,12 +10,9 @@ import torch
 from torch import Tensor
 
 from pellucid.methods import Method
-from pellucid.methods.base import Output
-from pellucid.metrics.interpretation import pooled_roc_auc
-from pellucid.training.batches import Batch, Batches, mix, rotated, swapped
+from pellucid.training.batches import Batch, Batches, augmented, mix
 from pellucid.training.config import RunConfig
-from pellucid.training.evaluation import prediction_metrics, selection_score
-from pellucid.training.predict import run_over
+from pellucid.training.objectives.base import Objective
 from pellucid.training.statistics import reestimate
 
 
@@ -32,23 +29,24 @@ def one_cycle(step: int, steps: int) -> float:
     return end + (start - end) / 2 * (1 + math.cos(math.pi * min(part, 1.0)))
 
 
-class Fit(L.LightningModule):
+class TrainingModule(L.LightningModule):
     """Trains a method and remembers the epoch with the best validation prediction.
 
-    Selection: the highest validation ROC AUC of the perturbed prediction (negative RMSE for regression), ties by the
-    lower validation loss; only epochs in which the interpreter trains, and has settled (``training.settle``), count.
-    Interpretation labels never select.
+    Selection: the highest score that the objective gives on the validation split, ties by the lower loss; only epochs
+    in which the interpreter trains, and has settled (``training.settle``), count.
 
     Args:
         model: What to train.
+        objective: What to minimise.
         config: The run's configuration.
         train: Training batches.
         val: Validation batches.
     """
 
-    def __init__(self, model: Method, config: RunConfig, train: Batches, val: Batches) -> None:
+    def __init__(self, model: Method, objective: Objective, config: RunConfig, train: Batches, val: Batches) -> None:
         super().__init__()
-        self.model, self.config, self.train_batches, self.val_batches = model, config, train, val
+        self.model, self.objective, self.config = model, objective, config
+        self.train_batches, self.val_batches = train, val
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
         self.warm_up_best: dict[str, Any] = {}
@@ -58,7 +56,7 @@ class Fit(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Adam as in the paper; a one-cycle schedule where the configuration asks for it."""
         c = self.config.training
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=c.learning_rate, weight_decay=c.weight_decay,
+        optimizer = torch.optim.Adam(self.parameters(), lr=c.learning_rate, weight_decay=c.weight_decay,
                                      fused=True if self.device.type in ("cpu", "cuda") else None)
         if c.schedule == "constant":
             return optimizer
@@ -97,20 +95,12 @@ class Fit(L.LightningModule):
             self.model.freeze_classifier()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Loss of one batch: task loss and, after warm-up, the weighted penalty."""
-        clouds, neighbors = batch
-        if self.config.training.swap_partner:
-            clouds = swapped(clouds, self.config.training.swap_partner)
-        if self.config.training.rotate:
-            clouds = rotated(clouds)
-        output: Output = (self.model(clouds, neighbors, epoch=self.joint_epoch) if self.joint
-                          else self.model.plain(clouds, neighbors))
-        loss = self.model.task.loss(output.logits, clouds["y"])
-        if output.penalty is not None:
-            loss = loss + output.penalty
-        for name, value in {"loss": loss.detach(), **output.parts}.items():
+        """Loss of one batch, augmented as the configuration says."""
+        clouds, neighbors = augmented(*batch, self.config.training, self.model.neighbors)
+        done = self.objective.step(self.model, clouds, neighbors, joint=self.joint, epoch=self.joint_epoch)
+        for name, value in {"loss": done.loss.detach(), **done.parts}.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
-        return loss
+        return done.loss
 
     def on_train_epoch_end(self) -> None:
         """Evaluates on the validation split and keeps the weights if they are the best so far."""
@@ -131,31 +121,19 @@ class Fit(L.LightningModule):
             best.update(score=score, epoch=self.current_epoch, weights=weights)
 
     def validate_now(self) -> dict[str, float]:
-        """Loss, prediction and (for the eye only) interpretation on the validation split."""
+        """What the objective says of the validation split."""
         model, joint = self.model, self.joint
         if self.config.training.reestimate:
-            generator = torch.Generator(self.device).manual_seed(mix(self.config.seed, self.current_epoch))
-
             def evaluate(batch: Batch) -> None:
-                clouds, neighbors = batch
                 if joint:
-                    model(clouds, neighbors, epoch=self.joint_epoch, generator=generator)
+                    model(*batch, epoch=self.joint_epoch)
                 else:
-                    model.plain(clouds, neighbors)
+                    model.plain(*batch)
 
             reestimate(model, self.train_batches, evaluate, self.config.training.reestimate)
-        model.eval()
-        clouds = self.val_batches.clouds
-        output = run_over(model, self.val_batches, joint=joint, epoch=self.joint_epoch)
-        model.train()
-        prediction = prediction_metrics(model.task, output.logits, clouds["y"])
-        entry = {"val_loss": float(model.task.loss(output.logits, clouds["y"])),
-                 "val_score": selection_score(model.task, prediction)}
-        entry |= {f"val_{name}": value for name, value in prediction.items()}
-        if output.importance is not None and "important" in clouds:
-            entry["val_interpretation_roc_auc"] = pooled_roc_auc(
-                output.importance.cpu(), clouds["important"].cpu(), clouds.ptr.cpu(),
-                clouds=(clouds["y"][:, 0] == 1).cpu() if model.task.kind == "binary" else None)
+        self.eval()
+        entry = self.objective.validate(model, self.val_batches, joint=joint, epoch=self.joint_epoch)
+        self.train()
         return entry
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

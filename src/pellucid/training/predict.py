@@ -8,32 +8,33 @@ import torch
 from torch import Tensor
 
 from pellucid.clouds import PointClouds
+from pellucid.explanation import EXPLAINED
 from pellucid.methods import Method, Output
+from pellucid.randomness import CloudRandom
 from pellucid.training.batches import Batch, Batches
 
 
 @torch.no_grad()
-def run_over(model: Method, batches: Iterable[Batch], *, seed: int | None = 0, joint: bool = True, epoch: int = 10**6,
-             advance: Callable[[], None] | None = None) -> Output:
+def run_over(model: Method, batches: Iterable[Batch], *, joint: bool = True, epoch: int = 10**6,
+             noise: int | None = None, advance: Callable[[], None] | None = None) -> Output:
     """One evaluation pass over all batches.
 
     Args:
         model: In eval mode.
         batches: What to pass over, in order.
-        seed: Of the injected noise; the same seed gives the same result.
         joint: Whether the interpreter runs; otherwise the plain classifier.
         epoch: For schedules of the prior.
+        noise: Seed of noise that is injected all the same; None, as for predictions, for none.
         advance: Called after each batch, for a progress bar.
 
     Returns:
         Output over all clouds; ``penalty`` is the mean over batches.
     """
-    device = next(model.parameters()).device
-    generator = None if seed is None else torch.Generator(device).manual_seed(seed)
     outputs: list[Output] = []
     for clouds, neighbors in batches:
         if joint:
-            outputs.append(model(clouds, neighbors, epoch=epoch, generator=generator))
+            random = None if noise is None else CloudRandom(clouds, noise)
+            outputs.append(model(clouds, neighbors, epoch=epoch, random=random))
         else:
             outputs.append(model.plain(clouds, neighbors))
         if advance is not None:
@@ -49,6 +50,7 @@ def run_over(model: Method, batches: Iterable[Batch], *, seed: int | None = 0, j
         torch.stack(penalties).mean() if penalties else None,
         join([o.importance for o in outputs]),
         join([o.covariance for o in outputs]),
+        join([o.radius for o in outputs]),
         columns={name: torch.cat([o.columns[name] for o in outputs]) for name in outputs[0].columns} if outputs else {},
     )
 
@@ -59,11 +61,17 @@ def batches_of(model: Method, clouds: PointClouds, size: int = 256) -> Batches:
     return Batches(clouds, model.neighbors(clouds), size)
 
 
-def probability_of(model: Method) -> Callable[[PointClouds], Tensor]:
-    """A function from clouds to the plain classifier's prediction (first output), neighbourhoods rebuilt each time."""
+def prediction_of(model: Method, output: int = 0) -> Callable[[PointClouds], Tensor]:
+    """A function from clouds to the plain classifier's prediction of one output, neighbourhoods rebuilt each time.
+
+    Args:
+        model: Whose targets are of clouds.
+        output: Which; of clouds from :func:`pellucid.explanation.asking` their own.
+    """
 
     def predict(clouds: PointClouds) -> Tensor:
         logits = run_over(model, batches_of(model, clouds), joint=False).logits
-        return model.task.predict(logits)[:, 0].cpu()
+        own = clouds[EXPLAINED] if EXPLAINED in clouds else torch.full_like(clouds.ptr[1:], output)
+        return model.targets.predict(logits).gather(1, own[:, None].to(logits.device)).squeeze(1).cpu()
 
     return predict
