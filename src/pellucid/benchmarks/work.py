@@ -15,6 +15,7 @@ from pellucid.explainers import Explainer, explainers
 from pellucid.files import read_json
 from pellucid.methods import Method
 from pellucid.training import RunConfig, load_model, train
+from pellucid.training.checkpoint import WARM_UP
 from pellucid.training.evaluation import (
     counted,
     directions_of,
@@ -57,7 +58,7 @@ def _warm_up(content: dict[str, Any]) -> dict[str, Any]:
 def _train(content: dict[str, Any]) -> dict[str, Any]:
     data, folder = content["data"], _folder(content)
     if not (folder / "metrics.json").is_file():  # else it was finished, but whoever did it could not say so
-        start = Path(content["artifacts"], content["warm_start"], "warm-up.ckpt") if content["warm_start"] else None
+        start = Path(content["artifacts"], content["warm_start"], WARM_UP) if content["warm_start"] else None
         train(RunConfig.parse(content["config"]), _clouds(data["path"], data["digest"]), folder, **_shape(data),
               precision_at=tuple(data["precision_at"]), device=content["device"], progress=False, quick=True,
               data_provenance={"path": data["path"]},
