@@ -22,6 +22,7 @@ from pellucid.methods import methods
 from pellucid.neighbors import knn
 from pellucid.training import RunConfig, load_model, train
 from pellucid.training.batches import Batches, mix, rotated
+from pellucid.training.checkpoint import load
 from pellucid.training.evaluation import explain_clouds
 from pellucid.training.fit import data_digest, warm_up, warm_up_identity
 from pellucid.training.module import Fit
@@ -38,7 +39,7 @@ def test_run_folder_is_complete(method: str, tmp_path: Path) -> None:
     run = train(toy_config(method), clouds, tmp_path / "run", **OPTIONS)
     metrics = json.loads((run.folder / "metrics.json").read_text())
     assert 0 <= metrics["classification"]["roc_auc"] <= 1
-    assert not (run.folder / "last.ckpt").exists()
+    assert not (run.folder / "last.safetensors").exists()
     assert not [p for p in run.folder.iterdir() if p.name.startswith(".")]
     history = json.loads((run.folder / "history.json").read_text())
     assert [e["epoch"] for e in history] == [0, 1, 2]
@@ -118,7 +119,7 @@ train(toy_config(epochs=5, schedule="one-cycle"), toy_clouds(), Path({str(tmp_pa
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert (tmp_path / "killed" / "last.ckpt").exists()
+    assert (tmp_path / "killed" / "last.safetensors").exists()
     with pytest.raises(PellucidError, match="finished run"):
         load_model(tmp_path / "killed")
     threads = torch.get_num_threads()
@@ -142,7 +143,7 @@ def test_a_run_that_is_told_to_stop_is_no_failure(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Fit, "validate_now", told)
     with pytest.raises(KeyboardInterrupt):
         train(toy_config(), toy_clouds(), tmp_path / "run", **OPTIONS)
-    assert (tmp_path / "run" / "last.ckpt").exists()
+    assert (tmp_path / "run" / "last.safetensors").exists()
     train(toy_config(), toy_clouds(), tmp_path / "run", **OPTIONS)
     assert sorted(calls)[-1] == 2
     assert calls.count(0) == 1  # the first epoch was not done again
@@ -188,11 +189,26 @@ def test_a_begun_folder_takes_only_its_own_configuration_and_data(tmp_path: Path
         train(toy_config("erm"), toy_clouds(seed=1), folder, **OPTIONS)
 
 
+def test_a_folder_of_an_older_kind_is_told(tmp_path: Path) -> None:
+    folder = train(toy_config("erm"), toy_clouds(), tmp_path / "run", **OPTIONS).folder
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, "scheduler": "cosine"}))
+    with pytest.raises(PellucidError, match=r"^expected a valid run configuration, got 'cosine' in 'scheduler'"):
+        load_model(folder)
+    (folder / "metrics.json").unlink()
+    (folder / "last.ckpt").write_bytes(b"")
+    with pytest.raises(PellucidError, match=r"^expected last.safetensors in .*, got last.ckpt of an older pellucid"):
+        train(toy_config("erm"), toy_clouds(), folder, **OPTIONS)
+    (folder / "last.ckpt").unlink()
+    with pytest.raises(PellucidError, match="configuration"):
+        train(toy_config("erm"), toy_clouds(), folder, **OPTIONS)
+
+
 def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train(toy_config("erm"), toy_clouds(), folder, **OPTIONS)
     (folder / "metrics.json").unlink()
-    (folder / "last.ckpt").write_bytes(b"not a checkpoint")
+    (folder / "last.safetensors").write_bytes(b"not a checkpoint")
     with pytest.raises(DamagedFileError, match="checkpoint"):
         train(toy_config("erm"), toy_clouds(), folder, **OPTIONS)
 
@@ -352,7 +368,7 @@ def test_a_frozen_classifier_stays_as_warm_up_left_it(tmp_path: Path) -> None:
     method = frozen.method.model_copy(update={"options": {"shared": False}})
     config = frozen.model_copy(update={"method": method})
     checkpoint = warm_up(config, clouds, tmp_path / "warm", **options)
-    before = {k.removeprefix("model."): v for k, v in torch.load(checkpoint, weights_only=False)["state_dict"].items()}
+    before = {k.removeprefix("model."): v for k, v in load(checkpoint)["state_dict"].items()}
     run = train(config, clouds, tmp_path / "run", quick=True, **options)
     assert run.metrics["selected_epoch"] == 2  # the last: the classifier cannot become better
     names = {n for n, _ in run.model.named_parameters()}

@@ -17,6 +17,7 @@ from pellucid.methods import Method
 from pellucid.spec import DataSpec
 from pellucid.targets import Targets
 from pellucid.training import RunConfig, load_model, train
+from pellucid.training.checkpoint import WARM_UP
 from pellucid.training.evaluation import (
     counted,
     interpretation_metrics,
@@ -59,7 +60,7 @@ def _warm_up(content: dict[str, Any]) -> dict[str, Any]:
 def _train(content: dict[str, Any]) -> dict[str, Any]:
     data, folder = content["data"], _folder(content)
     if not (folder / "metrics.json").is_file():  # else it was finished, but whoever did it could not say so
-        start = Path(content["artifacts"], content["warm_start"], "warm-up.ckpt") if content["warm_start"] else None
+        start = Path(content["artifacts"], content["warm_start"], WARM_UP) if content["warm_start"] else None
         train(RunConfig.parse(content["config"]), _clouds(data["path"], data["digest"]), folder,
               DataSpec.parse(data["spec"]), device=content["device"], progress=False, quick=True,
               data_provenance={"path": data["path"]},

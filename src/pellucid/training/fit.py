@@ -20,12 +20,13 @@ import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from pellucid.clouds import PointClouds
-from pellucid.errors import DamagedFileError, PellucidError
+from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
-from pellucid.files import read_json, replacing, write_json, write_tensors
+from pellucid.files import read_json, write_json, write_tensors
 from pellucid.methods import Method, methods
 from pellucid.spec import DataSpec
 from pellucid.training.batches import Batches
+from pellucid.training.checkpoint import LAST, OLD, WARM_UP, SafeCheckpointIO, fitting, load, refuse_pickled, save
 from pellucid.training.config import RunConfig
 from pellucid.training.evaluation import evaluate_model
 from pellucid.training.model import FORMAT, build, load_model, measured, refuse_old
@@ -141,7 +142,7 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, 
     write_json(folder / "provenance.json", provenance)
     fit = _prepare_fit(config, model, objective, splits, target)
     if checkpoint is None and warm_start is not None:
-        checkpoint = folder / "last.ckpt"
+        checkpoint = folder / LAST
         _continue_from(warm_start, fit, checkpoint)
     _run_lightning(fit, folder, checkpoint, progress, config.total_epochs)
     if not fit.best:
@@ -165,7 +166,7 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, 
     metrics["seconds"] = {"training": round(seconds, 1), "evaluation": round(time.perf_counter() - started, 1)}
     write_json(folder / "history.json", json_ready(fit.history))
     write_json(folder / "metrics.json", metrics)
-    (folder / "last.ckpt").unlink(missing_ok=True)
+    (folder / LAST).unlink(missing_ok=True)
     return Run(folder, model, config, metrics, explanation)
 
 
@@ -233,20 +234,21 @@ def warm_up(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec
         progress: Whether to show a bar.
 
     Returns:
-        The checkpoint ``warm-up.ckpt``.
+        The checkpoint ``warm-up.safetensors``.
 
     Raises:
         PellucidError: as :func:`train`.
     """
-    done = folder / "warm-up.ckpt"
+    done = folder / WARM_UP
     if done.is_file():
         return done
+    refuse_pickled(folder)
     if config.training.warmup < 1:
         raise PellucidError("expected a run with warm-up epochs, got none")
     target = pick_device(device)
     splits, model, objective, _ = _start(config, clouds, spec, target)
     folder.mkdir(parents=True, exist_ok=True)
-    last = folder / "last.ckpt"
+    last = folder / LAST
     _run_lightning(_prepare_fit(config, model, objective, splits, target), folder, last if last.is_file() else None,
                    progress, config.training.warmup)
     last.replace(done)
@@ -259,28 +261,28 @@ def _continue_from(warm_start: Path, fit: TrainingModule, checkpoint: Path) -> N
     Parameters are matched by name. What the warm-up does not train is taken fresh, as it would be after a warm-up of
     its own: Adam has no state for parameters without gradient.
     """
-    state = torch.load(warm_start, map_location="cpu", weights_only=False)
-    own = fit.state_dict()
-    trained = set(state["pellucid"]["trained"])
-    for name, value in own.items():
-        shared = name in trained or (name in state["state_dict"] and name not in dict(fit.named_parameters()))
-        if shared and state["state_dict"][name].shape == value.shape:
-            own[name] = state["state_dict"][name]
-    state["state_dict"] = own
-    (optimizer,) = state["optimizer_states"]
-    before = {name: i for i, name in enumerate(state["pellucid"]["parameters"])}
-    names = [name for name, _ in fit.named_parameters()]
-    optimizer["state"] = {i: optimizer["state"][before[name]] for i, name in enumerate(names)
-                          if name in trained and before[name] in optimizer["state"]}
-    optimizer["param_groups"][0]["params"] = list(range(len(names)))
-    about = state["pellucid"]
-    if fit.config.training.warmup == 0:  # a plain classifier, of which every epoch counts
-        best = about["warm_up_best"]
-        kept = {name: value for name, value in best["weights"].items() if name in fit.model.state_dict()}
-        about |= {"best": {**best, "weights": kept}, "warm_up_best": {},
-                  "history": [{**entry, "phase": "joint"} for entry in about["history"]]}
-    with replacing(checkpoint) as temporary:
-        torch.save(state, temporary)
+    state = load(warm_start)
+    with fitting(warm_start):
+        own = fit.state_dict()
+        trained = set(state["pellucid"]["trained"])
+        for name, value in own.items():
+            shared = name in trained or (name in state["state_dict"] and name not in dict(fit.named_parameters()))
+            if shared and state["state_dict"][name].shape == value.shape:
+                own[name] = state["state_dict"][name]
+        state["state_dict"] = own
+        (optimizer,) = state["optimizer_states"]
+        before = {name: i for i, name in enumerate(state["pellucid"]["parameters"])}
+        names = [name for name, _ in fit.named_parameters()]
+        optimizer["state"] = {i: optimizer["state"][before[name]] for i, name in enumerate(names)
+                              if name in trained and before[name] in optimizer["state"]}
+        optimizer["param_groups"][0]["params"] = list(range(len(names)))
+        about = state["pellucid"]
+        if fit.config.training.warmup == 0:  # a plain classifier, of which every epoch counts
+            best = about["warm_up_best"]
+            kept = {name: value for name, value in best["weights"].items() if name in fit.model.state_dict()}
+            about |= {"best": {**best, "weights": kept}, "warm_up_best": {},
+                      "history": [{**entry, "phase": "joint"} for entry in about["history"]]}
+    save(checkpoint, state)
 
 
 def _claim(folder: Path, config: RunConfig, data: str, overwrite: bool) -> Path | None:
@@ -290,7 +292,7 @@ def _claim(folder: Path, config: RunConfig, data: str, overwrite: bool) -> Path 
     if not overwrite:
         refuse_old(folder)
     if overwrite and known.is_file():
-        for name in ("last.ckpt", "model.safetensors", "metrics.json", "history.json", "explanations.parquet",
+        for name in (LAST, *OLD, "model.safetensors", "metrics.json", "history.json", "explanations.parquet",
                      "report.html", "config.json", "provenance.json"):
             (folder / name).unlink(missing_ok=True)
     if not known.is_file():
@@ -301,20 +303,17 @@ def _claim(folder: Path, config: RunConfig, data: str, overwrite: bool) -> Path 
     if (folder / "metrics.json").is_file():
         raise PellucidError(f"expected a new folder, got a finished run in {folder}; choose another or pass "
                             "--overwrite")
+    refuse_pickled(folder)
     if read_json(known) != content:
         raise PellucidError(f"expected the configuration that {folder} was begun with, got another; choose another "
                             "folder or pass --overwrite")
     if (folder / "provenance.json").is_file() and read_json(folder / "provenance.json")["data_digest"] != data:
         raise PellucidError(f"expected the data that {folder} was begun with, got others; choose another folder or "
                             "pass --overwrite")
-    checkpoint = folder / "last.ckpt"
+    checkpoint = folder / LAST
     if not checkpoint.is_file():
         return None
-    try:
-        torch.load(checkpoint, map_location="cpu", weights_only=False)
-    except Exception as error:  # whatever a damaged pickle raises
-        raise DamagedFileError(f"expected a checkpoint in {checkpoint}, got a damaged file ({type(error).__name__}); "
-                               "delete it to start again") from error
+    load(checkpoint)  # refuses a damaged one before any work
     return checkpoint
 
 
@@ -328,18 +327,20 @@ def _prepare_fit(config: RunConfig, model: Method, objective: Objective, splits:
 
 def _run_lightning(fit: TrainingModule, folder: Path, checkpoint: Path | None, progress: bool, epochs: int) -> None:
     config, target = fit.config, next(fit.parameters()).device
-    callbacks: list[L.Callback] = [EpochCheckpoint(folder / "last.ckpt")]
+    saver = EpochCheckpoint(folder / LAST)
+    callbacks: list[L.Callback] = [saver]
     if progress:
         callbacks.append(Progress())
     with _quiet():
         trainer = L.Trainer(
             accelerator={"cuda": "gpu"}.get(target.type, target.type), devices=1,
             precision="bf16-mixed" if config.training.precision == "bf16" else "32-true",
-            max_epochs=epochs, callbacks=callbacks, logger=False,
+            max_epochs=epochs, callbacks=callbacks, logger=False, plugins=[SafeCheckpointIO()],
             enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
             reload_dataloaders_every_n_epochs=1, deterministic="warn" if target.type == "cuda" else None)
         try:
-            trainer.fit(fit, ckpt_path=checkpoint, weights_only=False)
+            with fitting(checkpoint or folder / LAST, lambda: checkpoint is not None and not saver.began):
+                trainer.fit(fit, ckpt_path=checkpoint)
         except SIGTERMException:
             raise KeyboardInterrupt from None  # told to stop, as by Ctrl-C: no failure, and its checkpoint is there
         except FloatingPointError as error:

@@ -19,19 +19,25 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from pellucid.files import replacing
-
 
 class EpochCheckpoint(Checkpoint):
-    """Writes the whole state after every epoch, under a temporary name first.
+    """Writes the whole state after every epoch; the trainer's plugin sees to it that the file is whole or absent.
 
     Args:
         path: The file; the newest state replaces the one before.
+
+    Attributes:
+        began: Whether training began: what an older state restores was restored then.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.began = False
         self._started = time.perf_counter()
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+        """Notes that training began."""
+        self.began = True
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Starts the clock of the epoch."""
@@ -40,8 +46,7 @@ class EpochCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Runs after the module's own hook, since Lightning calls checkpoint callbacks last."""
         pl_module.history[-1]["seconds"] = time.perf_counter() - self._started
-        with replacing(self.path) as temporary:
-            trainer.save_checkpoint(temporary)
+        trainer.save_checkpoint(self.path)
 
 
 class Progress(L.Callback):
