@@ -26,7 +26,7 @@ from pellucid.explainers import explainers
 from pellucid.explainers.pyg_algorithm import PellucidAlgorithm
 from pellucid.explainers.pyg_predictor import PyGPredictor
 from pellucid.explanation import Explanation
-from pellucid.methods import Task
+from pellucid.targets import Targets
 from pellucid.metrics.classification import roc_auc
 from pellucid.metrics.interpretation import per_cloud_roc_auc
 from pellucid.report.colours import FALSE_COLOUR, TRUE_COLOUR, colour, rgb
@@ -99,7 +99,7 @@ METHODS = {
 
 def explain(model: nn.Module, graphs: list[Data], chosen: Sequence[str] = tuple(METHODS)) -> dict[str, torch.Tensor]:
     clouds = PointClouds.from_pyg(graphs)
-    predictor = PyGPredictor(model, Task("binary"), encoder=model.encode, head=model.head)
+    predictor = PyGPredictor(model, Targets.of("binary"), encoder=model.encode, head=model.head)
     importance = {}
     for label in chosen:
         name, options = METHODS[label]
@@ -183,7 +183,7 @@ def main() -> None:
     positive = [g for g in new if g.y]
     print(f"explaining the {len(positive)} positive ones; ROC AUC of the importance within a molecule, and time:")
     importance = explain(model, positive)
-    clouds, predictor = PointClouds.from_pyg(positive), PyGPredictor(model, Task("binary"))
+    clouds, predictor = PointClouds.from_pyg(positive), PyGPredictor(model, Targets.of("binary"))
     with torch.no_grad():
         alone = predictor.logits(clouds, predictor.neighbors(clouds), point_weight=clouds["important"].float())
     print(f"with the features of all but the true atoms at zero the model says yes to "

@@ -15,7 +15,7 @@ from pellucid.explainers import explainers
 from pellucid.explainers.base import frozen
 from pellucid.explainers.pyg_adapter import _mean_of_edges, _modules
 from pellucid.explainers.pyg_predictor import PyGPredictor
-from pellucid.methods import Task
+from pellucid.targets import Targets
 
 with warnings.catch_warnings(action="ignore"):  # PyG scripts a class when it is imported, which torch deprecates
     from torch_geometric.explain import Explanation
@@ -202,12 +202,12 @@ def test_a_users_pyg_model_is_not_touched_either():
     model = shaken(Weighted())
     clouds = PointClouds.from_pyg(graphs(pos=True)).to(dtype=torch.float64)
     before = trace(model)
-    predictor = PyGPredictor(model, Task("binary"))
+    predictor = PyGPredictor(model, Targets.of("binary"))
     for masks in ("auto", "edges", "both"):
         importance = explainers["pyg"](masks=masks, epochs=3).explain(predictor, clouds).importance
         assert float(importance.std()) > 0
     same_trace(before, trace(model))
-    plain = PyGPredictor(GIN(), Task("binary"))
+    plain = PyGPredictor(GIN(), Targets.of("binary"))
     with pytest.raises(PellucidError, match="messages that can be weighted one by one"):
         explainers["pyg"](masks="edges").explain(plain, clouds)
     with pytest.raises(PellucidError, match="a last layer that can be read"):

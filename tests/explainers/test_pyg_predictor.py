@@ -9,7 +9,7 @@ from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explainers import Predictor, explainers
 from pellucid.explainers.pyg_predictor import PyGPredictor
-from pellucid.methods import Task
+from pellucid.targets import Targets
 
 OPTIONS = {"bernmask": {"steps": 5}, "bernmask-p": {"epochs": 2}, "pyg": {"epochs": 3}, "shapley": {"permutations": 4},
            **{name: {"on": "inputs"} for name in ("saliency", "input-x-gradient", "integrated-gradients")}}
@@ -28,17 +28,17 @@ def double(data):
 
 
 def gin(task=None, **options):
-    task = task or Task("binary")
+    task = task or Targets.of("binary")
     model = shaken(GIN(outputs=task.outputs))
     return model, PyGPredictor(model, task, encoder=model.encode, head=model.head, **options)
 
 
 def weighted():
     model = shaken(Weighted())
-    return model, PyGPredictor(model, Task("binary"))
+    return model, PyGPredictor(model, Targets.of("binary"))
 
 
-@pytest.mark.parametrize("task", [Task("binary"), Task("multiclass", 3), Task("regression", 2)])
+@pytest.mark.parametrize("task", [Targets.of("binary"), Targets.of("multiclass", 3), Targets.of("regression", 2)])
 def test_it_says_what_the_model_says(task):
     model, predictor = gin(task)
     data = double(graphs())
@@ -82,7 +82,7 @@ def test_weights_of_points_and_messages_are_those_of_the_paper():
     own = batch_of(given).edge_weight[:, 0]
     model.forward = lambda x, edge_index, batch, edge_weight: Weighted.forward(
         model, x, edge_index, batch, batch_of(data).pos, batch_of(data).edge_attr, edge_weight.squeeze(-1))
-    got = PyGPredictor(model, Task("binary")).logits(with_weights, table, edge_weight=a)[:, 0]
+    got = PyGPredictor(model, Targets.of("binary")).logits(with_weights, table, edge_weight=a)[:, 0]
     close(got, Weighted.forward(model, batch.x, batch.edge_index, batch.batch, batch.pos, batch.edge_attr,
                                 own * a[target, column]))
 
@@ -90,8 +90,8 @@ def test_weights_of_points_and_messages_are_those_of_the_paper():
 def test_what_can_be_changed_follows_from_the_signature():
     assert weighted()[1].can == {"inputs", "point_weight", "edge_weight", "pos"}
     assert gin()[1].can == {"inputs", "point_weight", "embed"}
-    assert PyGPredictor(GIN(), Task("binary"), x="x").can == set()
-    assert PyGPredictor(nn.Module(), Task("binary"), call=lambda pos, batch: pos).can == {"pos"}
+    assert PyGPredictor(GIN(), Targets.of("binary"), x="x").can == set()
+    assert PyGPredictor(nn.Module(), Targets.of("binary"), call=lambda pos, batch: pos).can == {"pos"}
 
 
 def test_a_model_without_batch_sees_one_graph_at_a_time():
@@ -104,7 +104,7 @@ def test_a_model_without_batch_sees_one_graph_at_a_time():
         seen.append(len(x))
         return model(x, edge_index, torch.zeros(len(x), dtype=torch.int64), pos, edge_attr, edge_weight)
 
-    predictor = PyGPredictor(model, Task("binary"), call=call)
+    predictor = PyGPredictor(model, Targets.of("binary"), call=call)
     table, w = predictor.neighbors(clouds), torch.rand(clouds.points, dtype=torch.float64)
     source, target = batch.edge_index
     close(predictor.logits(clouds, table, point_weight=w)[:, 0],
@@ -112,9 +112,9 @@ def test_a_model_without_batch_sees_one_graph_at_a_time():
     assert seen == [5, 3, 8, 1]
 
 
-@pytest.mark.parametrize(("task", "make"), [(Task("binary"), torch.sigmoid),
-                                            (Task("multiclass", 3), lambda out: out.softmax(1)),
-                                            (Task("multiclass", 3), lambda out: out.log_softmax(1))])
+@pytest.mark.parametrize(("task", "make"), [(Targets.of("binary"), torch.sigmoid),
+                                            (Targets.of("multiclass", 3), lambda out: out.softmax(1)),
+                                            (Targets.of("multiclass", 3), lambda out: out.log_softmax(1))])
 def test_probabilities_become_logits(task, make):
     model, predictor = gin(task)
     clouds = PointClouds.from_pyg(double(graphs()))
@@ -205,41 +205,41 @@ def test_what_cannot_be_explained_is_said_in_one_sentence():
     clouds = PointClouds.from_pyg(graphs(pos=True))
     model = GIN()
     with pytest.raises(PellucidError, match="only graph-level predictions are explained"):
-        explainers["occlusion"]().explain(PyGPredictor(NodeLevel(), Task("binary")), clouds)
+        explainers["occlusion"]().explain(PyGPredictor(NodeLevel(), Targets.of("binary")), clouds)
     with pytest.raises(PellucidError, match="depends differentiably on the coordinates"):
-        explainers["gradgeo"]().explain(PyGPredictor(Nearest(), Task("binary")), clouds)
+        explainers["gradgeo"]().explain(PyGPredictor(Nearest(), Targets.of("binary")), clouds)
     with pytest.raises(PellucidError, match="differentiated with respect to coordinates"):
-        explainers["gradgeo"]().explain(PyGPredictor(model, Task("binary")), clouds)
+        explainers["gradgeo"]().explain(PyGPredictor(model, Targets.of("binary")), clouds)
     for name in ("centroid", "density"):
         with pytest.raises(PellucidError, match=r"coordinates for (Centroid|Density), got graphs without"):
-            explainers[name]().explain(PyGPredictor(model, Task("binary")), PointClouds.from_pyg(graphs()))
+            explainers[name]().explain(PyGPredictor(model, Targets.of("binary")), PointClouds.from_pyg(graphs()))
     with pytest.raises(PellucidError, match="a last layer that can be read"):
-        explainers["gradgam"]().explain(PyGPredictor(model, Task("binary")), clouds)
+        explainers["gradgam"]().explain(PyGPredictor(model, Targets.of("binary")), clouds)
     integers = [graph(4) for _ in range(2)]
     for each in integers:
         each.x = each.x.round().long()
     whole = PointClouds.from_pyg(integers)
     with pytest.raises(PellucidError, match="got an integer x"):
-        explainers["occlusion"]().explain(PyGPredictor(model, Task("binary")), whole)
+        explainers["occlusion"]().explain(PyGPredictor(model, Targets.of("binary")), whole)
     looked = nn.Embedding(9, 4)
-    embedded = PyGPredictor(model, Task("binary"), x="x", call=lambda x, edge_index, batch: model(
+    embedded = PyGPredictor(model, Targets.of("binary"), x="x", call=lambda x, edge_index, batch: model(
         looked(x[:, 0].abs()), edge_index, batch))
     assert explainers["occlusion"]().explain(embedded, whole).importance.shape == (8,)
     with pytest.raises(PellucidError, match="points whose messages can be weighted"):
         explainers["bernmask"]().explain(embedded, whole)
     with pytest.raises(PellucidError, match="got RuntimeError from it"):
-        explainers["occlusion"]().explain(PyGPredictor(GIN(width=7), Task("binary")), clouds)
+        explainers["occlusion"]().explain(PyGPredictor(GIN(width=7), Targets.of("binary")), clouds)
     with pytest.raises(PellucidError, match="a field 'pos', which the model takes"):
-        explainers["occlusion"]().explain(PyGPredictor(Weighted(), Task("binary")), PointClouds.from_pyg(graphs()))
-    other = PyGPredictor(model, Task("binary"), encoder=model.encode, head=lambda h, batch: model.head(h, batch) + 1)
+        explainers["occlusion"]().explain(PyGPredictor(Weighted(), Targets.of("binary")), PointClouds.from_pyg(graphs()))
+    other = PyGPredictor(model, Targets.of("binary"), encoder=model.encode, head=lambda h, batch: model.head(h, batch) + 1)
     with pytest.raises(PellucidError, match="to be the model's output"):
         explainers["gradgam"]().explain(other, clouds)
     with pytest.raises(PellucidError, match="pass both or none"):
-        PyGPredictor(model, Task("binary"), encoder=model.encode)
+        PyGPredictor(model, Targets.of("binary"), encoder=model.encode)
     with pytest.raises(PellucidError, match="pass returns='raw'"):
-        PyGPredictor(model, Task("regression"), returns="probs")
+        PyGPredictor(model, Targets.of("regression"), returns="probs")
     with pytest.raises(PellucidError, match="expected returns out of"):
-        PyGPredictor(model, Task("binary"), returns="logits")
-    predictor = PyGPredictor(model, Task("binary"))
+        PyGPredictor(model, Targets.of("binary"), returns="logits")
+    predictor = PyGPredictor(model, Targets.of("binary"))
     with pytest.raises(PellucidError, match="whose forward takes edge_weight"):
         predictor.logits(clouds, predictor.neighbors(clouds), edge_weight=torch.ones(1))
