@@ -12,8 +12,8 @@ from pellucid.backbones import backbones
 from pellucid.backbones.kernels import Norm
 from pellucid.clouds import PointClouds
 from pellucid.methods import NeighborRule, methods
-from pellucid.targets import Targets
 from pellucid.neighbors import knn
+from pellucid.targets import Targets
 
 TASKS = {"binary": Targets.of("binary", 1), "two binary": Targets.of("binary", 2), "multiclass": Targets.of("multiclass", 3),
          "regression": Targets.of("regression", 2)}

@@ -8,8 +8,8 @@ from toy import toy_clouds, toy_config
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.explainers.masks import agreement_loss, mask_entropy, mean_per_cloud
-from pellucid.targets import Targets
 from pellucid.neighbors import knn
+from pellucid.targets import Targets
 from pellucid.training import build
 from pellucid.training.model import signature_of
 

@@ -7,10 +7,10 @@ from toy import toy_clouds, toy_config
 from pellucid.backbones import backbones
 from pellucid.errors import PellucidError
 from pellucid.methods import methods
-from pellucid.targets import Targets
 from pellucid.methods.gaussian import gaussian_kl, log_det
 from pellucid.methods.joint import EXISTENCE, LOCATION, NEITHER
 from pellucid.methods.lri import bernoulli_kl
+from pellucid.targets import Targets
 from pellucid.training import train
 
 TASK = Targets.of("binary", 1)
