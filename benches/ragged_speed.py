@@ -60,8 +60,8 @@ def main() -> None:
     results = {}
     for name in sorted(backbones):
         torch.manual_seed(0)
-        ours = methods["erm"].make(lambda name=name: backbones[name](2, (2,), dropout=0.0), Targets.of("binary"), dropout=0.0,
-                              rule=rule)
+        ours = methods["erm"].make(lambda name=name: backbones[name](2, (2,), dropout=0.0), Targets.of("binary"),
+                                   dropout=0.0, rule=rule)
         theirs = from_ours(ours)
         pairs = [(model, torch.optim.Adam(model.parameters(), 1e-3)) for model in (ours.train(), theirs.train())]
         works = {"pellucid": lambda p=pairs[0]: step(*p, p[0].plain(clouds, neighbors).logits, y),

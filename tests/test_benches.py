@@ -71,7 +71,7 @@ def both(model, peer_model, clouds, data, *, epoch=0):
     neighbors = model.neighbors(clouds)
     torch.manual_seed(7)
     ours = model(clouds, neighbors, epoch=epoch)
-    loss = model.task.loss(ours.logits, clouds["y"])
+    loss = model.targets.loss(ours.logits, clouds["y"])
     results.append((ours, loss if ours.penalty is None else loss + ours.penalty))
     torch.manual_seed(7)
     theirs = peer_model(data, epoch)

@@ -26,6 +26,7 @@ from pellucid.training.batches import Batches, mix, rotated
 from pellucid.training.checkpoint import load
 from pellucid.training.evaluation import explain_clouds
 from pellucid.training.fit import data_digest, warm_up, warm_up_identity
+from pellucid.training.module import TrainingModule
 
 sys.path.insert(0, str(Path(__file__).parent))
 from toy import toy_clouds, toy_config, toy_spec
