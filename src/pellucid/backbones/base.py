@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from pellucid.backbones.kernels import Norm, dropout
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
+from pellucid.families import backbones as backbones
 from pellucid.neighbors import Neighbors
-from pellucid.registry import Registry
 from pellucid.views import View, check_view, seen
 
 
@@ -215,9 +215,5 @@ class Backbone(nn.Module, ABC):
         for layer in self.layers:
             h = layer(h, where, neighbors, weight)
         return h
-
-
-backbones: Registry[type[Backbone]] = Registry("backbone", "pellucid.backbones")
-"""All backbones by name."""
 
 __all__ = ["Backbone", "Dropout", "Geometry", "backbones", "geometry", "mlp"]

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
+from pellucid.families import explainers as explainers
 from pellucid.methods.base import Supports
 from pellucid.methods.tasks import Task
 from pellucid.neighbors import Neighbors
-from pellucid.registry import Registry
 
 Need = Literal["pos", "inputs", "point_weight", "edge_weight", "embed"]
 """What an explainer may change or read: coordinates, input embeddings, existence, messages, the last layer."""
@@ -242,7 +242,3 @@ def gradient(output: Tensor, of: Tensor, what: str) -> Tensor:
         raise PellucidError(f"expected a prediction that depends differentiably on the {what}, got one that does not; "
                             "use an explainer without gradients, e.g. occlusion")
     return grad
-
-
-explainers: Registry[type[Explainer]] = Registry("explainer", "pellucid.explainers")
-"""All post-hoc explainers by name."""

@@ -14,9 +14,9 @@ from pellucid.backbones.base import Backbone, mlp
 from pellucid.backbones.kernels import segment_sum
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
+from pellucid.families import methods as methods
 from pellucid.methods.tasks import Kind, Task
 from pellucid.neighbors import Neighbors, knn, radius
-from pellucid.registry import Registry
 from pellucid.views import View, seen
 
 
@@ -213,7 +213,3 @@ class Method(nn.Module, ABC):
             epoch: Number of joint epochs done, for schedules of the prior.
             generator: Source of the noise; None for PyTorch's own.
         """
-
-
-methods: Registry[type[Method]] = Registry("method", "pellucid.methods")
-"""All methods by name."""

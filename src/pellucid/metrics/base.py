@@ -11,13 +11,10 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.registry import Registry
+from pellucid.families import metrics as metrics
 
 Array: TypeAlias = npt.NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-metrics: Registry[Callable[..., Any]] = Registry("metric", "pellucid.metrics")
-"""All metrics by name, e.g. ``"interpretation.roc_auc"``."""
 
 
 def metric(name: str) -> Callable[[Function], Function]:
