@@ -35,7 +35,7 @@ from pellucid.datasets import load_dataset
 from pellucid.methods import Method
 from pellucid.training.batches import Batches
 from pellucid.training.config import RunConfig
-from pellucid.training.evaluation import explain_clouds
+from pellucid.training.explaining import explain_clouds
 from pellucid.training.model import build, signature_of
 from pellucid.training.module import Fit
 from pellucid.training.predict import batches_of, run_over

@@ -22,8 +22,9 @@ from pellucid.methods import methods
 from pellucid.neighbors import knn
 from pellucid.training import RunConfig, load_model, train
 from pellucid.training.batches import Batches, mix, rotated
-from pellucid.training.evaluation import explain_clouds
-from pellucid.training.fit import data_digest, warm_up, warm_up_identity
+from pellucid.training.data import data_digest
+from pellucid.training.explaining import explain_clouds
+from pellucid.training.fit import warm_up, warm_up_identity
 from pellucid.training.module import Fit
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from pellucid.clouds import PointClouds
-from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.explanations.ensemble import draws
 from pellucid.methods import Method, Task
@@ -23,7 +22,7 @@ from pellucid.metrics.regression import mae, r2, rmse, spearman
 from pellucid.metrics.sanity import randomisation_test
 from pellucid.metrics.sparsity import gini
 from pellucid.metrics.stability import jaccard, rank_correlation
-from pellucid.training.batches import Batches
+from pellucid.training.explaining import JITTER, explain_clouds
 from pellucid.training.model import mean_neighbor_distance
 from pellucid.training.predict import batches_of, probability_of, run_over
 
@@ -31,8 +30,6 @@ DRAWS = 5
 """Draws over which stability is measured."""
 ROBUST = 10
 """Draws of the robust fidelities."""
-JITTER = 0.05
-"""Standard deviation by which stability moves each coordinate, in mean distances between neighbours."""
 
 
 def prediction_metrics(task: Task, logits: Tensor, y: Tensor) -> dict[str, float]:
@@ -71,32 +68,6 @@ def selection_score(task: Task, metrics: dict[str, float]) -> float:
     """The number that the epoch is chosen by: ROC AUC, or negative RMSE; the worst possible if it is undefined."""
     score = -metrics["rmse"] if task.kind == "regression" else metrics["roc_auc"]
     return score if math.isfinite(score) else -math.inf
-
-
-def explain_clouds(model: Method, clouds: PointClouds, *, seed: int = 0, provenance: dict[str, Any] | None = None,
-                   batches: Batches | None = None) -> Explanation:
-    """Explains clouds with a model that learned importance.
-
-    Args:
-        model: In eval mode.
-        clouds: What to explain.
-        seed: Of the injected noise that the prediction sees.
-        provenance: Goes into the explanation.
-        batches: The clouds in batches, where they are there already.
-
-    Raises:
-        PellucidError: if the model's method has no interpretation.
-    """
-    if not model.supports.importance:
-        raise PellucidError("expected a method that explains, got one that only predicts (erm); train lri-gaussian or "
-                            "lri-bernoulli")
-    model.refuse(clouds)
-    output = run_over(model, batches or batches_of(model, clouds), seed=seed)
-    assert output.importance is not None
-    covariance = output.covariance.cpu() if output.covariance is not None else None
-    return Explanation(clouds.to("cpu"), model.task.predict(output.logits).cpu(), output.importance.cpu(),
-                       model.importance_name, covariance, provenance or {},
-                       {name: column.cpu() for name, column in output.columns.items()})
 
 
 def evaluate_model(model: Method, clouds: PointClouds, *, precision_at_m: tuple[int, ...] = (5, 8), seed: int = 0,
