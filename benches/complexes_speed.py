@@ -34,7 +34,7 @@ from pellucid.datasets.complex_lists import Listed, read_complexes
 from pellucid.datasets.plbind import PLBind
 from pellucid.methods import Method
 from pellucid.training.config import RunConfig
-from pellucid.training.evaluation import explain_clouds
+from pellucid.training.explaining import explain_clouds
 from pellucid.training.model import build, measured
 from pellucid.training.presets import settings
 from timing import machine

@@ -37,7 +37,7 @@ from pellucid.spec import DataSpec
 from pellucid.targets import Targets
 from pellucid.training.batches import Batches
 from pellucid.training.config import RunConfig
-from pellucid.training.evaluation import explain_clouds
+from pellucid.training.explaining import explain_clouds
 from pellucid.training.model import build, measured
 from pellucid.training.module import TrainingModule
 from pellucid.training.objectives.supervised import Supervised

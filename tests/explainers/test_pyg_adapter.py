@@ -8,8 +8,8 @@ import pytest
 import torch
 from pyg_models import GIN, Weighted, graphs, same_trace, shaken, trace
 
+from pellucid import from_pyg
 from pellucid.backbones import backbones
-from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.explainers.base import frozen
@@ -200,7 +200,7 @@ def test_captum_of_a_binary_task_explains_the_probability(method, random_clouds)
 
 def test_a_users_pyg_model_is_not_touched_either():
     model = shaken(Weighted())
-    clouds = PointClouds.from_pyg(graphs(pos=True)).to(dtype=torch.float64)
+    clouds = from_pyg(graphs(pos=True)).to(dtype=torch.float64)
     before = trace(model)
     predictor = PyGPredictor(model, Targets.of("binary"))
     for masks in ("auto", "edges", "both"):

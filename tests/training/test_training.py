@@ -24,8 +24,9 @@ from pellucid.targets import Target, Targets
 from pellucid.training import RunConfig, load_model, train
 from pellucid.training.batches import Batches, mix, rotated
 from pellucid.training.checkpoint import load
-from pellucid.training.evaluation import explain_clouds
-from pellucid.training.fit import data_digest, warm_up, warm_up_identity
+from pellucid.training.data import data_digest
+from pellucid.training.explaining import explain_clouds
+from pellucid.training.fit import warm_up, warm_up_identity
 from pellucid.training.module import TrainingModule
 
 sys.path.insert(0, str(Path(__file__).parent))

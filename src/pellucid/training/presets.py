@@ -60,8 +60,8 @@ def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
                                 f"use one of {', '.join(chosen['methods'])}")
         own = chosen["methods"][method]
         if (tuned := set(own) - {"common"}) and backbone not in tuned:
-            raise PellucidError(f"expected a backbone with settings for {method} in preset {preset!r} of {dataset}, got "
-                                f"{backbone!r}; use one of {', '.join(sorted(tuned))}, or another preset")
+            raise PellucidError(f"expected a backbone with settings for {method} in preset {preset!r} of {dataset}, "
+                                f"got {backbone!r}; use one of {', '.join(sorted(tuned))}, or another preset")
         content = merge(content, own.get("common", {}))
         content = merge(content, own.get(backbone, {}))
     elif preset != "fast":
