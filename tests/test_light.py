@@ -14,8 +14,10 @@ import pytest
 import pellucid
 from pellucid.chemistry.molecules import ATOM_TYPES
 from pellucid.files import write_json, write_tensors
+from pellucid.spec import DataSpec, InputSpec
+from pellucid.targets import Targets
 from pellucid.training.config import RunConfig
-from pellucid.training.model import build
+from pellucid.training.model import FORMAT, build
 
 HEAVY = ["torch", "torch_geometric", "lightning", "rdkit", "scipy", "sklearn", "pyarrow", "numpy", "yaml"]
 NOT_TO_EXPLAIN = [
@@ -57,12 +59,12 @@ def test_help_and_lists_import_nothing_heavy(words):
 
 def test_explaining_a_molecule_imports_only_what_it_needs(tmp_path):
     config = RunConfig.parse({"backbone": {"hidden": 8, "layers": 1}})
-    signature = {"task": "binary", "outputs": 1, "unit": "angstrom", "dim": 3, "category_sizes": [len(ATOM_TYPES)],
-                 "feature_size": 0, "neighbor_distance": 1.5}
+    spec = DataSpec(Targets.of("binary"), InputSpec(category_sizes=(len(ATOM_TYPES),), unit="angstrom"),
+                    domain="molecules")
     folder, out = tmp_path / "run", tmp_path / "out"
     write_json(folder / "config.json", config.model_dump(mode="json"))
-    write_json(folder / "provenance.json", {"signature": signature})
-    write_tensors(folder / "model.safetensors", build(config, signature).state_dict())
+    write_json(folder / "provenance.json", {"format": FORMAT, "spec": spec.document()})
+    write_tensors(folder / "model.safetensors", build(config, spec).state_dict())
     modules = imported("explain", str(folder), "CCCCC(=O)NC1CC1", "--out", str(out), "--json")
     assert modules & {*NOT_TO_EXPLAIN} == set()
     assert not {name for name in modules if name.startswith(("pellucid.margin", "pellucid.benchmarks"))}
