@@ -12,15 +12,16 @@ def families() -> dict[str, Registry[Any]]:
 
     Example:
         >>> sorted(families())
-        ['backbones', 'benchmarks', 'datasets', 'explainers', 'methods', 'metrics', 'studies']
+        ['backbones', 'benchmarks', 'datasets', 'domains', 'explainers', 'methods', 'metrics', 'studies']
     """
     from pellucid.backbones import backbones
     from pellucid.benchmarks.margin import protocols
     from pellucid.datasets import datasets
+    from pellucid.domains import domains
     from pellucid.explainers import explainers
     from pellucid.margin import studies
     from pellucid.methods import methods
     from pellucid.metrics import metrics
 
     return {"backbones": backbones, "methods": methods, "explainers": explainers, "datasets": datasets,
-            "metrics": metrics, "studies": studies, "benchmarks": protocols}
+            "domains": domains, "metrics": metrics, "studies": studies, "benchmarks": protocols}
