@@ -23,7 +23,7 @@ from pellucid.training.fit import json_ready, pick_device
 from pellucid.training.presets import settings
 
 
-def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone: str = "egnn",
+def fit(dataset: str | PreparedDataset, *, out: str | Path, backbone: str = "egnn",
         method: str = "lri-gaussian", preset: str = "fast", epochs: int | None = None, seed: int = 0,
         device: str = "auto", progress: bool = False, overwrite: bool = False, report: bool = True,
         dataset_options: dict[str, Any] | None = None, over: dict[str, Any] | None = None) -> Run:
