@@ -183,6 +183,8 @@ def report_explanation(path: Path, explanation: Explanation, notes: list[str], d
     config = explanation.provenance.get("config", {})
     explainer = explanation.provenance.get("explainer")
     sentence = agreement(explanation)
+    trained = (f"{explainer + ' on ' if explainer else ''}{config.get('method', {}).get('name', '')} with "
+               f"{config.get('backbone', {}).get('name', '')}, trained on {config.get('dataset') or 'data of its own'}")
     shown = max(min(int((data.ptr[1:] <= MOST_POINTS).sum()), MOST), 1)
     samples = samples_of(explanation, list(range(shown)), name)
     if len(data) > shown:
@@ -192,8 +194,7 @@ def report_explanation(path: Path, explanation: Explanation, notes: list[str], d
                          "three coordinates to be drawn at; explanation.parquet has their numbers."]
     content = ReportContent(
         title=f"Which {known.points} decided",
-        subtitle=f"{explainer + ' on ' if explainer else ''}{config.get('method', {}).get('name', '')} with "
-                 f"{config.get('backbone', {}).get('name', '')}, trained on {config.get('dataset', '')}",
+        subtitle=trained if config else "",
         provenance=explanation.provenance,
         samples=samples,
         notes=[*([sentence] if sentence else []), *notes],

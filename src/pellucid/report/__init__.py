@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page with metrics, curves and a browser of explained molecules."""
+"""The report: one self-contained HTML page with metrics, curves and a browser of explained samples."""
 
 from pellucid.report.colours import COLOUR_MAP, colour
 from pellucid.report.content import PublishedCell, ReportContent, Sample
