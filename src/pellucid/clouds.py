@@ -45,18 +45,18 @@ class Field:
 
 FIELDS: dict[str, Field] = {
     "pos": Field("point", "float", ("D",), "", "coordinates, in the dataset's unit", irreps="vector"),
-    "categories": Field("point", "int", ("C",), "", "categorical features, e.g. the atom type"),
+    "categories": Field("point", "int", ("C",), "", "categorical features: a number of its kind"),
     "features": Field("point", "float", ("F",), "", "real features"),
     "important": Field("point", "bool", (), "", "ground truth: does this point decide the label"),
-    "group": Field("point", "int", (), "", "functional group, residue, track, unique in its cloud; -1 = a point alone"),
+    "group": Field("point", "int", (), "", "part that it belongs to, unique in its cloud; -1 = a point alone"),
     "direction": Field("point", "float", ("D",), "", "ground truth direction, e.g. of the velocity",
                        irreps="vector"),
     "y": Field("cloud", "float", ("T",), "", "targets; NaN where missing"),
     "split": Field("cloud", "int", (), "", "0 = train, 1 = validation, 2 = test"),
-    "cluster": Field("cloud", "int", (), "", "family of samples, e.g. of one protein, that a split keeps together"),
-    "edge_index": Field("edge", "int", ("2",), "", "given edges (e.g. bonds): source and target within the cloud"),
+    "cluster": Field("cloud", "int", (), "", "family of samples that a split keeps together"),
+    "edge_index": Field("edge", "int", ("2",), "", "given edges: source and target within the cloud"),
 }
-"""The registry of known fields. A dataset with a new one adds it here, in its own module."""
+"""The registry of known fields. A domain or dataset with a new one adds it, in its own module."""
 
 SPLITS = ("train", "val", "test")
 

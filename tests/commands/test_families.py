@@ -25,8 +25,8 @@ def unmentioned(entries, files):
 
 
 def test_every_family_has_members(entries):
-    assert {family for family, _, _ in entries} == {"backbones", "methods", "explainers", "datasets", "metrics",
-                                                   "studies", "benchmarks"}
+    assert {family for family, _, _ in entries} == {"backbones", "methods", "explainers", "datasets", "domains",
+                                                   "metrics", "studies", "benchmarks"}
 
 
 def test_every_entry_says_what_it_is_in_one_line(entries):

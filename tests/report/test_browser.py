@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from residues import invented_complexes
 
+from pellucid.commands.reporting import samples_of
 from pellucid.report import ReportContent, Sample, depict, write_report
-from pellucid.report.run import samples_of
 
 pytestmark = pytest.mark.browser
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import math
 
+from pellucid.commands.reporting import _for_reading
 from pellucid.report import PublishedCell
 from pellucid.report.content import Words
-from pellucid.report.run import _for_reading
 from pellucid.report.tables import key_numbers, metrics_table, number, provenance_table, readable, rows
 
 

@@ -126,7 +126,7 @@ class RunConfig(_Strict):
         64
     """
 
-    dataset: str = "synmol"
+    dataset: str = ""
     dataset_options: dict[str, Any] = Field(default_factory=dict)
     backbone: BackboneConfig = BackboneConfig()
     method: MethodConfig = MethodConfig()

@@ -7,13 +7,19 @@ import torch
 from residues import LIGAND, invented_complexes
 
 from pellucid.clouds import PointClouds
+from pellucid.commands.reporting import choose, report_explanation, samples_of
+from pellucid.domains import domain_of
+from pellucid.domains.complexes import CONTACTS, is_complex, residue_names, trace
 from pellucid.errors import PellucidError
 from pellucid.report import ReportContent, Sample
-from pellucid.report.columns import CONTACTS
-from pellucid.report.content import COMPLEXES, Sticks, Words, predicted_quantity
+from pellucid.report.content import Sticks, Words
 from pellucid.report.page import data, embed, render
-from pellucid.report.proteins import complex_sample, is_complex, residue_names, trace
-from pellucid.report.run import choose, report_explanation, samples_of
+
+COMPLEXES = Words("residue", "complex")
+
+
+def complex_sample(explanation, i):
+    return domain_of("complexes").sample(explanation, i)
 
 
 def test_a_complex_is_its_residues_with_the_ligand_beside_them():
@@ -99,15 +105,14 @@ def test_labels_of_residues_are_taken_apart(label, expected):
 def test_a_regression_predicts_a_pk():
     explanation = invented_complexes(task="regression", y=torch.tensor([[6.5], [float("nan")]]))
     first, second = samples_of(explanation, [0, 1])
-    assert (first.prediction, first.predicts, first.target, second.target) == (7.25, "pK", 6.5, None)
+    assert (first.prediction, first.predicts, first.target, second.target) == (7.25, "affinity (pK)", 6.5, None)
     page = json.loads(embed(data(ReportContent("t", samples=[first]))))
-    assert page["samples"][0]["predicts"] == "pK"
+    assert page["samples"][0]["predicts"] == "affinity (pK)"
     assert page["samples"][0]["prediction"] == 7.25
     with pytest.raises(PellucidError, match="sigmoid"):
-        replace(first, predicts="probability")
+        replace(first, predicts="P(1)")
     with pytest.raises(PellucidError, match="expected a number"):
         replace(first, prediction=float("inf"))
-    assert predicted_quantity({}) == "probability"
 
 
 def test_of_a_regression_the_whole_range_and_the_largest_errors_are_shown():
@@ -135,7 +140,7 @@ def test_the_page_speaks_of_residues_and_complexes(tmp_path):
 
 
 def test_an_explanation_of_many_residues_is_cut_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("pellucid.report.run.MOST_POINTS", 42)
+    monkeypatch.setattr("pellucid.commands.reporting.MOST_POINTS", 42)
     page = report_explanation(tmp_path / "report.html", invented_complexes((40, 6, 6)), []).read_text(encoding="utf-8")
     assert "Shown are the first 1 of 3; explanation.parquet has all." in page
 
