@@ -9,7 +9,7 @@ from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explainers import Predictor, explainers
 from pellucid.explainers.pyg_predictor import PyGPredictor
-from pellucid.targets import Targets
+from pellucid.targets import Target, Targets
 
 OPTIONS = {"bernmask": {"steps": 5}, "bernmask-p": {"epochs": 2}, "pyg": {"epochs": 3}, "shapley": {"permutations": 4},
            **{name: {"on": "inputs"} for name in ("saliency", "input-x-gradient", "integrated-gradients")}}
@@ -27,10 +27,10 @@ def double(data):
     return data
 
 
-def gin(task=None, **options):
-    task = task or Targets.of("binary")
-    model = shaken(GIN(outputs=task.outputs))
-    return model, PyGPredictor(model, task, encoder=model.encode, head=model.head, **options)
+def gin(targets=None, **options):
+    targets = targets or Targets.of("binary")
+    model = shaken(GIN(outputs=targets.outputs))
+    return model, PyGPredictor(model, targets, encoder=model.encode, head=model.head, **options)
 
 
 def weighted():
@@ -238,6 +238,12 @@ def test_what_cannot_be_explained_is_said_in_one_sentence():
         PyGPredictor(model, Targets.of("binary"), encoder=model.encode)
     with pytest.raises(PellucidError, match="pass returns='raw'"):
         PyGPredictor(model, Targets.of("regression"), returns="probs")
+    with pytest.raises(PellucidError, match="only graph-level models are wrapped"):
+        PyGPredictor(model, Targets.of("binary", level="point"))
+    for several in (Targets((Target("a"), Target("b", "regression"))),
+                    Targets((Target("a", "multiclass", classes=("x", "y")), Target("b", "multiclass", classes=("x", "y"))))):
+        with pytest.raises(PellucidError, match="expected targets of one kind, or one multi-class target"):
+            PyGPredictor(model, several)
     with pytest.raises(PellucidError, match="expected returns out of"):
         PyGPredictor(model, Targets.of("binary"), returns="logits")
     predictor = PyGPredictor(model, Targets.of("binary"))
