@@ -62,7 +62,7 @@ def test_unknown_entries_are_refused():
     document = DataSpec.of(clouds(), MIXED).document()
     for place in (document["inputs"], document["targets"][0]):
         place["colour"] = 1
-        with pytest.raises(PellucidError, match="got something else .*colour"):
+        with pytest.raises(PellucidError, match=r"got something else .*colour"):
             DataSpec.parse(document)
         del place["colour"]
     assert DataSpec.parse(document) == DataSpec.of(clouds(), MIXED)

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.backbones import backbones
 from pellucid.collisions.views import ETA_WEIGHT, beam_distance, from_beam
+from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.views import Frame, View, check_view, frames, seen, views
 
 POINTS = torch.from_numpy(np.random.default_rng(0).normal(size=(50, 3)))

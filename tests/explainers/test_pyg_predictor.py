@@ -230,8 +230,10 @@ def test_what_cannot_be_explained_is_said_in_one_sentence():
     with pytest.raises(PellucidError, match="got RuntimeError from it"):
         explainers["occlusion"]().explain(PyGPredictor(GIN(width=7), Targets.of("binary")), clouds)
     with pytest.raises(PellucidError, match="a field 'pos', which the model takes"):
-        explainers["occlusion"]().explain(PyGPredictor(Weighted(), Targets.of("binary")), PointClouds.from_pyg(graphs()))
-    other = PyGPredictor(model, Targets.of("binary"), encoder=model.encode, head=lambda h, batch: model.head(h, batch) + 1)
+        explainers["occlusion"]().explain(PyGPredictor(Weighted(), Targets.of("binary")),
+                                          PointClouds.from_pyg(graphs()))
+    other = PyGPredictor(model, Targets.of("binary"), encoder=model.encode,
+                         head=lambda h, batch: model.head(h, batch) + 1)
     with pytest.raises(PellucidError, match="to be the model's output"):
         explainers["gradgam"]().explain(other, clouds)
     with pytest.raises(PellucidError, match="pass both or none"):
@@ -240,8 +242,9 @@ def test_what_cannot_be_explained_is_said_in_one_sentence():
         PyGPredictor(model, Targets.of("regression"), returns="probs")
     with pytest.raises(PellucidError, match="only graph-level models are wrapped"):
         PyGPredictor(model, Targets.of("binary", level="point"))
+    classes = {"kind": "multiclass", "classes": ("x", "y")}
     for several in (Targets((Target("a"), Target("b", "regression"))),
-                    Targets((Target("a", "multiclass", classes=("x", "y")), Target("b", "multiclass", classes=("x", "y"))))):
+                    Targets((Target("a", **classes), Target("b", **classes)))):
         with pytest.raises(PellucidError, match="expected targets of one kind, or one multi-class target"):
             PyGPredictor(model, several)
     with pytest.raises(PellucidError, match="expected returns out of"):

@@ -23,8 +23,8 @@ def make(name, backbone="egnn", **options):
     torch.manual_seed(0)
     if name == "joint":
         options = {"noise": "both"} | options
-    return methods[name].make(lambda: backbones[backbone](3, (2,), 0, hidden=16, layers=2, dropout=0.0), TASK, scale=2.0,
-                              dropout=0.0, **options)
+    return methods[name].make(lambda: backbones[backbone](3, (2,), 0, hidden=16, layers=2, dropout=0.0), TASK,
+                              scale=2.0, dropout=0.0, **options)
 
 
 @pytest.fixture(scope="module")

@@ -118,7 +118,7 @@ def test_what_is_declared_is_given(name, backbone, edge_directions, readout, met
 
 def test_flat_options_reach_their_group_and_others_are_refused(name):
     make = methods[name].make
-    with pytest.raises(UnknownNameError, match="readuot.*did you mean 'readout'"):
+    with pytest.raises(UnknownNameError, match=r"readuot.*did you mean 'readout'"):
         make(lambda: backbones["egnn"](), Targets.of("binary"), readuot="additive")
     with pytest.raises(PellucidError, match="readout out of pooled, additive, got 'pointwise'"):
         make(lambda: backbones["egnn"](), Targets.of("binary"), readout="pointwise")

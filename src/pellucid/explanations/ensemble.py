@@ -106,8 +106,8 @@ def ensemble(explanations: Sequence[Explanation], *, scale: Scale = "ranks", m: 
     }
     return Explanation(first.clouds, predictions.mean(0).to(first.prediction.dtype), values.mean(0).to(dtype),
                        _named(explanations, scale), covariance, {**shared, "ensemble": about}, columns, radius,
-                       first.targets, _explained(explanations, predictions.mean(0)), all(e.shared for e in explanations),
-                       scale == "none" and first.signed)
+                       first.targets, _explained(explanations, predictions.mean(0)),
+                       all(e.shared for e in explanations), scale == "none" and first.signed)
 
 
 def agreement(explanation: Explanation) -> str | None:
