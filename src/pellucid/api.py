@@ -194,6 +194,8 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
         explanation = chosen.marked()
     explanation = replace(explanation, provenance={"skipped": given.skipped, **explanation.provenance})
     if out is not None:
+        from pellucid.commands.reporting import report_explanation
+
         folder = Path(out)
         explanation.save(folder / "explanation.parquet")
         domain.write(folder, explanation.of(), given.held)

@@ -218,7 +218,7 @@ class Targets(Sequence[Target]):
         for column, (target, start) in enumerate(zip(self.each, self.starts, strict=True)):
             if name is None or name == target.name:
                 return Explained(target, column, None if target.kind == "multiclass" else start)
-            own, _, chosen = name.rpartition("=")
+            own, _, chosen = name.partition("=")  # a class may hold another one
             if own == target.name and chosen in target.classes:
                 at = target.classes.index(chosen)
                 if target.kind == "multiclass" or at == 1:

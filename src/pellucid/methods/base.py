@@ -200,7 +200,12 @@ class Method(nn.Module, ABC):
         Args:
             make_partner: Makes one :class:`pellucid.methods.partner.PartnerEncoder`; called twice when f and g do not
                 share encoders.
+
+        Raises:
+            PellucidError: for a readout that does not pool.
         """
+        if self.readout.kind != "pooled":
+            raise PellucidError(f"expected a pooled readout for samples of two clouds, got {self.readout.kind}")
         self.partner = make_partner()
 
     def refuse(self, clouds: PointClouds) -> None:
