@@ -84,7 +84,7 @@ def test_the_page_draws_and_browses(browser: Any, tmp_path: Path, content: Repor
     second = picture(page)
     assert (first != second).any(axis=2).mean() > 0.02
     assert page.locator("#view3d canvas").count() == 2  # contexts do not pile up
-    assert page.locator("#atoms tbody tr").count() == content.samples[1].pos.shape[0]
+    assert page.locator("#points tbody tr").count() == content.samples[1].pos.shape[0]
 
     box = page.locator("#view3d").bounding_box()
     page.mouse.move(box["x"] + 60, box["y"] + 60)
@@ -101,9 +101,9 @@ def test_the_page_draws_and_browses(browser: Any, tmp_path: Path, content: Repor
     page.select_option("#scale", "rank")
     assert page.locator("#depictions ellipse").first.evaluate("node => node.style.fill") != before
     page.select_option("#ellipsoids", "none")
-    page.locator("#atoms th button", has_text="Importance").click()
-    first_row = page.locator("#atoms tbody tr").first
-    assert int(first_row.get_attribute("data-atom")) == int(np.argmax(content.samples[1].importance))
+    page.locator("#points th button", has_text="Importance").click()
+    first_row = page.locator("#points tbody tr").first
+    assert int(first_row.get_attribute("data-point")) == int(np.argmax(content.samples[1].importance))
     page.locator("#wrong").check()
     assert page.locator("#name").text_content() == "ibuprofen"
     page.locator("#search").fill("nothing like this")
@@ -138,7 +138,7 @@ def test_a_bare_and_evil_page_works(browser: Any, tmp_path: Path) -> None:
 def test_without_webgl_the_rest_still_works(chromium: Any, tmp_path: Path, content: ReportContent) -> None:
     browser = chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, "--disable-3d-apis"])
     page, _ = opened(browser, write_report(tmp_path / "report.html", content))
-    page.wait_for_selector("#atoms tbody tr")
+    page.wait_for_selector("#points tbody tr")
     page.locator("#sample-3").click()
     assert page.locator("#name").text_content() == "paracetamol"
     assert page.locator("#depictions svg").count() == 2
@@ -158,8 +158,8 @@ def test_columns_can_be_shown(browser: Any, tmp_path: Path, samples: list[Sample
     page.wait_for_selector("#view3d canvas")
     options = page.locator("#shown option").all_text_contents()
     assert options == ["importance", "spread", "rank stability", "subgraph", "kind", "<odd>"]
-    assert "±" in page.locator("#atoms tbody tr").first.text_content()
-    heads = page.locator("#atoms th").all_text_contents()
+    assert "±" in page.locator("#points tbody tr").first.text_content()
+    heads = page.locator("#points th").all_text_contents()
     assert "Rank stability" in heads
     assert "Spread" not in heads
     assert page.locator("#depictions [data-kept]").count() == int(kept.sum())
@@ -178,8 +178,8 @@ def test_columns_can_be_shown(browser: Any, tmp_path: Path, samples: list[Sample
     assert page.locator("#scale").is_hidden()
     colours = page.locator("#depictions figure").first.locator("ellipse").evaluate_all("n => n.map(x => x.style.fill)")
     assert len(set(colours)) == 3
-    page.locator("#atoms th button", has_text="Rank stability").click()
-    assert page.locator("#atoms tbody tr").first.get_attribute("data-atom") == "0"
+    page.locator("#points th button", has_text="Rank stability").click()
+    assert page.locator("#points tbody tr").first.get_attribute("data-point") == "0"
 
     page.locator("#sample-1").click()  # which has no columns, and is shown by its importance
     assert "Location importance" in page.locator("#importance-name").text_content()
@@ -195,26 +195,26 @@ def test_a_complex_can_be_looked_at(browser: Any, tmp_path: Path) -> None:
     assert page.locator("#view3d canvas").count() == 1  # the pocket is outlined where importance is
     first = picture(page)
     assert distinct(first) > 500
-    assert page.locator("#atoms th").all_text_contents()[:7] == ["Chain", "Number", "Residue", "Importance ▾", "Rank",
+    assert page.locator("#points th").all_text_contents()[:7] == ["Chain", "Number", "Residue", "Importance ▾", "Rank",
                                                                   "Contact", "Distance (Å)"]
-    rows = page.locator("#atoms tbody tr")
+    rows = page.locator("#points tbody tr")
     assert rows.count() == 30  # the most important ones
-    assert int(rows.first.get_attribute("data-atom")) == int(np.argmax(samples[0].importance))
-    page.locator("#atoms th button", has_text="Number").click()
+    assert int(rows.first.get_attribute("data-point")) == int(np.argmax(samples[0].importance))
+    page.locator("#points th button", has_text="Number").click()
     assert rows.locator("td:nth-child(2)").all_text_contents() == [str(n) for n in range(1, 31)]  # 2 before 10
     page.locator("#unfold").click()
     assert rows.count() == 60
     assert page.locator("#unfold").is_hidden()
     assert page.locator("#marks").inner_text().split("\n")[0].startswith("ligand, sticks")
     traces = "document.getElementById('view3d').data.map(t => t.name)"
-    assert {"ligand", "contacts", "pocket", "ellipsoids"} <= set(page.evaluate(traces))
+    assert {"beside", "lines", "truth", "ellipsoids"} <= set(page.evaluate(traces))
     text = page.evaluate("document.getElementById('view3d').data.find(t => t.name === 'bonds').text")
     assert any(t.startswith("<b>ASP</b>, chain A, number 1<br>importance") and "distance (Å)" in t and "pocket" in t
                for t in text)
     assert len(page.evaluate("document.getElementById('view3d')._fullLayout.scene.annotations")) == 10
 
-    page.locator("#tracks").uncheck()
-    assert "pocket" not in page.evaluate(traces)
+    page.locator("#switch").uncheck()
+    assert "truth" not in page.evaluate(traces)
     assert (picture(page) != first).any(axis=2).mean() > 0.01
     page.locator("#near").click()
     centre = page.evaluate("document.getElementById('view3d').layout.scene.camera.center")

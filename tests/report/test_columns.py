@@ -17,7 +17,7 @@ from pellucid.explanations.ensemble import ensemble
 from pellucid.explanations.subgraph import subgraph
 from pellucid.report import ReportContent, depict
 from pellucid.report.colours import MARK_COLOUR
-from pellucid.report.columns import KNOWN, described
+from pellucid.report.columns import described, known_columns
 from pellucid.report.page import data, embed
 from pellucid.report.run import report_explanation, samples_of
 from pellucid.report.tables import provenance_table
@@ -43,7 +43,7 @@ def test_samples_carry_columns_marks_and_facts(explanation: Explanation) -> None
     assert first.svg is not None
     assert [int(i) for i in re.findall(r"data-kept='1'[^>]*class='atom-(\d+)'", first.svg)] == kept
     assert first.facts["Subgraph"] == "2 of 5 atoms: the 2 most important points of each cloud"
-    assert first.facts["Subgraph alone"] == "predicted probability 0.250"
+    assert first.facts["Subgraph alone"] == "P(y) 0.250"
     assert re.fullmatch(r"0\.\d{3} ± 0\.\d{3}", first.facts["Prediction over members"])
     assert re.fullmatch(r"mean Spearman rank correlation -?\d\.\d\d \(random: 0\)", first.facts["Agreement of members"])
 
@@ -61,7 +61,7 @@ def test_the_page_carries_columns_and_what_they_mean(explanation: Explanation) -
     assert content["samples"][0]["columns"]["kind"] == [0, 1, 2, 0, 1]
     assert content["columns"]["odd_number"] == {"label": "Odd number", "about": "", "kinds": [], "colours": []}
     assert content["columns"]["kind"]["kinds"] == ["neither", "existence", "location"]
-    for column in KNOWN.values():
+    for column in known_columns().values():
         assert len(column.kinds) == len(column.colours)
         assert column.about.endswith(".")
     assert described([]) == {}

@@ -21,15 +21,15 @@ def test_everything_optional_may_be_left_out() -> None:
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"pos": [[0, 0], [1, 1]]}, r"\(n, 3\), got \(2, 2\)"),
-    ({"pos": np.empty((0, 3))}, "at least one atom"),
+    ({"pos": np.empty((0, 3))}, "at least one point"),
     ({"pos": [[0, 0, np.nan], [0, 0, 0]]}, "finite coordinates"),
     ({"labels": ["C"]}, "2 labels"),
     ({"importance": [0.1]}, r"\(2,\), got \(1,\)"),
     ({"prediction": 3.2}, "sigmoid"),
     ({"prediction": None}, "probability"),
     ({"target": "yes"}, "probability"),
-    ({"bonds": [(0, 2, 1.0)]}, "two of the 2 atoms"),
-    ({"bonds": [(0, 0, 1.0)]}, "two of the 2 atoms"),
+    ({"bonds": [(0, 2, 1.0)]}, "two of the 2 points"),
+    ({"bonds": [(0, 0, 1.0)]}, "two of the 2 points"),
     ({"bonds": [(0, 1)]}, r"\(i, j, order\)"),
     ({"important": [0.2, 1]}, "booleans"),
     ({"covariance": [EYE]}, r"\(2, 3, 3\)"),

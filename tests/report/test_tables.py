@@ -4,16 +4,16 @@ import math
 
 from pellucid.report import PublishedCell
 from pellucid.report.content import Words
-from pellucid.report.run import _for_reading
-from pellucid.report.tables import key_numbers, metrics_table, number, provenance_table, readable, rows
+from pellucid.report.metric_names import better, describe_metric, readable
+from pellucid.report.tables import for_reading, key_numbers, metrics_table, number, provenance_table, rows
 
 
 def test_baselines_are_found() -> None:
-    table = rows({"classification": {"roc_auc": 0.9, "accuracy": 0.8},
+    table = rows({"prediction": {"y": {"roc_auc": 0.9, "accuracy": 0.8}},
                   "interpretation": {"precision@5": 0.7, "precision@5_random": 0.3},
                   "fidelity": {"deletion": {"auc": 0.2, "random": 0.5, "steps": 10}}}, [])
     assert {row.path: row.baseline for row in table} == {
-        "classification.roc_auc": 0.5, "classification.accuracy": None, "interpretation.precision@5": 0.3,
+        "prediction.y.roc_auc": 0.5, "prediction.y.accuracy": None, "interpretation.precision@5": 0.3,
         "fidelity.deletion.auc": 0.5, "fidelity.deletion.steps": None}
 
 
@@ -48,7 +48,7 @@ def test_nothing_gives_nothing() -> None:
 
 def test_directions_stand_beside_random_axes() -> None:
     angles = {"angle": 2.0, "angle_mean": 9.0}
-    shown = _for_reading({"directions": {**angles, "eigen_ratio": 0.2, "random": {"angle": 45.0, "angle_mean": 44.0},
+    shown = for_reading({"directions": {**angles, "eigen_ratio": 0.2, "random": {"angle": 45.0, "angle_mean": 44.0},
                                          "radial": {"angle": 0.1, "angle_mean": 0.3}}})
     assert {row.path: (row.ours, row.baseline) for row in rows(shown, [])} == {
         "directions.angle": (2.0, 45.0), "directions.angle_mean": (9.0, 44.0), "directions.eigen_ratio": (0.2, None),
