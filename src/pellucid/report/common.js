@@ -43,7 +43,7 @@ function ranks(values) { // average ranks, 0 = least important; missing values h
 
 function quantity(sample) { // what the points are coloured by
   const id = $("shown").value, column = sample.columns[id];
-  if (!column) return { id: "importance", values: sample.importance, label: sample.importance_name, kinds: [], signed: sample.signed, unit: sample.importance_unit,
+  if (!column) return { id: "importance", values: sample.importance, label: sample.importance_name + (sample.signed ? `: ${sample.predicts}` : ""), kinds: [], signed: sample.signed, unit: sample.importance_unit,
     about: sample.signed ? meaning(sample.quantity, sample.importance_unit) : "" };
   const known = { unit: "", signed: false, ...DATA.columns[id] };
   return { id, values: column, ...known, label: known.signed ? `${sample.importance_name}: ${known.label}` : known.label, about: known.signed ? meaning(known.of, known.unit) : known.about };

@@ -92,7 +92,7 @@ def data(content: ReportContent) -> dict[str, Any]:
     return {
         "colours": palette(),
         "columns": {**described(dict.fromkeys(name for sample in samples for name in sample.columns), words),
-                    **_more_columns(samples)},
+                    **_more_columns(samples, words)},
         "words": words.document(), "look": _worded(look, words),
         "history": _clean(content.history),
         "selected_epoch": content.selected_epoch,
@@ -108,17 +108,18 @@ def palette() -> dict[str, Any]:
             "false": FALSE_COLOUR, "mark": MARK_COLOUR}
 
 
-def _more_columns(samples: list[Sample]) -> dict[str, dict[str, Any]]:
+def _more_columns(samples: list[Sample], words: Words) -> dict[str, dict[str, Any]]:
     """What is said of predictions of points and of contributions to other outputs."""
     found: dict[str, dict[str, Any]] = {}
     quantities = list(dict.fromkeys(sample.predicts for sample in samples if sample.values is not None))
     plain: dict[str, Any] = {"about": "", "kinds": [], "colours": []}
     if quantities:
         label = quantities[0] if len(quantities) == 1 else "Prediction"
-        found[_VALUES] = {**plain, "label": label, "about": f"Predicted {label} of this row."}
+        found[_VALUES] = {**plain, "label": label, "about": f"{label} as predicted of each {words.point}."}
     if any(sample.truths is not None for sample in samples):
         unit = split_unit(quantities[0])[1] if len(quantities) == 1 else ""
-        found[_TRUTHS] = {**plain, "label": f"Target ({unit})" if unit else "Target", "about": "The known answer."}
+        found[_TRUTHS] = {**plain, "label": f"Target ({unit})" if unit else "Target",
+                          "about": f"The known answer of each {words.point}."}
     for name in dict.fromkeys(name for sample in samples for name in sample.others):
         found[_OTHER + name] = {**plain, "label": name, "signed": True, "unit": unit_of(name), "of": _bare(name),
                                 "about": f"Contribution to {_bare(name)}."}

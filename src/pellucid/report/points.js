@@ -44,7 +44,8 @@ function table(s, colours, rank) {
   const fixed = {}; // as many decimals as give the column's largest number four digits, so that points line up
   for (const [id] of columns) {
     const most = Math.max(...s.pos.map((p, i) => Math.abs(value(i, id))).filter(finite), 0);
-    fixed[id] = most >= 1e-3 && most < 1e5 ? Math.min(Math.max(3 - Math.floor(Math.log10(most)), 0), 5) : null;
+    const whole = id.startsWith("column ") && s.pos.every((p, i) => !finite(value(i, id)) || Number.isInteger(value(i, id)));
+    fixed[id] = whole && most < 1e5 ? 0 : most >= 1e-3 && most < 1e5 ? Math.min(Math.max(3 - Math.floor(Math.log10(most)), 0), 5) : null;
   }
   const hasSign = id => id === "importance" ? s.signed : id.startsWith("column ") && DATA.columns[id.slice(7)].signed;
   const write = (v, id) => (finite(v) && v > 0 && hasSign(id) ? "+" : "") + (!finite(v) || fixed[id] === null ? show(v, 4) : v.toFixed(fixed[id]).replace("-", "−"));

@@ -43,9 +43,9 @@ function setUpSamples() {
     item.id = "sample-" + at;
     item.setAttribute("role", "option");
     item.append(make("span", ok === null ? "quiet" : ok ? "right" : "wrong", ok === null ? "·" : ok ? "✓" : "✗"),
-      make("span", "item-name", s.name), make("span", "item-p", finite(s.prediction) ? s.probability ? s.prediction.toFixed(3) : show(s.prediction, 4) : "–"),
-      make("span", "item-sub", (finite(s.prediction) ? s.predicts + ", " : "") + counted(s.labels.length) + (finite(s.target) ? `, target ${show(s.target)}` : "")
-        + (ok === false ? ", wrong" : "")));
+      make("span", "item-name", s.name), make("span", "item-p", finite(s.prediction) ? s.probability ? s.prediction.toFixed(3) : show(s.prediction, 4) : s.level === "point" ? "" : "–"),
+      make("span", "item-sub", [...s.level === "point" ? [] : [s.quantity + (s.quantity_unit ? ` in ${s.quantity_unit}` : "")], ...finite(s.target) ? [`target ${show(s.target, s.probability ? 3 : 4)}`] : [],
+        ...ok === false ? ["wrong"] : [], counted(s.labels.length)].join(", ")));
     item.title = `${s.name}: ${item.lastChild.textContent}`;
     item.onclick = () => select(at);
     $("list").append(item);

@@ -252,8 +252,9 @@ def _bar(row: Row) -> str:
             if value is not None and math.isfinite(value)]
     lows = [value for value in (row.ours, row.baseline, *(c.mean for c in row.published))
             if value is not None and math.isfinite(value)]
-    if not lows or (not row.published and row.baseline is None and max(ends) > 1):
-        return ""  # a count or a loss alone has no scale to be drawn on
+    unscaled = max(ends, default=0) > 1 or row.path.rpartition(".")[2] in ("mae", "rmse", "loss")
+    if not lows or (not row.published and row.baseline is None and unscaled):
+        return ""  # a count, a loss or an error alone has no scale to be drawn on
     low, high = min(0.0, *lows), (1.0 if max(ends) <= 1.0 and min(lows) >= 0 else max(*ends, 1e-9) * 1.05)
     width, margin = 280.0, 6.0
     height = 20 + 13 * len(row.published)
