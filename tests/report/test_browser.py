@@ -277,6 +277,7 @@ def test_signed_contributions_to_several_outputs(browser: Any, tmp_path: Path, s
     assert page.locator("#bar-low").text_content() == "−2 log-odds"
     assert "raises P(toxic)" in page.locator("#stage-note").text_content()
     assert discs()[n - 1] == [0x18, 0x46, 0xA0]
+    assert "Contribution to P(toxic) (log-odds)" in page.locator("#points th").all_text_contents()
     text = page.evaluate("document.getElementById('view3d').data[0].text")
     assert any("importance −0.9 log mol/L" in t and "contribution to P(toxic)" in t for t in text)
     assert troubles == []

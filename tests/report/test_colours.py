@@ -81,7 +81,7 @@ def test_the_colour_blind_see_the_sign(kind: str) -> None:
     lab = oklab(np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055))
     apart = np.linalg.norm(lab - lab[::-1], axis=1)
     half = len(DIVERGING_MAP) // 2
-    assert (apart[half + 1:] > 0.05).all()
+    assert (apart[half + 1:] > 0.04).all()  # twice what is just seen, at the smallest step
     assert apart[-1] > 0.2
 
 

@@ -11,7 +11,10 @@ function table(s, colours, rank) {
   const swatched = shown === "spread" ? "importance" : shown; // the spread stands behind the importance
   const unit = unitOf(s), columns = [...(LOOK.index ? [["index", "#", "num"]] : []), ...Object.keys(s.texts).map(id => ["text " + id, id, ""]),
     ["label", LOOK.label, ""], ["importance", s.importance_unit ? `Importance (${s.importance_unit})` : "Importance", "num"], ["rank", "Rank", "num"]];
-  for (const id of more) columns.push(["column " + id, DATA.columns[id].label, DATA.columns[id].kinds.length ? "" : "num"]);
+  for (const id of more) {
+    const { label, kinds, signed, of, unit: own } = DATA.columns[id]; // a contribution to an output must not look like the output
+    columns.push(["column " + id, signed ? `Contribution to ${of}${own ? ` (${own})` : ""}` : label, kinds.length ? "" : signed ? "num wrap" : "num"]);
+  }
   const truth = s.important ? [["truth", LOOK.truth.column, ""]] : [];
   if (LOOK.truth.first) columns.push(...truth);
   if (s.std) columns.push(["std0", `σ₁ (${unit})`, "num"], ["std1", "σ₂", "num"], ["std2", "σ₃", "num"]);
