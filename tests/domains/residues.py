@@ -45,7 +45,7 @@ def invented_complexes(sizes=(40, 6), *, covariance=False, task="binary", **more
         "group_names": [json.dumps(n) for n in names]})
     root = torch.from_numpy(rng.normal(size=(sum(sizes), 3, 3)))
     regression = task == "regression"
-    target = Target("affinity", "regression", unit="pK") if regression else Target("binds")
+    target = Target("pK", "regression") if regression else Target("binds")
     prediction = torch.full((len(sizes), 1), 7.25 if regression else 0.75)
     return Explanation(clouds, prediction, torch.from_numpy(-distance), "INVENTED importance",
                        root @ root.transpose(1, 2) if covariance else None,

@@ -109,8 +109,9 @@ def test_a_regression_predicts_a_pk():
     page = json.loads(embed(data(ReportContent("t", samples=[first]))))
     assert page["samples"][0]["predicts"] == "affinity (pK)"
     assert page["samples"][0]["prediction"] == 7.25
+    assert not first.probability
     with pytest.raises(PellucidError, match="sigmoid"):
-        replace(first, predicts="P(1)")
+        replace(first, predicts="P(binds)", probability=None)
     with pytest.raises(PellucidError, match="expected a number"):
         replace(first, prediction=float("inf"))
 
@@ -136,7 +137,7 @@ def test_the_page_speaks_of_residues_and_complexes(tmp_path):
     sticks = content["samples"][0]["sticks"]
     assert (len(sticks["pos"]), len(sticks["labels"]), len(sticks["bonds"])) == (11, 11, 11)
     assert content["columns"]["contact"]["kinds"] == list(CONTACTS)
-    assert content["words"] == {"point": "residue", "cloud": "complex"}
+    assert (content["words"]["points"], content["words"]["samples"]) == ("residues", "complexes")
 
 
 def test_an_explanation_of_many_residues_is_cut_and_says_so(tmp_path, monkeypatch):
@@ -153,7 +154,7 @@ def test_ten_thousand_residues_are_a_small_page():
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"pos": [[0, 0]]}, r"pos of ligand of shape \(n, 3\)"), ({"labels": ["C"]}, "2 labels of ligand"),
-    ({"bonds": [(0, 2, 1.0)]}, "two of the 2 atoms of ligand"), ({"name": 1}, "text as the name")])
+    ({"bonds": [(0, 2, 1.0)]}, "two of the 2 points of ligand"), ({"name": 1}, "text as the name")])
 def test_bad_sticks_are_refused(changes, message):
     good = {"name": "ligand", "pos": [[0, 0, 0], [1.4, 0, 0]], "labels": ["C", "O"], "bonds": [(0, 1, 1.0)]}
     assert Sticks(**good).bonds == [(0, 1, 1.0)]
@@ -167,6 +168,12 @@ def test_texts_are_one_a_point():
 
 
 def test_words_have_their_plural():
-    assert COMPLEXES.of("an atom of these molecules, atoms of a molecule") == (
+    assert COMPLEXES.of("{a_point} of these {samples}, {points} of {a_sample}") == (
         "a residue of these complexes, residues of a complex")
-    assert Words("hit", "event").of("molecules") == "events"
+    assert Words("hit", "event").of("{samples}, {a_sample}, {{samples}}, {other}") == (
+        "events, an event, {{samples}}, {other}")
+    assert Words("vertex", "mesh", points="vertices").of("{points} of {samples}") == "vertices of meshes"
+    assert (Words("body", "ray").points, Words("body", "ray").samples, Words("body", "ray").cloud) == (
+        "bodies", "rays", "ray")
+    with pytest.raises(PellucidError, match="one point"):
+        Words("", "mesh")

@@ -13,14 +13,16 @@ import torch
 from pellucid.chemistry.encoding import encode_molecules
 from pellucid.chemistry.molecules import read_molecules
 from pellucid.commands.reporting import report_explanation, samples_of
+from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.explanations.ensemble import ensemble
 from pellucid.explanations.subgraph import subgraph
 from pellucid.report import ReportContent, depict
 from pellucid.report.colours import MARK_COLOUR
-from pellucid.report.columns import KNOWN, described
+from pellucid.report.columns import Column, described, known_columns, register_column
 from pellucid.report.page import data, embed
 from pellucid.report.tables import provenance_table
+from pellucid.report.words import Words
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def test_the_page_carries_columns_and_what_they_mean(explanation: Explanation) -
     assert content["samples"][0]["columns"]["kind"] == [0, 1, 2, 0, 1]
     assert content["columns"]["odd_number"] == {"label": "Odd number", "about": "", "kinds": [], "colours": []}
     assert content["columns"]["kind"]["kinds"] == ["neither", "existence", "location"]
-    for column in KNOWN.values():
+    for column in known_columns().values():
         assert len(column.kinds) == len(column.colours)
         assert column.about.endswith(".")
     assert described([]) == {}
@@ -81,3 +83,16 @@ def test_provenance_counts_the_members() -> None:
     page = provenance_table({"members": [{"run": "a"}, {"run": "b"}], "list": [1, 2]})
     assert re.findall(r">(\d)</th>", page) == ["1", "2"]
     assert "1, 2" in page
+
+
+def test_columns_are_registered_once() -> None:
+    column = Column("Charge (e)", "Partial charge of the {point}.")
+    register_column("a_test_charge", column)
+    register_column("a_test_charge", column)
+    assert described(["a_test_charge"], Words("node", "graph"))["a_test_charge"]["about"] == (
+        "Partial charge of the node.")
+    assert {"layer", "contact", "p_t", "distance", "spread"} <= set(known_columns())
+    with pytest.raises(PellucidError, match="new name"):
+        register_column("a_test_charge", Column("Charge"))
+    with pytest.raises(PellucidError, match="one colour"):
+        register_column("a_test_kind", Column("Kind", kinds=("a", "b")))

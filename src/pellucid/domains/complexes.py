@@ -15,7 +15,7 @@ from pellucid.clouds import PointClouds
 from pellucid.domains.base import Domain, Given, Shown, domains, path_of
 from pellucid.explanation import Explanation
 from pellucid.report.colours import FALSE_COLOUR
-from pellucid.report.columns import KNOWN, Column
+from pellucid.report.columns import Column, register_column
 from pellucid.report.content import Sticks, Words
 
 TRACE = 4.5
@@ -28,10 +28,8 @@ CONTACTS = ("–", "hydrophobic", "H-bond", "H-bond, hydrophobic")
 """Kinds of contact between residue and ligand; a place is 1 if hydrophobic, plus 2 with a hydrogen bond."""
 CONTACT_COLOURS = (FALSE_COLOUR, "#b08a00", "#1f77d0", "#0a3f86")
 
-KNOWN.update({
-    "contact": Column("Contact", "How the residue touches the ligand.", CONTACTS, CONTACT_COLOURS),
-    "distance": Column("Distance (Å)", "The least distance between heavy atoms of the residue and of the ligand."),
-})
+register_column("contact", Column("Contact", "How the residue touches the ligand.", CONTACTS, CONTACT_COLOURS))
+register_column("distance", Column("Distance (Å)", "The least distance between heavy atoms of the residue and of the ligand."))
 
 
 @domains.register("complexes")

@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 from pellucid.collisions import fields, views
 from pellucid.domains.base import Domain, Given, Shown, domains, path_of
 from pellucid.errors import PellucidError
-from pellucid.report.columns import KNOWN, Column
+from pellucid.report.columns import Column, register_column
 from pellucid.report.content import Words
 from pellucid.report.plane import plane, tones
 
 Floats = NDArray[np.float64]
 
-KNOWN.update({
-    "layer": Column("Layer", "The detector surface that measured the hit."),
-    "p_t": Column("p_T (GeV)", "True transverse momentum at the hit; the model does not see it."),
-})
+register_column("layer", Column("Layer", "The detector surface that measured the hit."))
+register_column("p_t", Column("p_T (GeV)", "True transverse momentum at the hit; the model does not see it."))
 
 
 @domains.register("events")
