@@ -29,7 +29,8 @@ CONTACTS = ("–", "hydrophobic", "H-bond", "H-bond, hydrophobic")
 CONTACT_COLOURS = (FALSE_COLOUR, "#b08a00", "#1f77d0", "#0a3f86")
 
 register_column("contact", Column("Contact", "How the residue touches the ligand.", CONTACTS, CONTACT_COLOURS))
-register_column("distance", Column("Distance (Å)", "The least distance between heavy atoms of the residue and of the ligand."))
+register_column("distance", Column("Distance (Å)", "The least distance between heavy atoms of the residue and of the "
+                                   "ligand."))
 
 
 @domains.register("complexes")
