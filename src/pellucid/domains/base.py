@@ -227,7 +227,7 @@ class Domain:
             PellucidError: if the input is none of this domain.
         """
         raise PellucidError(f"expected {self.inputs} for a run on {self.samples}, got {_told(source)}; convert your "
-                            "data with PointClouds or PointClouds.from_pyg")
+                            "data with PointClouds or pellucid.from_pyg")
 
     def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
         """Clouds with a field of groups that this domain can make; as they are where it cannot, or has no need to."""

@@ -143,7 +143,7 @@ def draws(explain: Callable[[PointClouds, int], Explanation], clouds: PointCloud
         explain: Clouds and a seed -> their explanation.
         clouds: What to explain.
         n: Number of draws, at least 1.
-        jitter: In the unit of ``pos``; 0 leaves the clouds as they are and changes the seed alone.
+        jitter: In the unit of ``pos``; 0 leaves the clouds as they are and changes the seed alone, as without coordinates.
         seed: Of the first draw; draw k has ``seed + k``.
         start: The first draw that is made.
 
@@ -163,7 +163,7 @@ def draws(explain: Callable[[PointClouds, int], Explanation], clouds: PointCloud
     if n < 1 or not jitter >= 0:
         raise PellucidError(f"expected at least 1 draw and a jitter of at least 0, got {n} and {jitter}; raise them")
     for k in range(start, n):
-        if k == 0 or jitter == 0:
+        if k == 0 or jitter == 0 or "pos" not in clouds:
             yield replace(explain(clouds, seed + k), clouds=clouds)
             continue
         noise = torch.randn(clouds.pos.shape, generator=torch.Generator().manual_seed(seed + k)).to(clouds.pos)
