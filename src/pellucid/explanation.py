@@ -56,7 +56,7 @@ class Explanation:
             it is of the output in ``explained`` alone.
         signed: Whether importance has a sign: what raises the output is positive, what lowers it negative.
         baseline: (outputs,) what an output is before any point contributes, in the unit of signed importance, where
-            contributions and baseline sum to the prediction (of classes: to its log-odds).
+            contributions and baseline sum to the prediction (of a class: to its logit).
 
     Raises:
         PellucidError: if shapes do not fit or a value is not finite.

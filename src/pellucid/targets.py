@@ -87,7 +87,7 @@ class Target:
 
     def raw_unit(self) -> str:
         """The unit of what adds up to an output before it becomes a probability."""
-        return self.unit if self.kind == "regression" else "log-odds"
+        return {"regression": self.unit, "binary": "log-odds", "multiclass": "logits"}[self.kind]
 
 
 @dataclass(frozen=True)

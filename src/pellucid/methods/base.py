@@ -103,8 +103,8 @@ class Output:
         penalty: Scalar regulariser, already weighted; None where there is none.
         importance: (points,), or (points, outputs) of contributions to each output; None where there is none.
         covariance: (points, D, D) in the squared unit of ``clouds.pos``, or None.
-        radius: (points,) standard deviation in every direction, in the unit of ``clouds.pos``, where a point may move
-            alike in all directions; else None.
+        radius: (points,) standard deviation in every direction that noise moves, in the unit of ``clouds.pos``, where a
+            point may move alike in all of them; else None.
         parts: Named scalars for the progress display.
         columns: More named numbers a point, (points,) each.
     """
