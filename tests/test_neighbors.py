@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from pellucid import neighbors as module
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
-from pellucid.neighbors import Neighbors, knn, radius
+from pellucid.neighbors import Neighbors, knn, radius, sum_to_sources
 
 PATHS = {"dense": {}, "rows": {"_CPU_BLOCK": 40, "_TREE": 10**9}, "tree": {"_TREE": 0}}
 """Settings that lead through each of the three implementations, whatever the clouds."""
@@ -229,6 +229,18 @@ def test_gather_gradient_is_the_same_every_time():
         return values.grad
 
     assert torch.equal(gradient(), gradient())
+
+
+@pytest.mark.parametrize("build", [lambda p, ptr: knn(p, ptr, 2), lambda p, ptr: radius(p, ptr, 1.5)])
+def test_gather_and_spread_twice(build):
+    pos = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    table = build(pos, offsets([4, 2]))
+    values = pos[:, :2].clone().requires_grad_()
+    edges = torch.randn(len(table.sources), 2, dtype=torch.float64, requires_grad=True)
+    for function, inputs in ((lambda v: table.gather(v).square(), values), (lambda v: table.spread(v).square(), values),
+                             (lambda v: sum_to_sources(v, table).square(), edges)):
+        assert torch.autograd.gradcheck(function, inputs)
+        assert torch.autograd.gradgradcheck(function, inputs)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
+from pellucid.neighbors import Bags
 
 
 class Grouping:
@@ -55,10 +52,11 @@ class Grouping:
         self.count = len(places)
         rank = torch.empty_like(places)
         rank[places] = torch.arange(self.count, device=places.device)
-        self.index = torch.empty_like(order)
-        self.index[order] = rank[new.cumsum(0) - 1]
-        self.sizes = torch.bincount(self.index, minlength=self.count)
-        self._bags = torch.argsort(self.index, stable=True), self.sizes.cumsum(0) - self.sizes
+        self.index = index = torch.empty_like(order)
+        index[order] = rank[new.cumsum(0) - 1]
+        self.sizes = torch.bincount(index, minlength=self.count)
+        rows = torch.argsort(index, stable=True), self.sizes.cumsum(0) - self.sizes
+        self._bags = Bags(lambda: index, lambda: rows)
 
     def of_clouds(self, clouds: PointClouds) -> Tensor:
         """(clouds,) number of groups of each cloud; groups lie in the order of the clouds."""
@@ -69,7 +67,7 @@ class Grouping:
         if self.index is None:
             return values
         wide = values.to(torch.promote_types(values.dtype, torch.float32))  # half precision under autocast
-        return _Sum.apply(wide, self)  # type: ignore[no-any-return, no-untyped-call]
+        return self._bags.sum(wide)
 
     def mean(self, values: Tensor) -> Tensor:
         """(points, ...) -> (groups, ...): the average over the points of each group."""
@@ -80,39 +78,7 @@ class Grouping:
 
     def spread(self, values: Tensor) -> Tensor:
         """(groups, ...) -> (points, ...): each point gets what its group has, so that one draw serves all of them."""
-        if self.index is None:
-            return values
-        return _Spread.apply(values, self)  # type: ignore[no-any-return, no-untyped-call]
-
-    def _sum(self, values: Tensor) -> Tensor:
-        if len(values) == 0:
-            return values
-        rows, starts = self._bags
-        return F.embedding_bag(rows, values.reshape(len(values), -1), starts, mode="sum").view(-1, *values.shape[1:])
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, grouping: Grouping) -> Tensor:
-        ctx.grouping = grouping
-        return grouping._sum(values)
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return grad[ctx.grouping.index], None
-
-
-class _Spread(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, grouping: Grouping) -> Tensor:
-        ctx.grouping = grouping
-        return values[grouping.index]
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return ctx.grouping._sum(grad), None
+        return values if self.index is None else self._bags.spread(values)
 
 
 def refuse_groups(clouds: PointClouds, field: str) -> None:

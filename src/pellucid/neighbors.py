@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from scipy.spatial import cKDTree
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from pellucid.clouds import ragged_arange
 from pellucid.errors import PellucidError
@@ -24,6 +23,63 @@ _TREE = 400
 """Clouds with more points than this use a k-d tree when on the CPU."""
 _TREE_DIMENSIONS = 8
 """With more coordinates than this a k-d tree is no better than all pairs."""
+
+
+@dataclass(frozen=True)
+class Bags:
+    """Rows that lie in bags: the sum over each bag and its transpose. Each is the other's derivative, to any order.
+
+    Both are fast and the same every time, which a scatter is not. The tables are asked for when they are needed.
+
+    Attributes:
+        index: Gives (rows,) int64, the bag of each row.
+        order: Gives (rows,) int64, the rows sorted by bag, and (bags,) int64, where in that order each bag starts.
+    """
+
+    index: Callable[[], Tensor]
+    order: Callable[[], tuple[Tensor, Tensor]]
+
+    def sum(self, values: Tensor) -> Tensor:
+        """(rows, ...) -> (bags, ...): the sum over the rows of each bag."""
+        if torch.is_grad_enabled() and values.requires_grad:  # a Function costs as much as a small sum
+            return _Sum.apply(values, self)  # type: ignore[no-any-return, no-untyped-call]
+        return self._sum(values)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """(bags, ...) -> (rows, ...): each row gets what its bag has."""
+        if torch.is_grad_enabled() and values.requires_grad:
+            return _Spread.apply(values, self)  # type: ignore[no-any-return, no-untyped-call]
+        return values.index_select(0, self.index())
+
+    def _sum(self, values: Tensor) -> Tensor:
+        rows, starts = self.order()
+        if values.numel() == 0:
+            return values.new_zeros(len(starts), *values.shape[1:])
+        if values.ndim == 2:
+            return F.embedding_bag(rows, values, starts, mode="sum")
+        return F.embedding_bag(rows, values.reshape(len(values), -1), starts, mode="sum").view(-1, *values.shape[1:])
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, bags: Bags) -> Tensor:
+        ctx.bags = bags
+        return bags.sum(values)  # not recorded here
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return ctx.bags.spread(grad), None
+
+
+class _Spread(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, bags: Bags) -> Tensor:
+        ctx.bags = bags
+        return bags.spread(values)  # not recorded here
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return ctx.bags.sum(grad), None
 
 
 @dataclass(frozen=True)
@@ -93,6 +149,17 @@ class Neighbors:
             self._cache["reverse"] = (places, counts.cumsum(0) - counts)
         return self._cache["reverse"]  # type: ignore[no-any-return]
 
+    @property
+    def by_source(self) -> Bags:
+        """The edges in bags of one neighbour each."""
+        return Bags(lambda: self.sources, self.reverse)
+
+    @property
+    def by_target(self) -> Bags:
+        """The edges in bags of one point that hears each."""
+        return Bags(lambda: self.targets,
+                    lambda: (torch.arange(len(self.sources), device=self.index.device), self.starts))
+
     def gather(self, values: Tensor) -> Tensor:
         """Values of the neighbours.
 
@@ -103,11 +170,12 @@ class Neighbors:
             (points, k, F), or (edges, F) where some places are empty. The backward pass is a sum over bags, not a
             scatter: fast, and the same every time.
         """
-        return _Gather.apply(values, self)  # type: ignore[no-any-return, no-untyped-call]
+        found = self.by_source.spread(values)
+        return found.view(*self.index.shape, values.shape[-1]) if self.mask is None else found
 
     def spread(self, values: Tensor) -> Tensor:
         """Values of the points that hear: (points, F) -> (points, 1, F), which broadcasts, or (edges, F)."""
-        return values[:, None] if self.mask is None else values.index_select(0, self.targets)
+        return values[:, None] if self.mask is None else self.by_target.spread(values)
 
     def at_edges(self, values: Tensor) -> Tensor:
         """A number for each place of the table as one for each edge: (points, k) -> the same, or (edges,).
@@ -143,19 +211,6 @@ class Neighbors:
         return torch.stack([self.sources, self.targets])
 
 
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, neighbors: Neighbors) -> Tensor:
-        ctx.neighbors = neighbors
-        found = values.index_select(0, neighbors.sources)
-        return found.view(*neighbors.index.shape, values.shape[-1]) if neighbors.mask is None else found
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return sum_to_sources(grad.reshape(-1, grad.shape[-1]), ctx.neighbors), None
-
-
 def sum_to_sources(values: Tensor, neighbors: Neighbors) -> Tensor:
     """Sum over all edges that name a point as neighbour: the transpose of ``gather``.
 
@@ -166,10 +221,7 @@ def sum_to_sources(values: Tensor, neighbors: Neighbors) -> Tensor:
     Returns:
         (points, F).
     """
-    places, starts = neighbors.reverse()
-    if len(values) == 0:
-        return values.new_zeros(len(starts), values.shape[-1])
-    return F.embedding_bag(places, values, starts, mode="sum")
+    return neighbors.by_source.sum(values)
 
 
 def knn(pos: Tensor, ptr: Tensor, k: int, *, loop: bool = True) -> Neighbors:

@@ -362,3 +362,48 @@ def test_coordinates_can_be_features(name, encoder, random_clouds):
     with torch.no_grad():
         model.coordinates.weight.zero_()
     torch.testing.assert_close(model(clouds, table, pos=moved), model(clouds, table))
+
+
+# -- forces -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("rule", ["knn", "knn, some too small"])
+def test_an_energy_is_twice_differentiable(name, rule, encoder, random_clouds):
+    clouds = random_clouds((4, 3))
+    net, table = encoder(name, hidden=4), RULES[rule](clouds.pos, clouds.ptr)
+    readout = torch.linspace(-1, 1, 4, dtype=torch.float64)
+    pos = clouds.pos.clone().requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda p: (net(clouds, table, pos=p) @ readout).sum(), (pos,))
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradients_of_a_force_matching_loss(name, weighted, training, encoder, random_clouds):
+    """Along a random direction of all parameters, against central differences; dropout is the same in all passes."""
+    clouds = random_clouds((7, 4))
+    net, table = encoder(name, dropout=0.3).train(training), RULES["knn, some too small"](clouds.pos, clouds.ptr)
+    readout = torch.linspace(-1, 1, 8, dtype=torch.float64)
+    point_weight = weights(table)[1].requires_grad_() if weighted else None
+    true = torch.randn(11, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+
+    def loss():
+        torch.manual_seed(2)
+        pos = clouds.pos.clone().requires_grad_()
+        energy = (net(clouds, table, pos=pos, point_weight=point_weight) @ readout).sum()
+        (gradient,) = torch.autograd.grad(energy, pos, create_graph=True)
+        return (true + gradient).square().mean() + 0.1 * energy.square()
+
+    parameters = [*net.parameters(), *([] if point_weight is None else [point_weight])]
+    gradients = torch.autograd.grad(loss(), parameters, allow_unused=True)
+    found = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
+    assert len(found) > len(parameters) / 2
+    assert all(bool(g.isfinite().all()) for _, g in found)
+    random = torch.Generator().manual_seed(9)
+    ways = [torch.randn(p.shape, dtype=p.dtype, generator=random) for p, _ in found]
+    step, values = 1e-6, []
+    for sign in (1, -2):
+        with torch.no_grad():
+            for (p, _), way in zip(found, ways, strict=True):
+                p.add_(way, alpha=sign * step)
+        values.append(float(loss().detach()))
+    expected = (values[0] - values[1]) / (2 * step)
+    slope = sum(float((g * way).sum()) for (_, g), way in zip(found, ways, strict=True))
+    assert slope == pytest.approx(expected, rel=1e-5, abs=1e-6)

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.autograd import gradcheck
+from torch.autograd import gradcheck, gradgradcheck
+from torch.func import functional_call
 
 from pellucid.backbones.base import Dropout, geometry, mlp
 from pellucid.backbones.kernels import (
@@ -308,6 +309,98 @@ def test_mlp_layers():
     assert kinds(mlp([4, 8, 2], 0.2)) == [*block, "Linear"]
     assert kinds(mlp([4, 8, 2], 0.2, plain_last=False)) == [*block, *block]
     assert mlp([4, 8, 2], 0.2)[3].p == 0.2
+
+
+# -- second derivatives -------------------------------------------------------------------------------------------
+def twice(function, *inputs):
+    """Whether the second derivatives are right, with the same dropout in every call and for what may be left out."""
+    inputs = [x for x in inputs if x is not None]
+
+    def same_draws(*x):
+        torch.manual_seed(1)
+        return function(*x)
+
+    return gradcheck(same_draws, inputs) and gradgradcheck(same_draws, inputs)
+
+
+def pair(table, width=2):
+    return normal(*shape_of(table), width), normal(*shape_of(table), seed=1)
+
+
+@pytest.fixture(params=RULES)
+def small(request, random_clouds):
+    clouds = random_clouds((3, 1, 0, 2) if request.param == "radius" else (5,))
+    table = {"radius": radius(clouds.pos, clouds.ptr, 2.0), "knn": knn(clouds.pos, clouds.ptr, 2)}[request.param]
+    assert (table.mask is None) == (request.param == "knn")
+    return table
+
+
+def test_linear_kernels_twice(small):
+    points = len(small.index)
+    edge = normal(*shape_of(small), 3, seed=2)
+    assert twice(lambda *x: edge_linear(*x, small), normal(points, 2), normal(points, 2, seed=1), edge, normal(2, 3))
+    assert twice(lambda v: segment_sum(v, torch.tensor([0, 2, 2, points])), normal(points, 2))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sum_neighbors_and_attend_twice(small, weighted):
+    values, weight = pair(small)
+    weight = weight if weighted else None
+    assert twice(lambda v, w=None: sum_neighbors(v, w, small), values, weight)
+    assert twice(lambda s, v, w=None: attend(s, v, w, small), normal(*values.shape, seed=3), values, weight)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("p", [0.0, 0.5])
+def test_relu_dropout_sum_twice(small, p, weighted):
+    values, weight = pair(small)
+    assert twice(lambda v, w=None: relu_dropout_sum(v, w, small, p, True, 0.3), values, weight if weighted else None)
+
+
+class NormReluDropoutSum(nn.Module):
+    def __init__(self, table, p):
+        super().__init__()
+        self.norm, self.table, self.p = Norm(2).double(), table, p
+
+    def forward(self, values, weight):
+        return norm_relu_dropout_sum(values, self.norm, self.table, weight, self.p, 0.3)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("p", [0.0, 0.5])
+@pytest.mark.parametrize("training", [False, True])
+def test_norm_relu_dropout_sum_twice(small, training, p, weighted):
+    values, weight = pair(small)
+    layer = NormReluDropoutSum(small, p).train(training)
+
+    def function(v, gamma, beta, w=None):
+        return functional_call(layer, {"norm.weight": gamma, "norm.bias": beta}, (v, w))
+
+    assert twice(function, values, normal(2, seed=4), normal(2, seed=5), weight if weighted else None)
+
+
+def test_second_derivatives_count_no_batch_again(small):
+    values, _ = pair(small)
+    norm = Norm(2).double()
+    out = norm_relu_dropout_sum(values, norm, small, None, 0.0)
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    (force,) = torch.autograd.grad(out.square().sum(), values, create_graph=True)
+    force.square().sum().backward()
+    assert bool(values.grad.isfinite().all())
+    assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
+
+
+def test_geometry_twice(small):
+    pos = normal(len(small.index), 3, seed=2)
+    assert twice(lambda x: (geometry(x, small).offset, geometry(x, small).features), pos)
+
+
+def test_second_derivatives_of_points_in_one_place_are_finite():
+    pos = torch.zeros(3, 3, requires_grad=True)
+    where = geometry(pos, knn(pos, torch.tensor([0, 3]), 2))
+    (force,) = torch.autograd.grad((where.features * torch.arange(4)).square().sum(), pos, create_graph=True)
+    (force.square().sum() + force.sum()).backward()
+    assert bool(pos.grad.isfinite().all())
 
 
 # -- pooling and geometry -----------------------------------------------------------------------------------------

@@ -80,6 +80,14 @@ def test_gradients(random_clouds):
     assert torch.autograd.gradcheck(by.spread, (each,))
 
 
+def test_second_derivatives(random_clouds):
+    by = Grouping(with_ids(random_clouds((4, 3))), "group")
+    values = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)
+    each = torch.randn(by.count, 2, 2, dtype=torch.float64, requires_grad=True)
+    for function, inputs in ((by.mean, values), (by.sum, values), (by.spread, each)):
+        assert torch.autograd.gradgradcheck(lambda x, f=function: f(x).square(), inputs)
+
+
 def test_without_a_field_values_pass_untouched(random_clouds):
     clouds = random_clouds()
     by = Grouping(clouds)

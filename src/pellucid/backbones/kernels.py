@@ -1,6 +1,10 @@
 """The few operations that decide how long training takes, written to touch memory as rarely as possible.
 
 Each has a plain PyTorch equivalent, stated in its docstring and used as reference by the tests.
+
+All are differentiable more than once, so that a model can be trained on forces. What a backward pass takes over from
+the forward pass is an input or an output of the function, even if nobody else sees that output: autograd then knows how
+it came about, and nothing is computed twice. A backward pass that is not recorded, the usual one, reuses its memory.
 """
 
 from __future__ import annotations
@@ -13,9 +17,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from pellucid.neighbors import Neighbors, sum_to_sources
+from pellucid.neighbors import Bags, Neighbors, sum_to_sources
 
 
 class _EdgeLinear(torch.autograd.Function):
@@ -28,7 +31,6 @@ class _EdgeLinear(torch.autograd.Function):
         return out.view(*edge.shape[:-1], out.shape[-1]).add_(neighbors.spread(target))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         edge, weight = ctx.saved_tensors
         flat = grad.reshape(-1, grad.shape[-1])
@@ -95,18 +97,18 @@ def dropout(values: Tensor, p: float, training: bool) -> Tensor:
 class _ReluDropoutSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, weight: Tensor | None, neighbors: Neighbors, p: float, scale: float
-                ) -> Tensor:
+                ) -> tuple[Tensor, Tensor]:
         active = torch.relu(values)
         out, ctx.scale = _drop_and_sum(active, weight, neighbors, p, scale)
         ctx.neighbors = neighbors
         ctx.save_for_backward(active, weight)
-        return out
+        ctx.set_materialize_grads(False)
+        return out, active
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None, d_active: Tensor | None) -> tuple[Tensor | None, ...]:
         active, weight = ctx.saved_tensors
-        undone = _undo_drop_and_sum(grad * ctx.scale, active, weight, ctx.neighbors, ctx.needs_input_grad[1])
+        undone = _undo_drop_and_sum(ctx, grad, d_active, active, weight, ctx.needs_input_grad[1])
         return *undone, None, None, None
 
 
@@ -119,21 +121,31 @@ def _drop_and_sum(active: Tensor, weight: Tensor | None, neighbors: Neighbors, p
     return sum_neighbors(active, weight, neighbors).mul_(scale), scale
 
 
-def _undo_drop_and_sum(grad: Tensor, active: Tensor, weight: Tensor | None, neighbors: Neighbors, weigh: bool
-                       ) -> tuple[Tensor, Tensor | None]:
+def _undo_drop_and_sum(ctx: Any, grad: Tensor | None, d_active: Tensor | None, active: Tensor, weight: Tensor | None,
+                       weigh: bool) -> tuple[Tensor, Tensor | None]:
     """Gradients of ReLU, dropout and sum with respect to what went in and the weights; one block of memory for both."""
-    spread = torch.empty_like(active)
-    grad = neighbors.spread(grad)
-    d_weight = None
-    if weigh:
-        d_weight = torch.mul(active, grad, out=spread).sum(-1)
-    if weight is None:
-        spread.copy_(grad.expand_as(active))
-    else:
-        torch.mul(grad, weight[..., None], out=spread)
+    block = _block(active)
+    spread = _at_edges(grad if grad is None else grad * ctx.scale, active, ctx.neighbors)
+    d_weight = torch.mul(active, spread, out=block).sum(-1) if weigh else None
+    if weight is not None:
+        spread = torch.mul(spread, weight[..., None], out=block)
+    if d_active is not None:
+        spread = torch.add(spread, d_active, out=block)
+    spread = spread.expand_as(active)
     # what ReLU or dropout set to zero is zero in `active`, so one threshold undoes both
-    torch.ops.aten.threshold_backward.grad_input(spread, active, 0.0, grad_input=spread)
-    return spread, d_weight
+    if block is None:
+        return torch.ops.aten.threshold_backward(spread, active.detach(), 0.0), d_weight
+    return torch.ops.aten.threshold_backward.grad_input(spread, active, 0.0, grad_input=block), d_weight
+
+
+def _block(like: Tensor) -> Tensor | None:
+    """Memory for one result after the other of a backward pass; None where it is recorded and each needs its own."""
+    return None if torch.is_grad_enabled() else torch.empty_like(like)
+
+
+def _at_edges(grad: Tensor | None, like: Tensor, neighbors: Neighbors) -> Tensor:
+    """The gradient of a sum over neighbours at each edge; zeros where nothing came from the sum."""
+    return torch.zeros_like(like) if grad is None else neighbors.spread(grad)
 
 
 def sum_neighbors(values: Tensor, weight: Tensor | None, neighbors: Neighbors) -> Tensor:
@@ -143,11 +155,28 @@ def sum_neighbors(values: Tensor, weight: Tensor | None, neighbors: Neighbors) -
         return values.new_zeros(points, width)
     if weight is None and neighbors.mask is None:
         return values.sum(1)
-    rows = torch.arange(len(neighbors.sources), device=values.device)
-    if weight is not None:
-        values, weight = same_dtype(values, weight)
-        weight = weight.flatten()
-    return F.embedding_bag(rows, values.reshape(-1, width), neighbors.starts, mode="sum", per_sample_weights=weight)
+    if weight is None:
+        return neighbors.by_target.sum(values)
+    values, weight = same_dtype(values, weight)
+    if torch.is_grad_enabled():
+        return _WeightedSum.apply(values, weight, neighbors)  # type: ignore[no-any-return, no-untyped-call]
+    rows, starts = neighbors.by_target.order()
+    return F.embedding_bag(rows, values.reshape(-1, width), starts, mode="sum", per_sample_weights=weight.flatten())
+
+
+class _WeightedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weight: Tensor, neighbors: Neighbors) -> Tensor:
+        ctx.neighbors = neighbors
+        ctx.save_for_backward(values, weight)
+        return sum_neighbors(values, weight, neighbors)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        values, weight = ctx.saved_tensors
+        grad = ctx.neighbors.spread(grad)
+        d_weight = (values * grad).sum(-1) if ctx.needs_input_grad[1] else None
+        return grad * weight[..., None], d_weight, None
 
 
 def relu_dropout_sum(values: Tensor, weight: Tensor | None, neighbors: Neighbors, p: float, training: bool,
@@ -166,26 +195,28 @@ def relu_dropout_sum(values: Tensor, weight: Tensor | None, neighbors: Neighbors
         (points, F).
     """
     return _ReluDropoutSum.apply(  # type: ignore[no-any-return, no-untyped-call]
-        values, weight, neighbors, p if training else 0.0, scale)
+        values, weight, neighbors, p if training else 0.0, scale)[0]
 
 
 class _NormReluDropoutSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor,
-                weight: Tensor | None, neighbors: Neighbors, p: float, scale: float, rate: float, eps: float) -> Tensor:
+                weight: Tensor | None, neighbors: Neighbors, p: float, scale: float, rate: float, eps: float
+                ) -> tuple[Tensor, Tensor]:
         flat = values.view(-1, values.shape[-1])
         active, batch_mean, batch_scale = torch.native_batch_norm(flat, gamma, beta, mean, variance, True, rate, eps)
         active = active.relu_().view_as(values)
         out, ctx.scale = _drop_and_sum(active, weight, neighbors, p, scale)
         ctx.save_for_backward(values, active, gamma, batch_mean, batch_scale, weight)
         ctx.neighbors, ctx.eps = neighbors, eps
-        return out
+        ctx.set_materialize_grads(False)
+        return out, active
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None, d_active: Tensor | None) -> tuple[Tensor | None, ...]:
         values, active, gamma, batch_mean, batch_scale, weight = ctx.saved_tensors
-        spread, d_weight = _undo_drop_and_sum(grad * ctx.scale, active, weight, ctx.neighbors, ctx.needs_input_grad[5])
+        spread, d_weight = _undo_drop_and_sum(ctx, grad, d_active, active, weight, ctx.needs_input_grad[5])
+        # its own derivative takes the statistics as functions of the batch, and touches no running ones
         flat = values.view(-1, values.shape[-1])
         d_values, d_gamma, d_beta = torch.ops.aten.native_batch_norm_backward(
             spread.view_as(flat), flat, gamma, None, None, batch_mean, batch_scale, True, ctx.eps, [True, True, True])
@@ -210,34 +241,36 @@ def norm_relu_dropout_sum(values: Tensor, norm: Norm, neighbors: Neighbors, weig
     if not norm.training or len(neighbors.sources) < 2:
         return relu_dropout_sum(norm(values), weight, neighbors, p, norm.training, scale)
     return _NormReluDropoutSum.apply(  # type: ignore[no-any-return, no-untyped-call]
-        values, norm.weight, norm.bias, *norm.statistics[:2], weight, neighbors, p, scale, norm.count(), norm.eps)
+        values, norm.weight, norm.bias, *norm.statistics[:2], weight, neighbors, p, scale, norm.count(), norm.eps)[0]
 
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, values: Tensor, weight: Tensor | None, neighbors: Neighbors) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, values: Tensor, weight: Tensor | None, neighbors: Neighbors
+                ) -> tuple[Tensor, Tensor]:
         attention = _softmax(logits, neighbors)
         message = attention * values
         ctx.neighbors = neighbors
         ctx.save_for_backward(attention, values, message if ctx.needs_input_grad[2] else None, weight)
-        return sum_neighbors(message, weight, neighbors)
+        ctx.set_materialize_grads(False)
+        return sum_neighbors(message, weight, neighbors), attention
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None, d_attention: Tensor | None) -> tuple[Tensor | None, ...]:
         attention, values, message, weight = ctx.saved_tensors
-        block = torch.empty_like(attention)
-        grad = ctx.neighbors.spread(grad)
+        block = _block(attention)
+        spread = _at_edges(grad, attention, ctx.neighbors)
         d_weight = None
         if message is not None:
-            d_weight = torch.mul(message, grad, out=block).sum(-1)
-        if weight is None:
-            block.copy_(grad.expand_as(block))
-        else:
-            torch.mul(grad, weight[..., None], out=block)
-        d_values = block * attention
-        block.mul_(values)
-        return _undo_softmax(block, attention, ctx.neighbors), d_values, d_weight, None
+            message = attention * values if block is None else message
+            d_weight = torch.mul(message, spread, out=block).sum(-1)
+        if weight is not None:
+            spread = torch.mul(spread, weight[..., None], out=block)
+        d_values = spread * attention
+        spread = torch.mul(spread, values, out=block)
+        if d_attention is not None:
+            spread = torch.add(spread, d_attention, out=block)
+        return _undo_softmax(spread, attention, ctx.neighbors), d_values, d_weight, None
 
 
 def _softmax(logits: Tensor, neighbors: Neighbors) -> Tensor:
@@ -245,7 +278,7 @@ def _softmax(logits: Tensor, neighbors: Neighbors) -> Tensor:
     if neighbors.mask is None:
         return torch.softmax(logits, 1)
     if len(logits) == 0:
-        return logits
+        return logits.clone()
     rows = torch.arange(len(logits), device=logits.device)
     largest = F.embedding_bag(rows, logits, neighbors.starts, mode="max")
     raised = (logits - neighbors.spread(largest)).exp_()
@@ -271,7 +304,7 @@ def attend(logits: Tensor, values: Tensor, weight: Tensor | None, neighbors: Nei
     Returns:
         (points, F).
     """
-    return _Attend.apply(logits, values, weight, neighbors)  # type: ignore[no-any-return, no-untyped-call]
+    return _Attend.apply(logits, values, weight, neighbors)[0]  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Norm(nn.Module):
@@ -369,20 +402,6 @@ def segment_sum(values: Tensor, ptr: Tensor) -> Tensor:
     Returns:
         (clouds, F), zeros for an empty cloud.
     """
-    return _SegmentSum.apply(*same_dtype(values), ptr)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _SegmentSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, ptr: Tensor) -> Tensor:
-        ctx.save_for_backward(ptr)
-        if len(values) == 0:
-            return values.new_zeros(len(ptr) - 1, values.shape[-1])
-        rows = torch.arange(len(values), device=values.device)
-        return F.embedding_bag(rows, values, ptr[:-1], mode="sum")
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (ptr,) = ctx.saved_tensors
-        return torch.repeat_interleave(grad, ptr.diff(), dim=0), None
+    clouds = Bags(lambda: torch.repeat_interleave(ptr.diff()),
+                  lambda: (torch.arange(len(values), device=values.device), ptr[:-1]))
+    return clouds.sum(*same_dtype(values))
