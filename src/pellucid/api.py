@@ -26,6 +26,7 @@ from pellucid.training.config import merge
 from pellucid.training.data import data_of, grouped
 from pellucid.training.evaluation import evaluate_model
 from pellucid.training.fit import json_ready, pick_device
+from pellucid.training.model import refuse_untaught
 from pellucid.training.presets import settings
 
 
@@ -107,6 +108,7 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
     """
     where = pick_device(device)
     model, config, spec = load_model(Path(run), where)
+    refuse_untaught(Path(run), config)
     clouds = data_of(Path(run)) if dataset is None else grouped(dataset.clouds, config)
     chosen = clouds.split(split)
     model.refuse(chosen)
