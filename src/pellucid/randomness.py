@@ -59,7 +59,7 @@ def content_seeds(clouds: PointClouds, seed: int = 0) -> Tensor:
         ptr = clouds.edge_ptr if level == "edge" else clouds.ptr
         if ptr is None:
             continue
-        values = clouds[name].reshape(len(clouds[name]), -1)
+        values = clouds[name].unsqueeze(-1).flatten(1)
         bits = (values.double() + 0.0).view(torch.int64) if values.dtype.is_floating_point else values.long()
         cloud = torch.repeat_interleave(torch.arange(len(clouds), device=clouds.device), ptr.diff(),
                                         output_size=len(values))

@@ -1,4 +1,4 @@
-"""A folder of .xyz files of real molecules with a table of labels: two regressions in different units, a class, gaps."""
+"""A folder of .xyz files of real molecules with a table: regressions in two units, a class, gaps."""
 
 from __future__ import annotations
 

@@ -199,7 +199,11 @@ def option_table(name: str) -> dict[str, str]:
         >>> option_table("synmol")["size"]
         '8671. Number of molecules before conformers (8,671 as the original); fewer of logic8 are drawn at random.'
     """
-    recipe = datasets[name]
+    return option_table_of(datasets[name])
+
+
+def option_table_of(recipe: type[Dataset]) -> dict[str, str]:
+    """The same of a recipe that need not be registered; options that its docstring does not explain are left out."""
     text = inspect.cleandoc(recipe.__doc__ or "").partition("Options:\n")[2].partition("\n\n")[0]
     meaning: dict[str, str] = {}
     for line in text.splitlines():
@@ -208,7 +212,7 @@ def option_table(name: str) -> dict[str, str]:
             meaning[start[1]] = start[2]
         elif meaning:
             meaning[next(reversed(meaning))] += " " + line.strip()
-    return {option: f"{default}. {meaning[option]}" for option, default in recipe.defaults.items()}
+    return {option: f"{default}. {meaning[option]}" for option, default in recipe.defaults.items() if option in meaning}
 
 
 def describe(prepared: PreparedDataset) -> dict[str, Any]:

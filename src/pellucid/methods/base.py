@@ -66,6 +66,7 @@ class Supports:
         importance: Whether it learns importance, whatever the readout.
         directions: Whether it says in which directions a point may move, where the backbone sees any.
         coordinates: Whether it needs coordinates.
+        origin: Whether its predictions depend on where the origin lies, even if the backbone's embeddings do not.
     """
 
     kinds: tuple[Kind, ...] = ("binary", "multiclass", "regression")
@@ -73,6 +74,7 @@ class Supports:
     importance: bool = True
     directions: bool = False
     coordinates: bool = False
+    origin: bool = False
 
 
 @dataclass
