@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := demo
 
-.PHONY: demo test lint types check browser bench clean
+.PHONY: demo test lint types check index browser bench clean
 
 # One thread: a third slower than two on idle cores, but not many times slower when something else runs as well.
 demo: $(STAMP)
@@ -27,6 +27,10 @@ types: $(STAMP)
 check: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --doctest-modules src/pellucid
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+# After a class or function was registered, renamed or moved: a test compares.
+index: $(STAMP)
+	$(BIN)/python scripts/index.py
 
 # The report's tests look at it in a browser; without one they are skipped with a reason.
 browser:

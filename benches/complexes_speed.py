@@ -34,8 +34,8 @@ from pellucid.datasets.complex_lists import Listed, read_complexes
 from pellucid.datasets.plbind import PLBind
 from pellucid.methods import Method
 from pellucid.training.config import RunConfig
-from pellucid.training.evaluation import explain_clouds
-from pellucid.training.model import build, signature_of
+from pellucid.training.explaining import explain_clouds
+from pellucid.training.model import build, measured
 from pellucid.training.presets import settings
 from timing import machine
 from training_speed import Ours
@@ -119,8 +119,7 @@ def epoch_seconds(clouds: PointClouds, method: str, rounds: int) -> float:
 def model_of(clouds: PointClouds, method: str) -> tuple[Method, RunConfig]:
     torch.manual_seed(0)
     config = settings("plbind", method, "egnn", "fast", {"training": {"schedule": "constant"}})  # as Ours steps
-    sizes = (PLBind.category_sizes, PLBind.partner_category_sizes)
-    return build(config, signature_of(clouds, "binary", 1, sizes, config)), config
+    return build(config, measured(PLBind().spec(clouds), clouds, config)), config
 
 
 def largest(listed: list[Listed]) -> dict[str, Any]:

@@ -35,7 +35,9 @@ from pellucid.backbones.point_transformer import PointTransformer
 from pellucid.clouds import PointClouds
 from pellucid.methods import Method
 from pellucid.methods.erm import ERM
-from pellucid.methods.lri import LRI, LRIBernoulli, LRIGaussian
+from pellucid.methods.lri import LRI
+from pellucid.methods.lri_bernoulli import LRIBernoulli
+from pellucid.methods.lri_gaussian import LRIGaussian
 from pellucid.neighbors import Neighbors
 
 
@@ -194,7 +196,7 @@ class Peer(nn.Module):
         super().__init__()
         self.scale, self.clean_pass = ours.scale, clean_pass
         self.encoder = Encoder(ours.encoder)
-        self.classifier = plain(ours.classifier)
+        self.classifier = plain(ours.readout.head)
         if isinstance(ours, LRI):
             self.interpreter, self.beta = plain(ours.interpreter), ours.beta
 
@@ -225,7 +227,8 @@ class Peer(nn.Module):
 class PeerBernoulli(Peer):
     def __init__(self, ours: LRIBernoulli, clean_pass: bool) -> None:
         super().__init__(ours, clean_pass)
-        self.alpha, self.decay, self.temperature = ours.alpha, ours.decay, ours.temperature
+        own = ours.existence
+        self.alpha, self.decay, self.temperature = own.alpha, own.decay, own.temperature
 
     def forward(self, data: Batch, epoch: int = 0) -> Result:
         logit = self.interpreter(self.embed(data)).squeeze(-1)
@@ -245,7 +248,7 @@ class PeerBernoulli(Peer):
 class PeerGaussian(Peer):
     def __init__(self, ours: LRIGaussian, clean_pass: bool) -> None:
         super().__init__(ours, clean_pass)
-        self.reconstruct = ours.reconstruct
+        self.reconstruct, self.directional = ours.reconstruct, ours.directional
         self.phi = None if ours.phi is None else DistanceWeight(ours.phi.length, len(ours.phi.slope))
 
     def edge_weight(self, pos: Tensor, edge_index: Tensor) -> Tensor | None:
@@ -253,19 +256,24 @@ class PeerGaussian(Peer):
 
     def forward(self, data: Batch, epoch: int = 0) -> Result:
         raw = self.interpreter(self.embed(data))
-        dim = data.pos.shape[1]
-        a = F.softplus(raw[:, -2:]).clamp(1e-6, 1e6)
-        u, a1, a2 = raw[:, :-2].reshape(-1, dim, dim), a[:, 0, None], a[:, 1, None]
-        sigma = a1[..., None] * (u @ u.transpose(1, 2)) + a2[..., None] * torch.eye(dim, dtype=u.dtype, device=u.device)
-        s1, s2 = torch.randn(2, len(u), dim, dtype=u.dtype, device=u.device)
-        noise = a1.sqrt() * (u @ s1[..., None]).squeeze(-1) + a2.sqrt() * s2
-        moved = data.pos * self.scale + noise
-        edge_index = self.reconstruct(moved.detach() / self.scale, data.ptr).edge_index()
+        dim, eye = data.pos.shape[1], torch.eye(data.pos.shape[1], dtype=raw.dtype, device=raw.device)
+        if self.directional:
+            a = F.softplus(raw[:, -2:]).clamp(1e-6, 1e6)
+            u, a1, a2 = raw[:, :-2].reshape(-1, dim, dim), a[:, 0, None], a[:, 1, None]
+            sigma = a1[..., None] * (u @ u.transpose(1, 2)) + a2[..., None] * eye
+            s1, s2 = torch.randn(2, len(u), dim, dtype=u.dtype, device=u.device)
+            noise = a1.sqrt() * (u @ s1[..., None]).squeeze(-1) + a2.sqrt() * s2
+        else:
+            a = F.softplus(raw).clamp(1e-6, 1e6)
+            sigma, noise = a[..., None] * eye, a.sqrt() * torch.randn(len(a), dim, dtype=a.dtype, device=a.device)
+        moved = data.pos * self.scale + noise if self.training else data.pos * self.scale
+        clouds = PointClouds(data.ptr, {"pos": data.pos})
+        edge_index = self.reconstruct(clouds, moved.detach() / self.scale).edge_index()
         h = self.encoder(data.x, moved, edge_index, self.edge_weight(moved, edge_index))
         log_det = torch.linalg.slogdet(sigma)[1]
         kl = 0.5 * (sigma.diagonal(dim1=1, dim2=2).sum(-1) - dim - log_det)
         return Result(self.classify(h, data), self.beta * kl.mean(), -log_det.detach(),
-                      sigma.detach() / self.scale**2, self.clean(data))
+                      sigma.detach() / self.scale**2 if self.directional else None, self.clean(data))
 
 
 PEERS: dict[type, type[Peer]] = {ERM: Peer, LRIBernoulli: PeerBernoulli, LRIGaussian: PeerGaussian}
@@ -283,7 +291,7 @@ def from_ours(method: Method, *, clean_pass: bool = True) -> Peer:
     """
     ours = method.encoder
     if (type(method) not in PEERS or type(ours) not in CONVS or not len(ours.embeddings) or ours.features is not None
-            or method.task.kind != "binary" or getattr(method, "own_encoder", None) is not None):
+            or [t.kind for t in method.targets] != ["binary"] or getattr(method, "own_encoder", None) is not None):
         raise ValueError("expected a known method and backbone on categories, a binary target and a shared encoder")
     peer = PEERS[type(method)](method, clean_pass).to(next(method.parameters()))
     peer.load_state_dict(translate(method.state_dict()))
@@ -305,5 +313,6 @@ def translate(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
         name = name.replace(".message.", ".edge_nn.").replace(".update.", ".node_nn.")
         if name.endswith(".batches"):
             name = name.removesuffix("batches") + "num_batches_tracked"
+        name = name.replace("readout.head.", "classifier.")
         theirs[name] = value if edge is None else torch.cat([value, edge], 1)
     return theirs

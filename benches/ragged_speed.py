@@ -19,7 +19,8 @@ from torch_geometric.data import Batch
 from peer import from_ours, to_data
 from pellucid.backbones import backbones
 from pellucid.clouds import PointClouds
-from pellucid.methods import NeighborRule, Task, methods
+from pellucid.methods import NeighborRule, methods
+from pellucid.targets import Targets
 from timing import interleaved, machine, summary
 
 
@@ -52,15 +53,15 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     clouds = synthetic(args.clouds)
     rule = NeighborRule("radius", 1.0, False)
-    neighbors = rule(clouds.pos, clouds.ptr)
+    neighbors = rule(clouds)
     batch, y = Batch.from_data_list(to_data(clouds, neighbors)), clouds["y"]
     shape = {"points": clouds.points, "edges": int(neighbors.degree.sum()), "largest degree": neighbors.k,
              "mean degree": round(float(neighbors.degree.double().mean()), 2)}
     results = {}
     for name in sorted(backbones):
         torch.manual_seed(0)
-        ours = methods["erm"](lambda name=name: backbones[name](2, (2,), dropout=0.0), Task("binary"), dropout=0.0,
-                              rule=rule)
+        ours = methods["erm"].make(lambda name=name: backbones[name](2, (2,), dropout=0.0), Targets.of("binary"),
+                                   dropout=0.0, rule=rule)
         theirs = from_ours(ours)
         pairs = [(model, torch.optim.Adam(model.parameters(), 1e-3)) for model in (ours.train(), theirs.train())]
         works = {"pellucid": lambda p=pairs[0]: step(*p, p[0].plain(clouds, neighbors).logits, y),

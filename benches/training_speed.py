@@ -33,11 +33,14 @@ from peer import from_ours, to_data
 from pellucid.clouds import PointClouds
 from pellucid.datasets import load_dataset
 from pellucid.methods import Method
+from pellucid.spec import DataSpec
+from pellucid.targets import Targets
 from pellucid.training.batches import Batches
 from pellucid.training.config import RunConfig
-from pellucid.training.evaluation import explain_clouds
-from pellucid.training.model import build, signature_of
-from pellucid.training.module import Fit
+from pellucid.training.explaining import explain_clouds
+from pellucid.training.model import build, measured
+from pellucid.training.module import TrainingModule
+from pellucid.training.objectives.supervised import Supervised
 from pellucid.training.predict import batches_of, run_over
 from pellucid.training.presets import settings
 from timing import interleaved, machine, peak_resident, reset_peak, resident, seconds, summary
@@ -72,8 +75,8 @@ def data_of(args: argparse.Namespace) -> PointClouds:
 
 def model_of(config: RunConfig, clouds: PointClouds) -> Method:
     torch.manual_seed(config.seed)
-    signature = signature_of(clouds.split("train"), "binary", 1, ((CATEGORIES,), ()), config)
-    return build(config, signature).train()
+    spec = DataSpec.of(clouds, Targets.of("binary"), category_sizes=(CATEGORIES,))
+    return build(config, measured(spec, clouds.split("train"), config)).train()
 
 
 class Ours:
@@ -84,7 +87,11 @@ class Ours:
     def __init__(self, method: Method, config: RunConfig, train: PointClouds) -> None:
         self.model, self.config = method, config
         self.batches = Batches(train, method.neighbors(train), config.training.batch_size, config.seed)
-        self.optimizer = Fit(method, config, self.batches, self.batches).configure_optimizers()
+        self.optimizer = self.module().configure_optimizers()
+
+    def module(self) -> TrainingModule:
+        spec = DataSpec.of(self.batches.clouds, self.model.targets)
+        return TrainingModule(self.model, Supervised(self.model, spec), self.config, self.batches, self.batches)
 
     def batch(self, chosen: torch.Tensor) -> Any:
         batches = self.batches
@@ -93,7 +100,7 @@ class Ours:
     def step(self, batch: Any) -> torch.Tensor:
         clouds, neighbors = batch
         output = self.model(clouds, neighbors, epoch=0)
-        loss = self.model.task.loss(output.logits, clouds["y"])
+        loss = self.model.targets.loss(output.logits, clouds["y"])
         if output.penalty is not None:
             loss = loss + output.penalty
         self.optimizer.zero_grad()
@@ -110,7 +117,7 @@ class Ours:
     def lightning_epoch(self) -> float:
         """Seconds of an epoch as ``pellucid train`` runs it, without what comes before and after."""
         clock = Clock()
-        fit = Fit(self.model, self.config, self.batches, self.batches)
+        fit = self.module()
         fit.validate_now = lambda: {"val_score": 0.0, "val_loss": 0.0}  # type: ignore[method-assign]
         self.model.train()
         with tempfile.TemporaryDirectory() as folder:
@@ -122,7 +129,7 @@ class Ours:
     def explain(self, clouds: PointClouds) -> None:
         """From clouds to importances, neighbourhoods included."""
         self.model.eval()
-        if self.model.supports.importance:
+        if self.model.explains:
             explain_clouds(self.model, clouds)
         else:
             run_over(self.model, batches_of(self.model, clouds))

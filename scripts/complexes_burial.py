@@ -34,6 +34,7 @@ from pellucid.benchmarks.margin.curves import point
 from pellucid.explainers import explainers
 from pellucid.files import read_json
 from pellucid.metrics.interpretation import adjusted_roc_auc, precision_at
+from pellucid.randomness import CloudRandom
 from pellucid.training.data import data_of
 
 SHELLS = 5
@@ -43,8 +44,8 @@ def measure(run: Path, m: int) -> dict[str, float]:
     clouds = data_of(run).split("test").without_text()
     importance = torch.tensor(pq.read_table(run / "explanations.parquet")["importance"].to_numpy().copy())
     truth, ptr, positive = clouds["important"], clouds.ptr, clouds["y"][:, 0] == 1
-    generator = torch.Generator().manual_seed(0)  # these two draw nothing
-    centroid, density = (explainers[name]().attribute(None, clouds, None, None, generator).importance
+    random = CloudRandom(clouds)  # these two draw nothing
+    centroid, density = (explainers[name]().attribute(None, clouds, None, None, random).importance
                          for name in ("centroid", "density"))
 
     def towards(other: Tensor) -> float:

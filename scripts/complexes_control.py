@@ -33,7 +33,7 @@ from pellucid.metrics.classification import roc_auc
 from pellucid.metrics.interpretation import per_cloud_roc_auc
 from pellucid.neighbors import radius
 from pellucid.training.config import merge
-from pellucid.training.predict import probability_of
+from pellucid.training.predict import prediction_of
 
 BRIDGE = 6.8  # angstrom
 CYSTEINE, SERINE = (RESIDUE_TYPES.index(name) for name in ("CYS", "SER"))
@@ -73,7 +73,7 @@ def main() -> None:
     test = clouds.split("test").without_text()
     residues = test["categories"]
     mutant = test.replace(categories=torch.where(residues == CYSTEINE, SERINE, residues))
-    predict, y = probability_of(run.model), test["y"][:, 0]
+    predict, y = prediction_of(run.model), test["y"][:, 0]
     gradient = explainers["gradgam"]().explain(run.model, test, batch_size=32).importance
     found = {"prediction": float(roc_auc(y, predict(test))), "without cysteines": float(roc_auc(y, predict(mutant))),
              "gradgam": per_cloud_roc_auc(gradient, test["important"], test.ptr, clouds=y == 1)}

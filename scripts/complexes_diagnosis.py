@@ -24,7 +24,7 @@ from pellucid.metrics.classification import roc_auc
 from pellucid.metrics.regression import spearman
 from pellucid.training.data import data_of
 from pellucid.training.model import load_model
-from pellucid.training.predict import probability_of
+from pellucid.training.predict import prediction_of
 
 
 def others(cluster: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -40,11 +40,11 @@ def with_ligands(clouds: PointClouds, places: torch.Tensor) -> PointClouds:
 def measure(run: Path, draws: int, split: str) -> dict[str, float]:
     model, _, _ = load_model(run)
     clouds = data_of(run).split(split).without_text()
-    predict, y = probability_of(model), clouds["y"][:, 0]
+    predict, y = prediction_of(model), clouds["y"][:, 0]
 
     def score(asked: PointClouds) -> float:  # against what was measured, whatever was exchanged
         predicted = predict(asked)
-        return spearman(y, predicted) if model.task.kind == "regression" else float(roc_auc(y, predicted))
+        return spearman(y, predicted) if model.targets[0].kind == "regression" else float(roc_auc(y, predicted))
 
     proteins, ligands = [], []
     for seed in range(draws):

@@ -13,12 +13,11 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-
 from pellucid.datasets.base import datasets
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.metrics.interpretation import per_cloud_roc_auc, precision_at
+from pellucid.randomness import CloudRandom
 
 WIDTHS = (8, 6, 4)
 RANKINGS = ("random", "centroid", "density")
@@ -36,8 +35,8 @@ def main() -> None:
         parser.exit(1, f"{error}\n")
     clouds = (prepared.clouds if args.split == "all" else prepared.clouds.split(args.split)).without_text()
     clouds = clouds.select(clouds["y"][:, 0] == 1)
-    generator = torch.Generator().manual_seed(0)
-    importance = {name: explainers[name]().attribute(None, clouds, None, None, generator).importance
+    random = CloudRandom(clouds)
+    importance = {name: explainers[name]().attribute(None, clouds, None, None, random).importance
                   for name in RANKINGS}
     truths = {"C-alpha within 15 angstrom, or contact": clouds["important"],
               **{f"an atom within {width} angstrom": clouds["distance"] <= width for width in WIDTHS},

@@ -36,13 +36,12 @@ def measure(dataset: str, options: dict[str, Any], method: str, batches: int, ar
         "seed": args.seed, "backbone": {"dropout": args.dropout}, "method": {"dropout": args.dropout},
         "training": {"warmup": warmup, "epochs": args.epochs - warmup, "reestimate": batches}})
     folder = args.out / f"{dataset}-{method}-{'on' if batches else 'off'}"
-    run = train(config, prepared.clouds, folder, task=prepared.recipe.task, precision_at=prepared.recipe.precision_at,
-                outputs=1, category_sizes=prepared.recipe.category_sizes, device="cpu", quick=True)
+    run = train(config, prepared.clouds, folder, prepared.recipe.spec(prepared.clouds), device="cpu", quick=True)
     scores = [entry["val_roc_auc"] for entry in read_json(folder / "history.json")]
     late = scores[len(scores) // 2:]
     return dict(zip(COLUMNS, (
         method, "on" if batches else "off", median(abs(b - a) for a, b in pairwise(late)), min(late),
-        scores[run.metrics["selected_epoch"]], run.metrics["classification"]["roc_auc"],
+        scores[run.metrics["selected_epoch"]], next(iter(run.metrics["prediction"].values()))["roc_auc"],
         run.metrics.get("interpretation", {}).get("roc_auc"), run.metrics["seconds"]["training"]), strict=True))
 
 

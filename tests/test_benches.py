@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from pellucid.backbones import backbones
-from pellucid.methods import NeighborRule, Task, methods
+from pellucid.methods import NeighborRule, methods
+from pellucid.targets import Targets
 
 with warnings.catch_warnings(action="ignore"):  # PyG scripts a class when it is imported, which torch deprecates
     import torch_geometric.nn  # noqa: F401
@@ -56,7 +57,7 @@ def model_of(backbone, method, options):
     def make():
         return backbones[backbone](3, (6, 6), hidden=8, layers=2, dropout=0.0, length_scale=1.3)
 
-    model = methods[method](make, Task("binary"), scale=4.0, dropout=0.0, **options).double()
+    model = methods[method].make(make, Targets.of("binary"), scale=4.0, dropout=0.0, **options).double()
     with torch.no_grad():  # away from the special values that batch norm starts with
         for name, parameter in model.named_parameters():
             if "norm" in name or ".1." in name or "phi" in name:
@@ -70,7 +71,7 @@ def both(model, peer_model, clouds, data, *, epoch=0):
     neighbors = model.neighbors(clouds)
     torch.manual_seed(7)
     ours = model(clouds, neighbors, epoch=epoch)
-    loss = model.task.loss(ours.logits, clouds["y"])
+    loss = model.targets.loss(ours.logits, clouds["y"])
     results.append((ours, loss if ours.penalty is None else loss + ours.penalty))
     torch.manual_seed(7)
     theirs = peer_model(data, epoch)

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pellucid import from_pyg, to_pyg
 from pellucid.clouds import FIELDS, Field, PointClouds, ragged_arange
 from pellucid.errors import DamagedFileError, PellucidError
 
@@ -372,10 +373,10 @@ def samples_of(kinds, sizes, seed):
        sizes=st.lists(st.sampled_from([0, 1, 1, 2, 3, 6]), min_size=1, max_size=4), seed=st.integers(0, 999))
 def test_pyg_round_trip_loses_nothing(pos, x, y, more, edges, sizes, seed):
     samples = samples_of([k for k in (pos, x, y, *sorted(more), *edges) if k], sizes, seed)
-    clouds = PointClouds.from_pyg(samples)
+    clouds = from_pyg(samples)
     assert clouds.sizes.tolist() == sizes
-    back = clouds.to_pyg()
-    same(PointClouds.from_pyg(back), clouds)
+    back = to_pyg(clouds)
+    same(from_pyg(back), clouds)
     for before, after in zip(samples, back, strict=True):
         assert after.num_nodes == before.num_nodes
         assert set(after.keys()) - {"num_nodes"} == set(before.keys()) - {"num_nodes"}
@@ -395,7 +396,7 @@ def test_pyg_attributes_get_their_levels():
     samples = [Data(x=torch.zeros(n, 2), z=torch.zeros(n), edge_index=torch.zeros(2, e, dtype=torch.int64),
                     edge_attr=torch.zeros(e, 1), y=torch.tensor([1.0]), u=torch.zeros(1, 4))
                for n, e in ((1, 1), (3, 3))]
-    clouds = PointClouds.from_pyg(samples)
+    clouds = from_pyg(samples)
     assert {k: f.level for k, f in clouds.declared.items()} == {
         "features": "point", "z": "point", "edge_index": "edge", "edge_attr": "edge", "y": "cloud", "u": "cloud"}
     assert clouds["y"].shape == (2, 1)
@@ -404,11 +405,11 @@ def test_pyg_attributes_get_their_levels():
 
 def test_pyg_of_loaded_clouds_is_the_same(tmp_path):
     samples = samples_of(["pos", "x_float", "y_flat", "edge_index", "edge_attr", "smiles", "count"], [2, 1, 3], 0)
-    clouds = PointClouds.from_pyg(samples)
+    clouds = from_pyg(samples)
     clouds.save(tmp_path / "a")
     back = PointClouds.load(tmp_path / "a")[0]
     same(back, clouds)
-    same(PointClouds.from_pyg(back.to_pyg()), clouds)
+    same(from_pyg(to_pyg(back)), clouds)
 
 
 @pytest.mark.parametrize(("samples", "message"), [
@@ -426,9 +427,9 @@ def test_pyg_of_loaded_clouds_is_the_same(tmp_path):
 ])
 def test_pyg_mistakes_are_told(samples, message):
     with pytest.raises(PellucidError, match=message):
-        PointClouds.from_pyg(samples)
+        from_pyg(samples)
 
 
 def test_pyg_has_no_place_for_a_partner():
     with pytest.raises(PellucidError, match="without partner"):
-        make([1], partner=True).to_pyg()
+        to_pyg(make([1], partner=True))

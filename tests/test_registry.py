@@ -92,3 +92,21 @@ def test_a_broken_module_raises_every_time_and_recovers(package):
     broken.write_text(entry("two", "return 2") + "well = 'again'  # of another length, for Python's cache of modules")
     assert list(plugged_in.things) == ["one", "two"]
     assert plugged_in.things["two"]() == 2
+
+
+def test_a_new_module_works_before_the_index_is_made_again(package, monkeypatch):
+    from pellucid import registry
+
+    monkeypatch.setattr(registry, "_index", lambda: {"things": {"names": {"one": ["plugged_in.one", "A one."]},
+                                                                "others": []}})
+    (package / "__init__.py").write_text("from pellucid.registry import Registry\n"
+                                         "things = Registry('thing', 'plugged_in', 'things')\n")
+    (package / "two.py").write_text(entry("two", "'A two.'"))
+    import plugged_in
+
+    assert plugged_in.things["one"].__doc__ == "A one."
+    assert "plugged_in.two" not in sys.modules
+    assert plugged_in.things["two"].__doc__ == "A two."
+    assert plugged_in.things.describe() == {"one": "A one.", "two": "A two."}
+    assert "one" in plugged_in.things
+    assert len(plugged_in.things) == 2

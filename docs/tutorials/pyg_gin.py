@@ -18,18 +18,18 @@ from torch_geometric.explain import Explainer
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GINConv, global_add_pool
 
+from pellucid import from_pyg
 from pellucid.chemistry.fragments import matched_atoms
 from pellucid.chemistry.molecules import ATOM_TYPES
-from pellucid.clouds import PointClouds
 from pellucid.datasets.zinc import TEST_EQUAL, draw, zinc_smiles
 from pellucid.explainers import explainers
 from pellucid.explainers.pyg_algorithm import PellucidAlgorithm
 from pellucid.explainers.pyg_predictor import PyGPredictor
 from pellucid.explanation import Explanation
-from pellucid.methods import Task
 from pellucid.metrics.classification import roc_auc
 from pellucid.metrics.interpretation import per_cloud_roc_auc
 from pellucid.report.colours import FALSE_COLOUR, TRUE_COLOUR, colour, rgb
+from pellucid.targets import Targets
 
 
 # -- data: one graph a molecule, its bonds are the edges ------------------------------------------------------------
@@ -98,8 +98,8 @@ METHODS = {
 
 
 def explain(model: nn.Module, graphs: list[Data], chosen: Sequence[str] = tuple(METHODS)) -> dict[str, torch.Tensor]:
-    clouds = PointClouds.from_pyg(graphs)
-    predictor = PyGPredictor(model, Task("binary"), encoder=model.encode, head=model.head)
+    clouds = from_pyg(graphs)
+    predictor = PyGPredictor(model, Targets.of("binary"), encoder=model.encode, head=model.head)
     importance = {}
     for label in chosen:
         name, options = METHODS[label]
@@ -183,7 +183,7 @@ def main() -> None:
     positive = [g for g in new if g.y]
     print(f"explaining the {len(positive)} positive ones; ROC AUC of the importance within a molecule, and time:")
     importance = explain(model, positive)
-    clouds, predictor = PointClouds.from_pyg(positive), PyGPredictor(model, Task("binary"))
+    clouds, predictor = from_pyg(positive), PyGPredictor(model, Targets.of("binary"))
     with torch.no_grad():
         alone = predictor.logits(clouds, predictor.neighbors(clouds), point_weight=clouds["important"].float())
     print(f"with the features of all but the true atoms at zero the model says yes to "

@@ -7,32 +7,33 @@
 """
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pellucid.errors import PellucidError
+from pellucid.lazy import lazy
 
 __version__ = version("pellucid")
 
 if TYPE_CHECKING:
-    from pellucid.api import evaluate, explain, fit, load_dataset
+    from pellucid.api import evaluate, explain, fit
     from pellucid.clouds import PointClouds
     from pellucid.commands.auditing import audit
     from pellucid.commands.benching import bench
+    from pellucid.datasets.base import load_dataset
     from pellucid.explanation import Explanation
     from pellucid.neighbors import Neighbors
+    from pellucid.pyg import from_pyg, to_pyg
 
-_LAZY = {"audit": "commands.auditing", "bench": "commands.benching", "evaluate": "api", "explain": "api", "fit": "api",
-         "load_dataset": "api", "PointClouds": "clouds", "Explanation": "explanation", "Neighbors": "neighbors"}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports the heavy parts when they are asked for, so that ``pellucid --help`` answers at once."""
-    if name not in _LAZY:
-        raise AttributeError(f"module 'pellucid' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"pellucid.{_LAZY[name]}"), name)
-
+lazy(__name__, {
+    "api": ["evaluate", "explain", "fit"],
+    "clouds": ["PointClouds"],
+    "commands.auditing": ["audit"],
+    "commands.benching": ["bench"],
+    "datasets.base": ["load_dataset"],
+    "explanation": ["Explanation"],
+    "neighbors": ["Neighbors"],
+    "pyg": ["from_pyg", "to_pyg"],
+})
 
 __all__ = ["Explanation", "Neighbors", "PellucidError", "PointClouds", "__version__", "audit", "bench", "evaluate",
-           "explain", "fit", "load_dataset"]
+           "explain", "fit", "from_pyg", "load_dataset", "to_pyg"]

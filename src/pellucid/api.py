@@ -5,29 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pellucid.chemistry.complexes import Complex
-from pellucid.chemistry.encoding import encode_molecules
-from pellucid.chemistry.molecules import MoleculeRecord, read_molecules
 from pellucid.clouds import PointClouds
 from pellucid.commands.explaining import Asked, Source, explain_with, prepare, subgraph_of
-from pellucid.datasets import PreparedDataset, load_dataset
-from pellucid.datasets.hits import read_events
-from pellucid.domains.pairs import read_pairs
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
-from pellucid.explanations.subgraph import parse_rule
+from pellucid.files import json_ready
 from pellucid.progress import waiting
-from pellucid.report.run import report_explanation, report_run
-from pellucid.report.structures import write_structures
-from pellucid.training import Run, load_model, train
 from pellucid.training.config import merge
 from pellucid.training.data import data_of, grouped
-from pellucid.training.evaluation import evaluate_model
-from pellucid.training.fit import json_ready, pick_device
-from pellucid.training.model import refuse_untaught
-from pellucid.training.presets import settings
+from pellucid.training.devices import pick_device
+from pellucid.training.model import load_model, refuse_untaught
+
+if TYPE_CHECKING:
+    from pellucid.chemistry.complexes import Complex
+    from pellucid.chemistry.molecules import MoleculeRecord
+    from pellucid.datasets.base import PreparedDataset
+    from pellucid.training.fit import Run
 
 
 def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone: str = "egnn",
@@ -68,6 +63,11 @@ def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone:
         >>> run.metrics["interpretation"]["roc_auc"]  # doctest: +SKIP
         0.98
     """
+    from pellucid.datasets.base import load_dataset
+    from pellucid.report.run import report_run
+    from pellucid.training.fit import train
+    from pellucid.training.presets import settings
+
     name = dataset if isinstance(dataset, str) else dataset.recipe.name
     config = settings(name, method, backbone, preset, merge({"seed": seed}, over or {}))
     if epochs is not None:
@@ -106,6 +106,8 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
     Raises:
         PellucidError: if the folder is not a finished run, its dataset is gone, or the data do not fit the model.
     """
+    from pellucid.training.evaluation import evaluate_model
+
     where = pick_device(device)
     model, config, spec = load_model(Path(run), where)
     refuse_untaught(Path(run), config)
@@ -169,6 +171,8 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
     if draws < 1:
         raise PellucidError(f"expected at least 1 draw, got {draws}")
     if subgraph is not None:
+        from pellucid.explanations.subgraph import parse_rule
+
         parse_rule(subgraph)  # a mistake is told before work starts
     where, asked = pick_device(device), Asked(target, point, prediction_draws)
     sources = [Source.open(Path(folder), where, method, options) for folder in (run, *with_runs)]
@@ -186,14 +190,21 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
         if not isinstance(molecules, (str, Path)):
             raise PellucidError(f"expected the structure of a protein, or a table of complexes, for {run}, got "
                                 "something else; give its path")
+        from pellucid.domains.pairs import read_pairs
+
         complexes, clouds, skipped = read_pairs(Path(molecules), None if ligand is None else Path(ligand),
                                                 sources[0].config.dataset_options.get("preparation", {}), seed=seed,
                                                 progress=progress)
     elif columns is not None:
         if not isinstance(molecules, (str, Path)):
             raise PellucidError("expected a file or folder of hits together with columns, got something else")
+        from pellucid.datasets.hits import read_events
+
         clouds = read_events(Path(molecules), columns)
     else:
+        from pellucid.chemistry.encoding import encode_molecules
+        from pellucid.chemistry.molecules import read_molecules
+
         records = read_molecules(molecules) if isinstance(molecules, (str, Path)) else list(molecules)
         encoded = encode_molecules(records, seed=seed, progress=progress)
         clouds = encoded.clouds
@@ -214,14 +225,18 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
         explanation = chosen.marked()
     explanation = replace(explanation, provenance={"skipped": skipped, **explanation.provenance})
     if out is not None:
+        from pellucid.report.run import report_explanation
+
         folder = Path(out)
         explanation.save(folder / "explanation.parquet")
         notes = [f"Left out: {s}" for s in skipped]
         if complexes:
+            from pellucid.report.structures import write_structures
+
             write_structures(folder, explanation, complexes)
             notes += [f"{whole.name}: {note}" for whole in complexes for note in whole.protein.notes]
         report_explanation(folder / "report.html", explanation, notes)
     return explanation
 
 
-__all__ = ["evaluate", "explain", "fit", "load_dataset"]
+__all__ = ["evaluate", "explain", "fit"]

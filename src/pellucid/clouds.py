@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,7 @@ class Field:
         irreps: How a value changes when its cloud is turned: ``""`` not at all, ``"vector"`` as a vector, ``"tensor"``
             as a matrix R T R^T, both in the last dimensions.
         layout: How one sample's value looks in PyG (rows, a ``()`` or ``(1,)`` tensor, a tensor without the leading
-            1, or a plain Python number), kept so that ``from_pyg``/``to_pyg`` lose nothing.
+            1, or a plain Python number), kept so that :mod:`pellucid.pyg` loses nothing.
     """
 
     level: Level
@@ -519,20 +519,6 @@ class PointClouds:
         partner = PointClouds._unflat(tensors, header["partner"], prefix + "partner.") if "partner" in header else None
         return PointClouds(tensors[f"{prefix}ptr"], {k: tensors[f"{prefix}field.{k}"] for k in declared}, text=text,
                            declared=declared, edge_ptr=tensors.get(f"{prefix}edge_ptr"), partner=partner)
-
-    # -- PyTorch Geometric --------------------------------------------------------------------------------------
-    @staticmethod
-    def from_pyg(samples: Iterable[Any]) -> PointClouds:
-        """Point clouds from ``torch_geometric.data.Data`` objects, without loss; see :func:`pellucid.pyg.from_data`."""
-        from pellucid.pyg import from_data
-
-        return from_data(samples)
-
-    def to_pyg(self) -> list[Any]:
-        """One ``torch_geometric.data.Data`` a cloud; see :func:`pellucid.pyg.to_data`."""
-        from pellucid.pyg import to_data
-
-        return to_data(self)
 
 
 def _places(clouds: Tensor, count: int) -> Tensor:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -294,7 +292,11 @@ class Explanation:
 
     def save(self, path: Path) -> None:
         """Writes :meth:`table` as parquet, whole or not at all."""
-        table = pa.table(self.table())
+        import pyarrow.parquet as pq  # slow to import, and not every explanation is saved
+
+        from pellucid.arrow import arrow_table
+
+        table = arrow_table(self.table())
         with replacing(path) as temporary:
             pq.write_table(table, temporary)
 

@@ -96,6 +96,17 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, text + "\n")
 
 
+def json_ready(value: Any) -> Any:
+    """NaN and infinity become None, since JSON has neither."""
+    if isinstance(value, dict):
+        return {k: json_ready(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_ready(v) for v in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
 def read_json(path: Path) -> Any:
     """Reads JSON.
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from pellucid.clouds import ragged_arange
@@ -355,6 +354,8 @@ class _Tree:
     """One large cloud on the CPU: SciPy's k-d tree is exact and far faster than all pairs."""
 
     def __init__(self, pos: Tensor, start: int) -> None:
+        from scipy.spatial import cKDTree  # slow to import, and only large clouds need it
+
         self.tree: Any = cKDTree(pos.cpu().double().numpy())
         self.start, self.size, self.dtype = start, len(pos), pos.dtype
         self.rows = torch.arange(start, start + self.size)

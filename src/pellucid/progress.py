@@ -6,38 +6,65 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
-
-from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
+from typing import Any
 
 PATIENCE = 2.0
 """Seconds that work may take before it shows a bar."""
 
 
 @contextlib.contextmanager
-def waiting(what: str, show: bool = True) -> Iterator[Callable[[float, float], None]]:
+def waiting(what: str, show: bool = True, count: bool = False) -> Iterator[Callable[[float, float], None]]:
     """A bar on stderr for work that takes longer than :data:`PATIENCE`.
 
     Args:
         what: What is done, shown before the bar.
         show: Whether to show anything.
+        count: Whether work is counted in pieces, shown as 3/8, rather than as a share.
 
     Yields:
         A function to call with the work done and the work in all; until then the bar says that it runs.
     """
-    bar = Bar(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-              console=Console(file=sys.stderr))
-    task = bar.add_task(what, total=None)
-    timer = threading.Timer(PATIENCE, bar.start)
+    if not show:
+        yield lambda done, total: None
+        return
+    made: list[tuple[Any, Any]] = []
+    at: tuple[float, float | None] = 0, None
+    lock = threading.Lock()
+
+    def start() -> None:
+        from rich.console import Console  # slow to import, and most work is done before a bar is shown
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        with lock:
+            figures = (MofNCompleteColumn(), TimeRemainingColumn()) if count else (TaskProgressColumn(),
+                                                                                   TimeElapsedColumn())
+            bar = Progress(TextColumn("{task.description}"), BarColumn(), *figures, console=Console(file=sys.stderr))
+            made.append((bar, bar.add_task(what, total=at[1])))
+            bar.start()
+            bar.update(made[0][1], completed=at[0])
+
+    def advance(done: float, total: float) -> None:
+        nonlocal at
+        with lock:
+            at = done, total
+            for bar, task in made:
+                bar.update(task, completed=done, total=total)
+
+    timer = threading.Timer(PATIENCE, start)
     timer.daemon = True
-    if show:
-        timer.start()
+    timer.start()
     try:
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield advance
     finally:
         timer.cancel()
-        if show:
-            timer.join()
-        if bar.live.is_started:  # otherwise it would write an empty line
+        timer.join()
+        for bar, _ in made:
             bar.stop()

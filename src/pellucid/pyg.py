@@ -13,7 +13,7 @@ from pellucid.clouds import FIELDS, Field, PointClouds, kind_of, offsets
 from pellucid.errors import PellucidError
 
 
-def from_data(samples: Iterable[Any]) -> PointClouds:
+def from_pyg(samples: Iterable[Any]) -> PointClouds:
     """Point clouds from ``torch_geometric.data.Data`` objects.
 
     ``x`` becomes ``features`` when it is a float matrix; every other attribute keeps its name. An attribute is
@@ -25,6 +25,12 @@ def from_data(samples: Iterable[Any]) -> PointClouds:
 
     Raises:
         PellucidError: if there are none, they carry different attributes, or an attribute is of no known kind.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> clouds = from_pyg([Data(x=torch.ones(2, 1), y=torch.ones(1)), Data(x=torch.ones(3, 1), y=torch.zeros(1))])
+        >>> clouds.sizes.tolist(), clouds["features"].shape, clouds["y"].shape
+        ([2, 3], torch.Size([5, 1]), torch.Size([2, 1]))
     """
     data = list(samples)
     if not data:
@@ -91,11 +97,15 @@ def from_data(samples: Iterable[Any]) -> PointClouds:
                        edge_ptr=offsets(edges) if "edge_index" in keys else None)
 
 
-def to_data(clouds: PointClouds) -> list[Any]:
-    """One ``torch_geometric.data.Data`` a cloud; the inverse of :func:`from_data`.
+def to_pyg(clouds: PointClouds) -> list[Any]:
+    """One ``torch_geometric.data.Data`` a cloud; the inverse of :func:`from_pyg`.
 
     Raises:
         PellucidError: if the samples hold a second cloud, for which PyG's Data has no place.
+
+    Example:
+        >>> [data.num_nodes for data in to_pyg(PointClouds(torch.tensor([0, 2, 5]), {"pos": torch.zeros(5, 3)}))]
+        [2, 3]
     """
     from torch_geometric.data import Data
 

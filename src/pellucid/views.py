@@ -2,55 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.registry import Registry
+from pellucid.families import frames as frames
+from pellucid.families import views as views
 
 
-@dataclass(frozen=True)
 class View:
-    """As what coordinates are seen.
+    """Base of the views: as what coordinates are seen."""
 
-    Attributes:
-        see: (points, D) -> (points, D).
-        turns: Whether turning a cloud about the origin turns what is seen in the same way.
-        dim: Coordinates that it needs; None for any number.
-    """
+    turns: ClassVar[bool] = True
+    """Whether turning a cloud about the origin turns what is seen in the same way."""
+    dim: ClassVar[int | None] = None
+    """Coordinates that it needs; None for any number."""
 
-    see: Callable[[Tensor], Tensor]
-    turns: bool = True
-    dim: int | None = None
+    @staticmethod
+    def see(pos: Tensor) -> Tensor:
+        """(points, D) -> (points, D)."""
+        return pos
 
 
-@dataclass(frozen=True)
 class Frame:
-    """Axes and lengths of each point's own, in which noise is told.
+    """Base of the frames: axes and lengths of each point's own, in which noise is told."""
 
-    Attributes:
-        turn: (rows, D', D') matrices in the points' own axes and (rows, D) coordinates -> the same matrices in the axes
-            of the coordinates.
-        reach: (points, D) -> (points, 1) a length of each point that relative noise is a share of; None for none.
-        own: Whether the axes differ between points, so that points cannot share one noise.
-    """
+    own: ClassVar[bool] = True
+    """Whether the axes differ between points, so that points cannot share one noise."""
+    measures: ClassVar[bool] = False
+    """Whether :meth:`reach` gives each point a length that relative noise is a share of."""
 
-    turn: Callable[[Tensor, Tensor], Tensor]
-    reach: Callable[[Tensor], Tensor] | None = None
-    own: bool = True
+    @staticmethod
+    def turn(u: Tensor, pos: Tensor) -> Tensor:
+        """Matrices (rows, D', D') in the points' own axes, at (rows, D), as they are in the axes of the coordinates."""
+        return u
+
+    @staticmethod
+    def reach(pos: Tensor) -> Tensor:
+        """(points, D) -> (points, 1) the length of each point."""
+        return pos.new_ones(len(pos), 1)
 
 
-views: Registry[View] = Registry("view", "pellucid.domains")
-"""All views by name."""
-frames: Registry[Frame] = Registry("frame", "pellucid.domains")
-"""All frames by name."""
+@views.register("plain")
+class Plain(View):
+    """Coordinates as they are."""
 
-views.register("plain")(View(lambda pos: pos))
-views.register("unit_length")(View(lambda pos: F.normalize(pos, dim=-1)))
-frames.register("lab")(Frame(lambda u, pos: u, own=False))
+
+@views.register("unit_length")
+class UnitLength(View):
+    """Directions from the origin: r / |r|."""
+
+    @staticmethod
+    def see(pos: Tensor) -> Tensor:
+        """See :meth:`View.see`."""
+        return F.normalize(pos, dim=-1)
+
+
+@frames.register("lab")
+class Lab(Frame):
+    """The axes of the coordinates, the same for all points."""
+
+    own = False
 
 
 def check_view(view: str, dim: int) -> None:

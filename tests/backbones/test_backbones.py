@@ -120,7 +120,7 @@ def test_values_and_gradients_stay_finite_on_degenerate_clouds(name, case, train
     sizes, spread, rule = DEGENERATE[case]
     clouds = random_clouds(sizes, categories=(4,), dtype=dtype)
     clouds = clouds.replace(pos=clouds.pos * spread)
-    table = rule(clouds.pos, clouds.ptr)
+    table = rule(clouds)
     net = encoder(name, 3, (4,), dtype=dtype).train(training)
     inputs = [clouds.pos.clone(), *weights(table, dtype=dtype)]
     for value in inputs:
@@ -333,7 +333,7 @@ def test_points_as_directions_from_the_origin(name, encoder, random_clouds, view
     clouds = random_clouds((6, 5))
     rule = NeighborRule("knn", 4, view=view)
     model = encoder(name, view=view)
-    table = rule(clouds.pos, clouds.ptr)
+    table = rule(clouds)
     stretched = clouds.pos * torch.rand(11, 1, dtype=torch.float64).add(0.5)
     assert torch.equal(rule(stretched, clouds.ptr).index, table.index)
     torch.testing.assert_close(model(clouds, table, pos=stretched), model(clouds, table))
@@ -346,7 +346,7 @@ def test_points_as_directions_from_the_origin(name, encoder, random_clouds, view
 
 def test_directions_to_neighbours_can_be_seen_by_all(name, encoder, random_clouds):
     clouds = random_clouds((6, 5))
-    table = NeighborRule("knn", 4)(clouds.pos, clouds.ptr)
+    table = NeighborRule("knn", 4)(clouds)
     model = encoder(name, edge_directions=True)
     turned = clouds.pos[:, [1, 2, 0]]  # a rotation
     assert not torch.allclose(model(clouds, table, pos=turned), model(clouds, table))
@@ -355,7 +355,7 @@ def test_directions_to_neighbours_can_be_seen_by_all(name, encoder, random_cloud
 
 def test_coordinates_can_be_features(name, encoder, random_clouds):
     clouds = random_clouds((6, 5))
-    table = NeighborRule("knn", 4)(clouds.pos, clouds.ptr)
+    table = NeighborRule("knn", 4)(clouds)
     model = encoder(name, coordinates=True)
     moved = clouds.pos + 1.0
     assert not torch.allclose(model(clouds, table, pos=moved), model(clouds, table))  # no translation invariance

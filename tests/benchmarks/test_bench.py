@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 from tiny import same_tables, tiny_data, tiny_experiment
+from toy import toy_spec
 
 from pellucid.benchmarks.live import Live, outline_table
 from pellucid.benchmarks.plan import BenchPlan
@@ -222,8 +223,7 @@ def test_the_score_of_a_mask_is_that_of_the_masked_prediction(finished, data):
 
 def test_data_that_changed_or_went_is_told(tiny, tmp_path):
     content = {"kind": "train", "artifacts": str(tmp_path), "folder": "x", "warm_start": None, "config": {},
-               "device": "cpu", "data": {"path": str(tmp_path / "gone"), "digest": "0", "task": "binary", "outputs": 1,
-                                         "category_sizes": [14], "precision_at": [5]}}
+               "device": "cpu", "data": {"path": str(tmp_path / "gone"), "digest": "0", "spec": toy_spec().document()}}
     with pytest.raises(PellucidError, match="PELLUCID_HOME"):
         execute(content)
     content["data"]["path"] = str(module.load_dataset("synmol").path)

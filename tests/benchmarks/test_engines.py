@@ -11,8 +11,10 @@ import pytest
 import torch
 from toy_jobs import Fixed, calls, check_the_pair, outcomes_of, toy, toy_job, wait_until
 
-from pellucid.benchmarks.engines import InProcess, Processes, attempt, make_engine
+from pellucid.benchmarks.engine import attempt
+from pellucid.benchmarks.engines import make_engine
 from pellucid.benchmarks.job import Job
+from pellucid.benchmarks.local_engines import InProcess, Processes
 from pellucid.benchmarks.runner import run
 from pellucid.benchmarks.store import Store
 
@@ -120,7 +122,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from toy_jobs import Fixed, toy, toy_job
-from pellucid.benchmarks.engines import Processes
+from pellucid.benchmarks.local_engines import Processes
 from pellucid.benchmarks.runner import run
 from pellucid.benchmarks.store import Store
 

@@ -7,8 +7,9 @@ import psutil
 import pytest
 from toy_jobs import Fixed, calls, check_the_pair, outcomes_of, toy, toy_job
 
-from pellucid.benchmarks.engines import InProcess, make_engine
+from pellucid.benchmarks.engines import make_engine
 from pellucid.benchmarks.job import Job
+from pellucid.benchmarks.local_engines import InProcess
 from pellucid.benchmarks.runner import run
 from pellucid.benchmarks.store import Store
 from pellucid.errors import PellucidError

@@ -4,7 +4,8 @@ import time
 import pytest
 from toy_jobs import Fixed, calls, toy, toy_job
 
-from pellucid.benchmarks.engines import Engine, InProcess, Outcome
+from pellucid.benchmarks.engine import Engine, Outcome
+from pellucid.benchmarks.local_engines import InProcess
 from pellucid.benchmarks.runner import run
 from pellucid.benchmarks.store import Store
 from pellucid.errors import PellucidError

@@ -52,7 +52,6 @@ class Toy(Protocol):
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     monkeypatch.setitem(protocols._entries, "margin-toy", Toy)
-    protocols._load()
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "numbers.txt").write_text("2")
     return {"source_dir": tmp_path / "data", "store": tmp_path / "results.sqlite"}

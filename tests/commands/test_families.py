@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pellucid.commands.families import families
+from pellucid.families import families
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 DOCS = TESTS.parent / "docs"
 CITED = ["backbones", "methods", "explainers", "studies"]
 

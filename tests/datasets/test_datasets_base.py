@@ -8,13 +8,14 @@ from pellucid.cores import usable_cores
 from pellucid.datasets import Dataset, datasets, describe, load_dataset
 from pellucid.datasets.base import whole_number
 from pellucid.errors import DamagedFileError, PellucidError, UnknownNameError
+from pellucid.targets import Target
 
 
 class Toy(Dataset):
     """Three small clouds."""
 
     name = "toy"
-    task = "binary"
+    targets = (Target("heavy"),)
     defaults: ClassVar = {"size": 3, "progress": False}
     built = 0
 
@@ -64,6 +65,7 @@ def test_a_failing_build_leaves_nothing(house, monkeypatch):
 
 def test_description(house):
     report = describe(Toy().prepare())
+    assert report["targets"] == {"heavy": "binary"}
     assert report["clouds"] == 3
     assert report["positive"] == 1
     assert report["class_ratio"] == 0.5  # of the two with a label
@@ -92,7 +94,7 @@ def test_every_registered_recipe_states_its_facts():
     for name in datasets:
         recipe = datasets[name]
         assert recipe.name == name
-        assert recipe.task in ("binary", "multiclass", "regression")
+        assert recipe.targets
         assert recipe.citation
         assert recipe.licence
         assert recipe.__doc__

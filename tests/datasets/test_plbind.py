@@ -136,7 +136,7 @@ def test_account(table):
 def test_regression_has_the_same_samples(table):
     path = table()
     labels, values = load(path).clouds, load(path, "plbind-affinity").clouds
-    assert datasets["plbind-affinity"].task == "regression"
+    assert [t.kind for t in datasets["plbind-affinity"].targets] == ["regression"]
     torch.testing.assert_close(values["y"][:, 0], values["affinity"])
     torch.testing.assert_close(values["affinity"], labels["affinity"])
     assert torch.equal(values["split"], labels["split"])

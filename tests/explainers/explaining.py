@@ -11,11 +11,12 @@ from torch import nn
 from pellucid.backbones import backbones
 from pellucid.backbones.kernels import Norm
 from pellucid.clouds import PointClouds
-from pellucid.methods import NeighborRule, Task, methods
+from pellucid.methods import NeighborRule, methods
 from pellucid.neighbors import knn
+from pellucid.targets import Targets
 
-TASKS = {"binary": Task("binary", 1), "two binary": Task("binary", 2), "multiclass": Task("multiclass", 3),
-         "regression": Task("regression", 2)}
+TASKS = {"binary": Targets.of("binary", 1), "two binary": Targets.of("binary", 2), "multiclass": Targets.of("multiclass", 3),
+         "regression": Targets.of("regression", 2)}
 
 
 def tiny_clouds(sizes=(6, 1, 4, 9), *, dtype=torch.float64, seed=0):
@@ -33,7 +34,7 @@ def tiny_model(task="binary", *, backbone="egnn", dtype=torch.float64, seed=0):
     """A plain classifier in eval mode whose normalisations are not at their initial state."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        model = methods["erm"](lambda: backbones[backbone](3, (3,), 2, hidden=8, layers=2), TASKS[task],
+        model = methods["erm"].make(lambda: backbones[backbone](3, (3,), 2, hidden=8, layers=2), TASKS[task],
                                rule=NeighborRule("knn", 4))
         with torch.no_grad():
             for norm in (m for m in model.modules() if isinstance(m, Norm)):
@@ -46,7 +47,7 @@ def tiny_model(task="binary", *, backbone="egnn", dtype=torch.float64, seed=0):
 class ByHand(nn.Module):
     """A predictor that is a formula: ``value(pos, inputs, clouds) -> (clouds,)``, the inputs being the features."""
 
-    task = Task("regression", 1)
+    task = Targets.of("regression", 1)
 
     def __init__(self, value, can=("pos", "inputs")):
         super().__init__()

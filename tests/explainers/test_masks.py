@@ -8,8 +8,8 @@ from toy import toy_clouds, toy_config
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.explainers.masks import agreement_loss, mask_entropy, mean_per_cloud
-from pellucid.methods import Task
 from pellucid.neighbors import knn
+from pellucid.targets import Targets
 from pellucid.training import build
 from pellucid.training.model import signature_of
 
@@ -24,10 +24,10 @@ def test_the_losses_are_the_textbook_ones():
     logits, own = torch.randn(5, 2), torch.randn(5, 2)
     p, q = own.sigmoid(), logits.sigmoid()
     expected = -(p * q.log() + (1 - p) * (1 - q).log()).mean(1)
-    torch.testing.assert_close(agreement_loss(Task("binary", 2), logits, own), expected)
+    torch.testing.assert_close(agreement_loss(Targets.of("binary", 2), logits, own), expected)
     expected = -(own.softmax(1) * logits.log_softmax(1)).sum(1)
-    torch.testing.assert_close(agreement_loss(Task("multiclass", 2), logits, own), expected)
-    torch.testing.assert_close(agreement_loss(Task("regression", 2), logits, own), F.mse_loss(
+    torch.testing.assert_close(agreement_loss(Targets.of("multiclass", 2), logits, own), expected)
+    torch.testing.assert_close(agreement_loss(Targets.of("regression", 2), logits, own), F.mse_loss(
         logits, own, reduction="none").mean(1))
     logit = torch.tensor([-40.0, -1.0, 0.0, 2.0, 40.0])
     expected = torch.distributions.Bernoulli(logits=logit).entropy()
@@ -97,7 +97,7 @@ def test_a_strong_size_loss_empties_the_mask():
 class Marked(torch.nn.Module):
     """A model that counts the existing points of category 1: only they decide."""
 
-    task = Task("binary", 1)
+    task = Targets.of("binary", 1)
     can = frozenset({"point_weight", "embed"})
 
     def __init__(self):

@@ -8,14 +8,14 @@ import pytest
 import torch
 from pyg_models import GIN, Weighted, graphs, same_trace, shaken, trace
 
+from pellucid import from_pyg
 from pellucid.backbones import backbones
-from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.explainers.base import frozen
 from pellucid.explainers.pyg_adapter import _mean_of_edges, _modules
 from pellucid.explainers.pyg_predictor import PyGPredictor
-from pellucid.methods import Task
+from pellucid.targets import Targets
 
 with warnings.catch_warnings(action="ignore"):  # PyG scripts a class when it is imported, which torch deprecates
     from torch_geometric.explain import Explanation
@@ -200,14 +200,14 @@ def test_captum_of_a_binary_task_explains_the_probability(method, random_clouds)
 
 def test_a_users_pyg_model_is_not_touched_either():
     model = shaken(Weighted())
-    clouds = PointClouds.from_pyg(graphs(pos=True)).to(dtype=torch.float64)
+    clouds = from_pyg(graphs(pos=True)).to(dtype=torch.float64)
     before = trace(model)
-    predictor = PyGPredictor(model, Task("binary"))
+    predictor = PyGPredictor(model, Targets.of("binary"))
     for masks in ("auto", "edges", "both"):
         importance = explainers["pyg"](masks=masks, epochs=3).explain(predictor, clouds).importance
         assert float(importance.std()) > 0
     same_trace(before, trace(model))
-    plain = PyGPredictor(GIN(), Task("binary"))
+    plain = PyGPredictor(GIN(), Targets.of("binary"))
     with pytest.raises(PellucidError, match="messages that can be weighted one by one"):
         explainers["pyg"](masks="edges").explain(plain, clouds)
     with pytest.raises(PellucidError, match="a last layer that can be read"):

@@ -8,12 +8,12 @@ import torch
 from pyg_models import GIN, Weighted, batch_of, graphs, same_trace, shaken, trace
 from torch import nn
 
-from pellucid.clouds import PointClouds
+from pellucid import from_pyg
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.explainers.pyg_algorithm import PellucidAlgorithm, graphs_of
 from pellucid.explainers.pyg_predictor import PyGPredictor
-from pellucid.methods import Task
+from pellucid.targets import Targets
 
 with warnings.catch_warnings(action="ignore"):  # PyG scripts a class when it is imported, which torch deprecates
     from torch_geometric.data import Data
@@ -122,8 +122,8 @@ def test_captum_in_pyg_gives_the_same_saliency():
 
 def test_it_equals_the_explainer_on_a_predictor():
     model, data = model_of("regression"), batch()
-    clouds = PointClouds.from_pyg(Data.from_dict(each.to_dict()) for each in data.to_data_list())
-    expected = explainers["bernmask"](steps=5).explain(PyGPredictor(model, Task("regression")), clouds, seed=4)
+    clouds = from_pyg(Data.from_dict(each.to_dict()) for each in data.to_data_list())
+    expected = explainers["bernmask"](steps=5).explain(PyGPredictor(model, Targets.of("regression")), clouds, seed=4)
     explain = explainer_of(model, "regression", PellucidAlgorithm("bernmask", steps=5, seed=4, batch_size=2))
     close(explain(data.x, data.edge_index, batch=data.batch).node_mask[:, 0], expected.importance)
 
@@ -227,9 +227,9 @@ def lambda_model(model):
 
 def test_a_fitted_explainer_can_be_used_and_the_class_pickled():
     model, data = model_of("multiclass"), batch()
-    clouds = PointClouds.from_pyg(Data.from_dict(each.to_dict()) for each in data.to_data_list())
+    clouds = from_pyg(Data.from_dict(each.to_dict()) for each in data.to_data_list())
     assert pickle.loads(pickle.dumps(PellucidAlgorithm)) is PellucidAlgorithm
-    predictor = PyGPredictor(model, Task("multiclass", 3), encoder=model.encode, head=model.head)
+    predictor = PyGPredictor(model, Targets.of("multiclass", 3), encoder=model.encode, head=model.head)
     explainer = explainers["bernmask-p"](epochs=1)
     explainer.fit(predictor, clouds)
     with pytest.raises(PellucidError, match="a last layer that can be read"):  # PyG has no place for encoder and head

@@ -5,10 +5,11 @@ import torch
 
 from pellucid.backbones import backbones
 from pellucid.backbones.kernels import Norm
-from pellucid.methods import NeighborRule, Task, methods
+from pellucid.methods import NeighborRule, methods
+from pellucid.targets import Targets
 
-TASKS = {"binary": Task("binary", 1), "two binary": Task("binary", 2), "multiclass": Task("multiclass", 3),
-         "regression": Task("regression", 2)}
+TASKS = {"binary": Targets.of("binary", 1), "two binary": Targets.of("binary", 2), "multiclass": Targets.of("multiclass", 3),
+         "regression": Targets.of("regression", 2)}
 
 
 def build(name, task="binary", *, backbone="egnn", dim=3, categories=(), features=0, dtype=torch.float64, seed=0,
@@ -16,7 +17,7 @@ def build(name, task="binary", *, backbone="egnn", dim=3, categories=(), feature
     """A model in eval mode whose heads are not at their initial, nearly constant state."""
     torch.manual_seed(seed)
     options = {"dropout": 0.0, "rule": NeighborRule("knn", 4), **options}
-    model = methods[name](
+    model = methods[name].make(
         lambda: backbones[backbone](dim, categories, features, hidden=8, layers=2, dropout=0.0), TASKS[task], **options)
     with torch.no_grad():
         for norm in (m for m in model.modules() if isinstance(m, Norm)):

@@ -20,7 +20,7 @@ from pellucid.methods import methods
 from pellucid.methods.gaussian import covariance, log_det
 from pellucid.metrics.groups import group_precision_at
 from pellucid.training import load_model, train
-from pellucid.training.evaluation import explain_clouds
+from pellucid.training.explaining import explain_clouds
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from toy import toy_clouds, toy_config

@@ -6,20 +6,21 @@ from toy import toy_clouds, toy_config
 
 from pellucid.backbones import backbones
 from pellucid.errors import PellucidError
-from pellucid.methods import Task, methods
+from pellucid.methods import methods
 from pellucid.methods.gaussian import gaussian_kl, log_det
 from pellucid.methods.joint import EXISTENCE, LOCATION, NEITHER
 from pellucid.methods.lri import bernoulli_kl
+from pellucid.targets import Targets
 from pellucid.training import train
 
-TASK = Task("binary", 1)
+TASK = Targets.of("binary", 1)
 
 
 def make(name, **options):
     torch.manual_seed(0)
     if name == "joint":
         options = {"noise": "both"} | options
-    return methods[name](lambda: backbones["egnn"](3, (2,), 0, hidden=16, layers=2, dropout=0.0), TASK, scale=2.0,
+    return methods[name].make(lambda: backbones["egnn"](3, (2,), 0, hidden=16, layers=2, dropout=0.0), TASK, scale=2.0,
                          dropout=0.0, **options)
 
 

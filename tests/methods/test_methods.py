@@ -6,7 +6,8 @@ import torch
 from pellucid.backbones import backbones
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
-from pellucid.methods import NeighborRule, Output, Task, methods
+from pellucid.methods import NeighborRule, Output, methods
+from pellucid.targets import Targets
 
 NAMES = list(methods)
 BACKBONES = list(backbones)
@@ -197,13 +198,13 @@ def test_bad_neighbour_rules_are_refused(name, kind, value, method):
 def test_tasks_that_are_not_supported_are_refused(name, monkeypatch):
     monkeypatch.setattr(methods[name], "supports", type(methods[name].supports)(tasks=("binary",)))
     with pytest.raises(PellucidError, match="out of binary, got regression"):
-        methods[name](lambda: backbones["egnn"](), Task("regression"))
+        methods[name].make(lambda: backbones["egnn"](), Targets.of("regression"))
 
 
 # -- units and neighbourhoods -------------------------------------------------------------------------------------
 def test_the_scale_multiplies_the_coordinates(name, method, random_clouds):
     clouds = random_clouds()
-    table = NeighborRule("knn", 4)(clouds.pos, clouds.ptr)
+    table = NeighborRule("knn", 4)(clouds)
     scaled = clouds.replace(pos=clouds.pos * 3)
     options = {"neighbor_distance": 3.0} if name in ("lri-gaussian", "joint") else {}  # phi knows the unit
     expected = method(name, **options)(scaled, table, generator=seeded())

@@ -45,7 +45,7 @@ def test_the_head_sees_the_sum_over_both_clouds(name, method):
     neighbors = model.neighbors(clouds)
     h = model.embed(clouds, neighbors)
     second = clouds.partner
-    own = model.partner.encoder(second, model.partner.rule(second.pos, second.ptr))
+    own = model.partner.encoder(second, model.partner.rule(second))
     pooled = [h[a:b].sum(0) + own[c:d].sum(0) for a, b, c, d in zip(
         clouds.ptr[:-1], clouds.ptr[1:], second.ptr[:-1], second.ptr[1:], strict=True)]
     expected = model.classifier(torch.stack(pooled))

@@ -31,12 +31,12 @@ from pellucid.errors import DamagedFileError, PellucidError
 from pellucid.training import RunConfig, checkpoint, load_model, train
 from pellucid.training.checkpoint import DTYPES, LAST, SafeCheckpointIO, fitting, load, save
 from pellucid.training.fit import warm_up
-from pellucid.training.module import Fit
+from pellucid.training.module import TrainingModule
 
 sys.path.insert(0, str(Path(__file__).parent))
-from toy import toy_clouds, toy_config
+from toy import toy_clouds, toy_config, toy_spec
 
-OPTIONS = {"task": "binary", "category_sizes": (2,), "progress": False, "device": "cpu"}
+OPTIONS = {"spec": toy_spec(), "progress": False, "device": "cpu"}
 
 
 def same(a: Any, b: Any) -> bool:
@@ -148,7 +148,8 @@ for _ in range(101):
 
 
 @pytest.mark.parametrize("value", [
-    {1}, b"bytes", 1j, np.float64(1), np.ones(2), Number.ONE, Pair(1, 2), Path("x"), object(), Fit, print, "\ud800",
+    {1}, b"bytes", 1j, np.float64(1), np.ones(2), Number.ONE, Pair(1, 2), Path("x"), object(), TrainingModule, print,
+    "\ud800",
     torch.ones(1, requires_grad=True), torch.nn.Parameter(torch.ones(1)), torch.eye(2).to_sparse(),
     torch.ones(1, dtype=torch.complex64), torch.ones(1, device="meta"), torch.float32, torch.device("cpu"),
     {True: 1}, {None: 1}, {(1, 2): 1}, {1.0: 1}, {"\udc00": 1}, endless, deep, "x" * 40_000_001,
@@ -234,15 +235,15 @@ def test_only_errors_of_the_state_are_told_as_such() -> None:
 # -- resume -----------------------------------------------------------------------------------------------------------
 def stopped_after(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next training is told to stop while it validates after this epoch."""
-    validate = Fit.validate_now
+    validate = TrainingModule.validate_now
 
-    def told(self: Fit) -> dict[str, float]:
+    def told(self: TrainingModule) -> dict[str, float]:
         if self.current_epoch == epoch:
-            monkeypatch.setattr(Fit, "validate_now", validate)
+            monkeypatch.setattr(TrainingModule, "validate_now", validate)
             raise SIGTERMException
         return validate(self)
 
-    monkeypatch.setattr(Fit, "validate_now", told)
+    monkeypatch.setattr(TrainingModule, "validate_now", told)
 
 
 def outcome(folder: Path) -> tuple[Any, Any]:

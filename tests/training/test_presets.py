@@ -8,14 +8,23 @@ from pellucid.backbones import backbones
 from pellucid.benchmarks.experiments import published
 from pellucid.errors import PellucidError
 from pellucid.methods import methods
+from pellucid.training import presets as training_presets
 from pellucid.training.presets import presets, settings
+
+PAPER = ("dgcnn", "egnn", "point_transformer")
+"""The backbones of the paper: its settings know no other."""
 
 
 @pytest.mark.parametrize("preset", presets("synmol"))
 @pytest.mark.parametrize("method", sorted(methods))
 @pytest.mark.parametrize("backbone", sorted(backbones))
 def test_every_preset_is_a_valid_configuration(preset, method, backbone):
-    config = settings("synmol", method, backbone, preset)
+    try:
+        config = settings("synmol", method, backbone, preset)
+    except PellucidError as error:
+        assert "expected a backbone with settings" in str(error)  # noqa: PT017
+        assert backbone not in PAPER
+        return
     assert (config.method.name, config.backbone.name, config.preset) == (method, backbone, preset)
 
 
@@ -43,6 +52,15 @@ def test_fast_is_one_setting_for_all_backbones_at_a_tenth_of_the_papers_epochs()
             dump["backbone"].pop("name")
         assert all(d == dumps[0] for d in dumps)
         assert settings("synmol", method, "egnn", "fast").total_epochs <= 30
+
+
+def test_a_preset_that_lacks_a_backbone_is_refused_not_replaced(monkeypatch):
+    content = {"presets": {"paper": {"common": {}, "methods": {"erm": {"common": {}, "dgcnn": {}}}}}}
+    monkeypatch.setattr(training_presets, "_content", lambda dataset: content)
+    assert settings("any", "erm", "dgcnn", "paper").backbone.name == "dgcnn"
+    with pytest.raises(PellucidError, match=r"with settings for erm in preset 'paper' of any, got 'egnn'; use one of "
+                                            "dgcnn"):
+        settings("any", "erm", "egnn", "paper")
 
 
 def test_published_numbers_as_printed():

@@ -16,21 +16,23 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from pellucid.backbones import backbones
-from pellucid.clouds import PointClouds
+from pellucid.clouds import Field, PointClouds
 from pellucid.errors import DamagedFileError, PellucidError
 from pellucid.methods import methods
 from pellucid.neighbors import knn
+from pellucid.targets import Target, Targets
 from pellucid.training import RunConfig, load_model, train
 from pellucid.training.batches import Batches, mix, rotated
 from pellucid.training.checkpoint import load
-from pellucid.training.evaluation import explain_clouds
-from pellucid.training.fit import data_digest, warm_up, warm_up_identity
-from pellucid.training.module import Fit
+from pellucid.training.data import data_digest
+from pellucid.training.explaining import explain_clouds
+from pellucid.training.fit import warm_up, warm_up_identity
+from pellucid.training.module import TrainingModule
 
 sys.path.insert(0, str(Path(__file__).parent))
-from toy import toy_clouds, toy_config
+from toy import toy_clouds, toy_config, toy_spec
 
-OPTIONS = {"task": "binary", "category_sizes": (2,), "precision_at": (1, 2), "progress": False, "device": "cpu"}
+OPTIONS = {"spec": toy_spec(), "progress": False, "device": "cpu"}
 
 
 @pytest.mark.parametrize("method", sorted(methods))
@@ -38,7 +40,7 @@ def test_run_folder_is_complete(method: str, tmp_path: Path) -> None:
     clouds = toy_clouds()
     run = train(toy_config(method), clouds, tmp_path / "run", **OPTIONS)
     metrics = json.loads((run.folder / "metrics.json").read_text())
-    assert 0 <= metrics["classification"]["roc_auc"] <= 1
+    assert 0 <= metrics["prediction"]["y"]["roc_auc"] <= 1
     assert not (run.folder / "last.safetensors").exists()
     assert not [p for p in run.folder.iterdir() if p.name.startswith(".")]
     history = json.loads((run.folder / "history.json").read_text())
@@ -72,7 +74,7 @@ def test_metrics_agree_with_scikit_learn(tmp_path: Path) -> None:
     e = run.explanation
     assert e is not None
     y = e.clouds["y"][:, 0]
-    assert run.metrics["classification"]["roc_auc"] == pytest.approx(roc_auc_score(y, e.prediction[:, 0]))
+    assert run.metrics["prediction"]["y"]["roc_auc"] == pytest.approx(roc_auc_score(y, e.prediction[:, 0]))
     positive = y[e.clouds.batch] == 1
     expected = roc_auc_score(e.clouds["important"][positive], e.importance[positive])
     assert run.metrics["interpretation"]["roc_auc"] == pytest.approx(expected)
@@ -99,7 +101,7 @@ from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch
 torch.set_num_threads(1)
-from toy import toy_clouds, toy_config
+from toy import toy_clouds, toy_config, toy_spec
 from pellucid.training import train
 from pellucid.training.progress import EpochCheckpoint
 save = EpochCheckpoint.on_train_epoch_end
@@ -109,8 +111,8 @@ def slowly(self, trainer, module):
         print("now", flush=True)
         time.sleep(60)
 EpochCheckpoint.on_train_epoch_end = slowly
-train(toy_config(epochs=5, schedule="one-cycle"), toy_clouds(), Path({str(tmp_path / "killed")!r}), task="binary",
-      category_sizes=(2,), precision_at=(1, 2), progress=False, device="cpu")
+train(toy_config(epochs=5, schedule="one-cycle"), toy_clouds(), Path({str(tmp_path / "killed")!r}), toy_spec(),
+      progress=False, device="cpu")
 """)
     process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True,
                                env={**os.environ, "PYTHONWARNINGS": "ignore"})
@@ -132,15 +134,15 @@ train(toy_config(epochs=5, schedule="one-cycle"), toy_clouds(), Path({str(tmp_pa
 
 
 def test_a_run_that_is_told_to_stop_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    validate, calls = Fit.validate_now, []
+    validate, calls = TrainingModule.validate_now, []
 
-    def told(self: Fit) -> dict:
+    def told(self: TrainingModule) -> dict:
         calls.append(self.current_epoch)
         if len(calls) == 2:
             signal.raise_signal(signal.SIGTERM)
         return validate(self)
 
-    monkeypatch.setattr(Fit, "validate_now", told)
+    monkeypatch.setattr(TrainingModule, "validate_now", told)
     with pytest.raises(KeyboardInterrupt):
         train(toy_config(), toy_clouds(), tmp_path / "run", **OPTIONS)
     assert (tmp_path / "run" / "last.safetensors").exists()
@@ -149,17 +151,78 @@ def test_a_run_that_is_told_to_stop_is_no_failure(tmp_path: Path, monkeypatch: p
     assert calls.count(0) == 1  # the first epoch was not done again
 
 
-@pytest.mark.parametrize(("task", "outputs"), [("multiclass", 3), ("regression", 2)])
-def test_other_tasks_go_through_the_same_code(task: str, outputs: int, tmp_path: Path) -> None:
+def test_targets_of_several_kinds_units_and_gaps_in_one_model(tmp_path: Path) -> None:
     clouds = toy_clouds()
     random = torch.Generator().manual_seed(1)
-    if task == "multiclass":
-        y = torch.randint(0, 3, (len(clouds), 1), generator=random).float()
-    else:
-        y = torch.randn(len(clouds), 2, generator=random)
-        y[::7, 0] = float("nan")
-    run = train(toy_config(), clouds.replace(y=y), tmp_path / "run", **{**OPTIONS, "task": task, "outputs": outputs})
-    assert ("regression" if task == "regression" else "classification") in run.metrics
+    y = torch.stack([2 + torch.rand(len(clouds), generator=random), 3000 * torch.rand(len(clouds), generator=random),
+                     torch.randint(0, 3, (len(clouds),), generator=random).float()], 1)
+    y[::7, 0] = float("nan")
+    y[::5, 2] = float("nan")
+    targets = Targets((Target("logS", "regression", unit="log mol/L"), Target("mass", "regression", unit="Da"),
+                       Target("colour", "multiclass", classes=("red", "green", "blue"))))
+    run = train(toy_config(), clouds.replace(y=y), tmp_path / "run", **{**OPTIONS, "spec": toy_spec(targets)})
+    assert set(run.metrics["prediction"]) == {"logS", "mass", "colour"}
+    known = clouds["split"] == 0
+    for column, target in ((0, run.model.targets[0]), (1, run.model.targets[1])):
+        own = y[known, column][~y[known, column].isnan()].double()
+        assert target.center == pytest.approx(float(own.mean()))
+        assert target.spread == pytest.approx(float(own.std()))
+    e = run.explanation
+    assert e is not None
+    known = ~e.clouds["y"][:, 1].isnan()
+    rmse = float((e.prediction[known, 1] - e.clouds["y"][known, 1]).double().square().mean().sqrt())
+    assert run.metrics["prediction"]["mass"]["rmse"] == pytest.approx(rmse)
+    table = e.table()
+    assert {"prediction:logS", "prediction:mass", "prediction:colour=blue"} <= set(table)
+    model, _, spec = load_model(tmp_path / "run")
+    assert spec.targets == run.model.targets
+    for name in ("mass", "colour", "colour=green"):
+        assert explain_clouds(model, e.clouds, target=name).quantity(0).startswith(("mass (Da)", "P("))
+
+
+def contributions(run) -> torch.Tensor:
+    e = run.explanation
+    return torch.zeros(len(e.clouds), e.targets.outputs).index_add(0, e.clouds.batch, e.importance)
+
+
+def test_an_additive_readout_gives_exact_shares_in_the_target_s_unit(tmp_path: Path) -> None:
+    clouds = toy_clouds()
+    y = torch.stack([1000 + 500 * clouds["y"][:, 0], clouds["y"][:, 0]], 1)
+    targets = Targets((Target("mass", "regression", unit="Da"), Target("toxic")))
+    config = toy_config("erm", epochs=3)
+    config = config.model_copy(update={"method": config.method.model_copy(update={"readout": "additive"})})
+    run = train(config, clouds.replace(y=y), tmp_path / "run", **{**OPTIONS, "spec": toy_spec(targets)})
+    e = run.explanation
+    assert e.signed
+    assert e.importance.shape == (e.clouds.points, 2)
+    total = contributions(run) + e.baseline
+    torch.testing.assert_close(total[:, 0], e.prediction[:, 0], rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(total[:, 1].sigmoid(), e.prediction[:, 1], rtol=1e-4, atol=1e-5)
+    assert e.of("toxic").unit(0) == "log-odds"
+    assert e.of("mass").unit(0) == "Da"
+
+
+def point_targets(count: int = 60) -> PointClouds:
+    """Toy clouds whose points have targets: their own category, one of them unknown in each cloud."""
+    clouds = toy_clouds(count)
+    y = clouds["categories"].float()
+    y[clouds.ptr[:-1]] = float("nan")
+    kept = {name: clouds[name] for name in ("pos", "categories", "split")}
+    return PointClouds(clouds.ptr, {**kept, "y": y}, declared={"y": Field("point", "float", ("T",))})
+
+
+@pytest.mark.parametrize("method", sorted(methods))
+def test_targets_of_points(method: str, tmp_path: Path) -> None:
+    clouds = point_targets()
+    targets = Targets((Target("marked", level="point"),))
+    run = train(toy_config(method, epochs=6, learning_rate=1e-2), clouds, tmp_path / "run",
+                **{**OPTIONS, "spec": toy_spec(targets, clouds)})
+    assert run.metrics["prediction"]["marked"]["roc_auc"] > (0.9 if method != "pointmask" else 0.0)
+    if methods[method].supports.importance:
+        assert run.explanation.prediction.shape == (run.explanation.clouds.points, 1)
+        assert "fidelity" not in run.metrics
+    with pytest.raises(PellucidError, match="a row a cloud"):
+        train(toy_config(method), toy_clouds(), tmp_path / "other", **{**OPTIONS, "spec": toy_spec(targets, clouds)})
 
 
 @pytest.mark.parametrize("backbone", sorted(backbones))
@@ -248,17 +311,18 @@ def test_bad_input_is_refused_before_work(tmp_path: Path) -> None:
 def test_a_diverged_training_is_told(tmp_path: Path) -> None:
     with pytest.raises(PellucidError, match="finite training loss"):
         train(toy_config("erm", learning_rate=1e30), toy_clouds(), tmp_path / "run",
-              **{**OPTIONS, "task": "regression"})
+              **{**OPTIONS, "spec": toy_spec(Targets.of("regression"))})
 
 
 def test_a_regression_far_from_zero_is_learned_in_its_own_unit(tmp_path: Path) -> None:
     clouds = toy_clouds()
     far = clouds.replace(y=1e6 + 100 * clouds["y"])
-    run = train(toy_config("erm", epochs=4), far, tmp_path / "run", **{**OPTIONS, "task": "regression"})
-    assert run.metrics["regression"]["rmse"] < 100
+    options = {**OPTIONS, "spec": toy_spec(Targets.of("regression"))}
+    run = train(toy_config("erm", epochs=4), far, tmp_path / "run", **options)
+    assert run.metrics["prediction"]["y"]["rmse"] < 100
     again = load_model(tmp_path / "run")[0]
-    assert again.task == run.model.task
-    assert again.task.center == pytest.approx(float(far.split("train")["y"].mean()))
+    assert again.targets == run.model.targets
+    assert again.targets[0].center == pytest.approx(float(far.split("train")["y"].mean()))
 
 
 def test_wrong_settings_name_the_near_miss() -> None:
@@ -327,16 +391,15 @@ def test_time_of_an_epoch_is_recorded(tmp_path: Path) -> None:
                                                ("lri-gaussian", "joint")])
 def test_a_shared_warm_up_ends_as_a_training_of_its_own(tmp_path: Path, first: str, second: str) -> None:
     clouds = toy_clouds()
-    options = {"task": "binary", "category_sizes": (2,), "device": "cpu", "progress": False}
     schedule = {"schedule": "one-cycle", "weight_decay": 1e-2}
     begun = toy_config(first, warmup=2, epochs=2, **schedule)
     goal = toy_config(second, **({"warmup": 0, "epochs": 4} if second == "erm" else {"warmup": 2, "epochs": 2}),
                       **schedule)
     assert warm_up_identity(begun) == warm_up_identity(goal)
-    checkpoint = warm_up(begun, clouds, tmp_path / "warm", **options)
-    assert warm_up(begun, clouds, tmp_path / "warm", **options) == checkpoint  # at once
-    shared = train(goal, clouds, tmp_path / "shared", warm_start=checkpoint, quick=True, **options)
-    alone = train(goal, clouds, tmp_path / "alone", quick=True, **options)
+    checkpoint = warm_up(begun, clouds, tmp_path / "warm", **OPTIONS)
+    assert warm_up(begun, clouds, tmp_path / "warm", **OPTIONS) == checkpoint  # at once
+    shared = train(goal, clouds, tmp_path / "shared", warm_start=checkpoint, quick=True, **OPTIONS)
+    alone = train(goal, clouds, tmp_path / "alone", quick=True, **OPTIONS)
     for name, value in alone.model.state_dict().items():
         assert torch.equal(shared.model.state_dict()[name], value), name
     drop = ("seconds",)
@@ -355,26 +418,25 @@ def test_warm_ups_differ_where_the_classifier_would() -> None:
                     toy_config("lri-bernoulli", epochs=3), toy_config("lri-bernoulli").model_copy(update={"seed": 1})):
         assert warm_up_identity(changed) != base
     with pytest.raises(PellucidError, match="warm-up epochs"):
-        warm_up(toy_config("erm", warmup=0), toy_clouds(), Path("never"), task="binary")
+        warm_up(toy_config("erm", warmup=0), toy_clouds(), Path("never"), toy_spec())
 
 
 def test_a_frozen_classifier_stays_as_warm_up_left_it(tmp_path: Path) -> None:
     clouds = toy_clouds()
-    options = {"task": "binary", "category_sizes": (2,), "device": "cpu", "progress": False}
     frozen = toy_config(warmup=1, epochs=2, freeze_classifier=True)
     with pytest.raises(PellucidError, match="shared=false"):
-        train(frozen, clouds, tmp_path / "shared", quick=True, **options)
+        train(frozen, clouds, tmp_path / "shared", quick=True, **OPTIONS)
     assert not (tmp_path / "shared" / "model.safetensors").exists()
     method = frozen.method.model_copy(update={"options": {"shared": False}})
     config = frozen.model_copy(update={"method": method})
-    checkpoint = warm_up(config, clouds, tmp_path / "warm", **options)
+    checkpoint = warm_up(config, clouds, tmp_path / "warm", **OPTIONS)
     before = {k.removeprefix("model."): v for k, v in load(checkpoint)["state_dict"].items()}
-    run = train(config, clouds, tmp_path / "run", quick=True, **options)
+    run = train(config, clouds, tmp_path / "run", quick=True, **OPTIONS)
     assert run.metrics["selected_epoch"] == 2  # the last: the classifier cannot become better
     names = {n for n, _ in run.model.named_parameters()}
     same = {n for n in names if torch.equal(run.model.state_dict()[n], before[n])}
     assert {n.split(".")[0] for n in names - same} == {"own_encoder", "interpreter"}
-    assert {n.split(".")[0] for n in same} >= {"encoder", "classifier", "phi"}
+    assert {n.split(".")[0] for n in same} >= {"encoder", "readout", "phi"}
     assert all(p.requires_grad for p in run.model.parameters())
 
 
@@ -385,6 +447,9 @@ def pairs(count: int = 120) -> PointClouds:
     return blind.replace(partner=PointClouds(second.ptr, {"pos": second.pos, "categories": second["categories"]}))
 
 
+PAIR_SPEC = toy_spec(clouds=pairs(4), partner_category_sizes=(2,))
+
+
 def pair_config(method: str, **training: object) -> RunConfig:
     config = toy_config(method, **training).model_dump()
     config["method"]["partner_rule"] = {"kind": "radius", "value": 1.5, "loop": False}
@@ -393,10 +458,10 @@ def pair_config(method: str, **training: object) -> RunConfig:
 
 def test_samples_of_two_clouds_train_and_open_again(tmp_path: Path) -> None:
     config = pair_config("lri-bernoulli", epochs=8, learning_rate=1e-2, swap_partner=0.1)
-    run = train(config, pairs(), tmp_path / "run", **OPTIONS, partner_category_sizes=(2,))
-    assert run.metrics["classification"]["roc_auc"] > 0.95  # only the second cloud knows
-    model, _, signature = load_model(tmp_path / "run")
-    assert signature["partner"]["category_sizes"] == [2]
+    run = train(config, pairs(), tmp_path / "run", **{**OPTIONS, "spec": PAIR_SPEC})
+    assert run.metrics["prediction"]["y"]["roc_auc"] > 0.95  # only the second cloud knows
+    model, _, spec = load_model(tmp_path / "run")
+    assert spec.partner.category_sizes == (2,)
     assert model.partner.rule.kind == "radius"
     test = pairs().split("test")
     assert torch.equal(explain_clouds(model, test).importance, run.explanation.importance)
@@ -413,9 +478,10 @@ def test_the_second_clouds_belong_to_the_data(tmp_path: Path) -> None:
 
 def test_partners_are_swapped_for_a_binary_task_alone(tmp_path: Path) -> None:
     config = pair_config("erm", swap_partner=0.1)
-    for clouds, task in ((pairs(), "regression"), (toy_clouds(), "binary")):
+    for clouds, spec in ((pairs(), toy_spec(Targets.of("regression"), pairs(4), partner_category_sizes=(2,))),
+                         (toy_clouds(), toy_spec())):
         with pytest.raises(PellucidError, match="swap_partner, got another"):
-            train(config, clouds, tmp_path / "run", **{**OPTIONS, "task": task}, partner_category_sizes=(2,))
+            train(config, clouds, tmp_path / "run", **{**OPTIONS, "spec": spec})
 
 
 @pytest.mark.parametrize(("settle", "first"), [(0.0, 1), (0.5, 3), (0.99, 4)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 
 from pellucid.clouds import PointClouds
+from pellucid.spec import DataSpec
+from pellucid.targets import Targets
 from pellucid.training import RunConfig
 
 
@@ -40,3 +42,9 @@ def toy_config(method: str = "lri-gaussian", backbone: str = "egnn", **training:
         "method": {"name": method, "scale": 3.0},
         "training": settings,
     })
+
+
+def toy_spec(targets: Targets | None = None, clouds: PointClouds | None = None, **more: object) -> DataSpec:
+    """What the toy clouds look like; a binary target where no other is said."""
+    return DataSpec.of(clouds or toy_clouds(4), targets or Targets.of("binary"), category_sizes=(2,),
+                       precision_at=(1, 2), **more)

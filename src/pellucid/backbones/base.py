@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from pellucid.backbones.kernels import Norm, dropout
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
+from pellucid.families import backbones as backbones
 from pellucid.neighbors import Neighbors
-from pellucid.registry import Registry
 from pellucid.views import check_view, seen, views
 
 
@@ -297,10 +297,6 @@ class Backbone(nn.Module, ABC):
         for layer in self.layers:
             h = layer(h, where, neighbors, weight)
         return Embedding(h)
-
-
-backbones: Registry[type[Backbone]] = Registry("backbone", "pellucid.backbones")
-"""All backbones by name."""
 
 __all__ = ["Backbone", "Directions", "Dropout", "EdgeBasis", "Embedding", "Gaussians", "Geometry", "backbones",
            "geometry", "mlp"]

@@ -22,7 +22,8 @@ from pellucid.explainers import explainers
 from pellucid.methods import methods
 from pellucid.training import RunConfig
 from pellucid.training.config import merge
-from pellucid.training.fit import data_digest, warm_up_identity
+from pellucid.training.data import data_digest
+from pellucid.training.fit import warm_up_identity
 from pellucid.training.presets import explainer_options, settings
 
 PLAIN, NOISY, MASK = 2.8, 6.5, 40.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from pellucid.benchmarks.engines import Engine, Outcome, attempt, reason_of
+from pellucid.benchmarks.engine import Engine, Outcome, attempt, reason_of
 from pellucid.benchmarks.job import Execute, Job
 from pellucid.distributed.connection import amount, connect
 from pellucid.errors import PellucidError

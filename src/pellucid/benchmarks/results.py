@@ -12,7 +12,7 @@ from scipy.stats import kendalltau
 
 from pellucid.benchmarks.experiments import Published, factor, label
 from pellucid.errors import PellucidError
-from pellucid.training.fit import json_ready
+from pellucid.files import json_ready
 
 RANDOM = "random"
 """The row of the uninformed ranking: drawn as a line, and no method among those that are ordered."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Protocol
 
-from pellucid.benchmarks.engines import Engine, Outcome
+from pellucid.benchmarks.engine import Engine, Outcome
 from pellucid.benchmarks.job import Execute, Job
 from pellucid.benchmarks.store import Record, Store
 from pellucid.errors import PellucidError

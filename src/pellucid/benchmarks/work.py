@@ -12,12 +12,14 @@ import torch
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explainers import Explainer, explainers
-from pellucid.files import read_json
+from pellucid.files import json_ready, read_json
 from pellucid.methods import Method
 from pellucid.spec import DataSpec
 from pellucid.targets import Targets
 from pellucid.training import RunConfig, load_model, train
 from pellucid.training.checkpoint import WARM_UP
+from pellucid.training.data import data_digest
+from pellucid.training.devices import pick_device
 from pellucid.training.evaluation import (
     counted,
     interpretation_metrics,
@@ -25,7 +27,7 @@ from pellucid.training.evaluation import (
     prediction_metrics,
     selection_score,
 )
-from pellucid.training.fit import data_digest, json_ready, pick_device, warm_up
+from pellucid.training.fit import warm_up
 from pellucid.training.predict import batches_of
 
 

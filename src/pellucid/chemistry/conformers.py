@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -20,12 +21,11 @@ import rdkit
 import torch
 from numpy.typing import NDArray
 from rdkit import Chem
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pellucid.chemistry import embedding
 from pellucid.errors import DamagedFileError, PellucidError
 from pellucid.files import digest, read_tensors, write_tensors
+from pellucid.progress import waiting
 
 CHUNK = 200
 
@@ -117,8 +117,11 @@ def conformers(smiles: Sequence[str], *, seed: int = 0, processes: int = 1, cach
     results = [_read(path, len(part)) if path else None for path, part in zip(paths, chunks, strict=True)]
     missing = [i for i, result in enumerate(results) if result is None]
 
-    with _bar(len(smiles), progress) as advance:
-        advance(sum(len(part) for part, result in zip(chunks, results, strict=True) if result is not None))
+    done_before = sum(len(part) for part, result in zip(chunks, results, strict=True) if result is not None)
+    made_now = itertools.count(1)  # counted by several threads
+
+    with waiting("conformers", progress, count=True) as advance:
+        advance(done_before, len(smiles))
 
         def work(i: int, embed: Embed) -> None:
             positions, reasons = [], []
@@ -126,7 +129,7 @@ def conformers(smiles: Sequence[str], *, seed: int = 0, processes: int = 1, cach
                 made, reason = embed(one, seed, retry)
                 positions.append(made)
                 reasons.append(reason)
-                advance(1)
+                advance(done_before + next(made_now), len(smiles))
             results[i] = Conformers(positions, reasons)
             if (path := paths[i]) is not None:
                 _write(path, Conformers(positions, reasons))
@@ -240,11 +243,3 @@ def _read(path: Path, count: int) -> Conformers | None:
 
 def _checksum(sizes: torch.Tensor, flat: torch.Tensor) -> str:
     return hashlib.sha256(sizes.numpy().tobytes() + flat.numpy().tobytes()).hexdigest()
-
-
-@contextlib.contextmanager
-def _bar(total: int, show: bool) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not show) as bar:
-        task = bar.add_task("conformers", total=total)
-        yield lambda steps: bar.advance(task, steps)

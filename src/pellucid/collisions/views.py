@@ -47,5 +47,31 @@ def beam_distance(pos: Tensor) -> Tensor:
     return pos[:, :2].square().sum(-1, keepdim=True).sqrt()
 
 
-views.register("eta_phi")(View(eta_phi, turns=False, dim=3))
-frames.register("beam")(Frame(from_beam, beam_distance))
+@views.register("eta_phi")
+class EtaPhi(View):
+    """The collider's own directions: azimuth and a tenth of the pseudorapidity, the beam along z."""
+
+    turns = False
+    dim = 3
+
+    @staticmethod
+    def see(pos: Tensor) -> Tensor:
+        """See :func:`eta_phi`."""
+        return eta_phi(pos)
+
+
+@frames.register("beam")
+class Beam(Frame):
+    """Each point's axes away from the beam, around it and along it; its length is its distance from the z axis."""
+
+    measures = True
+
+    @staticmethod
+    def turn(u: Tensor, pos: Tensor) -> Tensor:
+        """See :func:`from_beam`."""
+        return from_beam(u, pos)
+
+    @staticmethod
+    def reach(pos: Tensor) -> Tensor:
+        """See :func:`beam_distance`."""
+        return beam_distance(pos)

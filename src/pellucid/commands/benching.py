@@ -30,7 +30,7 @@ from pellucid.progress import waiting
 from pellucid.report.benchmark import write
 from pellucid.report.figure import draw, fit
 from pellucid.report.studies import write as write_study
-from pellucid.training.fit import pick_device
+from pellucid.training.devices import pick_device
 
 
 def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Sequence[str] | None = None,

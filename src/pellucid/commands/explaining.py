@@ -6,27 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
-from pellucid.explainers import Explainer, explainers
-from pellucid.explainers.making import make_explainer
 from pellucid.explanation import Explanation, asking
-from pellucid.explanations.ensemble import draws as drawn
-from pellucid.explanations.ensemble import ensemble
-from pellucid.explanations.subgraph import NO_ONES, Subgraph, calibrate, parse_rule, subgraph
+from pellucid.families import explainers
 from pellucid.methods import Method
-from pellucid.metrics.removal import Predict
 from pellucid.spec import DataSpec
 from pellucid.training.config import RunConfig
 from pellucid.training.data import data_of
-from pellucid.training.evaluation import JITTER, explain_clouds
+from pellucid.training.explaining import JITTER, explain_clouds
 from pellucid.training.model import load_model, mean_neighbor_distance, refuse_untaught
 from pellucid.training.predict import prediction_of
+
+if TYPE_CHECKING:
+    from pellucid.explainers.base import Explainer
+    from pellucid.explanations.subgraph import Subgraph
+    from pellucid.metrics.removal import Predict
 
 CALIBRATION = 200
 """Validation clouds of predicted class 1 that the rule ``fidelity`` is calibrated on at most, evenly spaced."""
@@ -90,6 +90,8 @@ class Source:
         about = {"run": str(run), "config": config.model_dump(mode="json"), "spec": spec.document()}
         if method not in (None, config.method.name):
             assert method is not None
+            from pellucid.explainers.making import make_explainer
+
             about |= {"explainer": method, "options": dict(options or {})}
             return Source(run, model, config, spec, about, make_explainer(method, options))
         if not model.explains:
@@ -155,7 +157,7 @@ def explain_with(sources: Sequence[Source], clouds: PointClouds, *, asked: Asked
 
     One run and one draw is explained as it is. Draws of one run are averaged in the unit of its importance; where
     there are several runs, ranks are (see :func:`pellucid.explanations.ensemble.ensemble`). A draw moves the
-    coordinates by :data:`pellucid.training.evaluation.JITTER` mean distances between neighbours and takes another seed.
+    coordinates by :data:`pellucid.training.explaining.JITTER` mean distances between neighbours and takes another seed.
 
     Args:
         sources: At least one run; explainers that learn are fitted.
@@ -171,6 +173,9 @@ def explain_with(sources: Sequence[Source], clouds: PointClouds, *, asked: Asked
     Raises:
         PellucidError: if a run cannot take the clouds, or there are fewer than one draw.
     """
+    from pellucid.explanations.ensemble import draws as drawn
+    from pellucid.explanations.ensemble import ensemble
+
     members: list[Explanation] = []
     jitter = 0.0
 
@@ -224,6 +229,8 @@ def subgraph_of(explanation: Explanation, sources: Sequence[Source], rule: str, 
     Raises:
         PellucidError: for an unknown rule, or ``fidelity`` with targets of points.
     """
+    from pellucid.explanations.subgraph import NO_ONES, calibrate, parse_rule, subgraph
+
     name, given = parse_rule(rule)
     predict, asked = predict_with(sources), asked or Asked()
     explanation = explanation.of()

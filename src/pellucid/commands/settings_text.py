@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
-
 from pellucid.errors import PellucidError
 from pellucid.training.config import merge
 
@@ -26,6 +24,8 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
         place, sign, value = text.partition("=")
         if not sign or not place:
             raise PellucidError(f"expected place=value, got {text!r}; write e.g. method.scale=5")
+        import yaml  # slow to import, and most commands are given no settings
+
         try:
             entry: Any = yaml.safe_load(value)
         except yaml.YAMLError:

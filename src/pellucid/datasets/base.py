@@ -17,8 +17,8 @@ import torch
 
 from pellucid.clouds import SPLITS, PointClouds
 from pellucid.errors import DamagedFileError, PellucidError, UnknownNameError
+from pellucid.families import datasets as datasets
 from pellucid.files import digest, home
-from pellucid.registry import Registry
 from pellucid.spec import DataSpec
 from pellucid.targets import Target, Targets
 
@@ -161,10 +161,6 @@ class Dataset(ABC):
         return {"dataset": self.name, "version": self.version, "key": dict(key), "licence": self.licence,
                 "citation": self.citation, "versions": versions,
                 "made": datetime.now(UTC).isoformat(timespec="seconds")}
-
-
-datasets: Registry[type[Dataset]] = Registry("dataset", "pellucid.datasets")
-"""All dataset recipes by name."""
 
 
 def load_dataset(name: str, **options: Any) -> PreparedDataset:

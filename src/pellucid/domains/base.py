@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
-from pellucid.registry import Registry
+from pellucid.families import domains as domains
 from pellucid.report.content import Sample, Words
 
 
@@ -84,10 +84,6 @@ class Domain:
             Their paths.
         """
         return []
-
-
-domains: Registry[type[Domain]] = Registry("domain", "pellucid.domains")
-"""All domains by name."""
 
 
 def domain_of(name: str) -> Domain:

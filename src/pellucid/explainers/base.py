@@ -15,10 +15,10 @@ from pellucid.backbones.kernels import segment_sum
 from pellucid.clouds import Field, PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
+from pellucid.families import explainers as explainers
 from pellucid.methods.base import Supports
 from pellucid.neighbors import Neighbors
 from pellucid.randomness import CloudRandom
-from pellucid.registry import Registry
 from pellucid.targets import Targets
 
 Need = Literal["pos", "inputs", "point_weight", "edge_weight", "embed"]
@@ -340,7 +340,3 @@ def gradient(output: Tensor, of: Tensor, what: str) -> Tensor:
         raise PellucidError(f"expected a prediction that depends differentiably on the {what}, got one that does not; "
                             "use an explainer without gradients, e.g. occlusion")
     return grad
-
-
-explainers: Registry[type[Explainer]] = Registry("explainer", "pellucid.explainers")
-"""All post-hoc explainers by name."""

@@ -14,7 +14,6 @@ from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.metrics.ragged import average_ranks, batch_of, mean_over, sums
-from pellucid.metrics.stability import expected_jaccard, jaccard_values, rank_correlation_values
 
 Scale = Literal["ranks", "z", "none"]
 """How importances of different members are brought onto one scale; see :func:`ensemble`."""
@@ -69,6 +68,8 @@ def ensemble(explanations: Sequence[Explanation], *, scale: Scale = "ranks", m: 
         >>> round(e.provenance["ensemble"]["rank_correlation"], 6)  # the mean of the column
         0.5
     """
+    from pellucid.metrics.stability import expected_jaccard, jaccard_values, rank_correlation_values
+
     _refuse(explanations, scale)
     first = explanations[0]
     ptr, dtype = first.clouds.ptr, first.importance.dtype

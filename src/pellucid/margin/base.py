@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pellucid.errors import PellucidError
+from pellucid.families import studies as studies
 from pellucid.margin.graph import Graph, Links, graph_of, links_of
 from pellucid.margin.nearest import Metric, Search, as_features, nearest, nearest_in
-from pellucid.registry import Registry
 
 CITATION = ("Anirudh, Thiagarajan, Sridhar and Bremer, MARGIN: Uncovering Deep Neural Networks using Graph Signal "
             "Analysis, Frontiers in Big Data 4 (2021)")
@@ -113,7 +113,3 @@ class Study(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.sparse = True
         tags.target_tags.required = self.needs_labels
         return tags
-
-
-studies: Registry[type[Study]] = Registry("study", "pellucid.margin")
-"""All studies by name."""

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from pellucid.backbones.base import Backbone, Embedding
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError, UnknownNameError
+from pellucid.families import methods as methods
 from pellucid.methods.readout import Answer, Readout
 from pellucid.neighbors import Neighbors, knn, radius
 from pellucid.randomness import CloudRandom
-from pellucid.registry import Registry
 from pellucid.targets import Kind, Targets
 from pellucid.views import seen
 
@@ -299,7 +299,3 @@ class Method(nn.Module, ABC):
             epoch: Number of joint epochs done, for schedules of the prior.
             random: In eval mode: injects noise all the same, drawn from here, to see how far it moves the prediction.
         """
-
-
-methods: Registry[type[Method]] = Registry("method", "pellucid.methods")
-"""All methods by name."""

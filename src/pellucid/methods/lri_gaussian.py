@@ -50,8 +50,8 @@ class Location:
 
     def __post_init__(self) -> None:
         frames[self.frame]  # refuses an unknown name
-        if not isinstance(self.relative, str) or (self.relative and frames[self.relative].reach is None):
-            having = [name for name in frames if frames[name].reach is not None]
+        if not isinstance(self.relative, str) or (self.relative and not frames[self.relative].measures):
+            having = [name for name in frames if frames[name].measures]
             raise PellucidError(f"expected relative to name a frame with a length ({', '.join(having)}), or nothing, "
                                 f"got {self.relative!r}")
 
@@ -196,8 +196,9 @@ class LRIGaussian(LRI):
 
     def _unit(self, clouds: PointClouds) -> Tensor:
         """(points, 1) what a noise of one moves, in scaled coordinates."""
-        reach = frames[self.location.relative].reach if self.location.relative else None
-        return clouds.pos.new_ones(1, 1) if reach is None else reach(clouds.pos)
+        if not self.location.relative:
+            return clouds.pos.new_ones(1, 1)
+        return frames[self.location.relative].reach(clouds.pos)
 
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
                 random: CloudRandom | None = None) -> Output:

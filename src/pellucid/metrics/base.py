@@ -11,14 +11,11 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import PellucidError
-from pellucid.registry import Registry
+from pellucid.families import metrics as metrics
 from pellucid.targets import Kind
 
 Array: TypeAlias = npt.NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-metrics: Registry[Callable[..., Any]] = Registry("metric", "pellucid.metrics")
-"""All metrics by name, e.g. ``"interpretation.roc_auc"``."""
 
 
 Takes = Literal["", "odds", "prediction", "explanation"]

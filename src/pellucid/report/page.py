@@ -7,7 +7,7 @@ import json
 import math
 import re
 from functools import cache
-from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -168,11 +168,14 @@ def _comparison(content: ReportContent) -> str:
 
 def asset(name: str) -> str:
     """The text of a file beside this module."""
-    return resources.files("pellucid.report").joinpath(name).read_text(encoding="utf-8")
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 @cache
 def _plotly() -> str:
-    from plotly.offline import get_plotlyjs  # slow to import, and only reports need it
-
-    return str(get_plotlyjs()).replace("</script", "<\\/script")
+    found = find_spec("plotly")  # not imported, which takes longer than all the rest of the page
+    places = found.submodule_search_locations if found is not None else None
+    path = Path(places[0], "package_data", "plotly.min.js") if places else None
+    if path is None or not path.is_file():
+        raise PellucidError("expected plotly with its plotly.min.js, got none; pip install --force-reinstall plotly")
+    return path.read_text(encoding="utf-8").replace("</script", "<\\/script")

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.chemistry.encoding import molecule_of
-from pellucid.chemistry.secondary import FIELD
 from pellucid.clouds import PointClouds
 from pellucid.explanation import Explanation
 from pellucid.report.content import COMPLEXES, Sample, Sticks
@@ -38,6 +37,8 @@ def complex_sample(explanation: Explanation, i: int) -> Sample:
     Raises:
         PellucidError: if a mol block does not fit its ligand's points.
     """
+    from pellucid.chemistry.secondary import FIELD  # brings SciPy
+
     data = explanation.clouds
     assert data.partner is not None
     rows = slice(int(data.ptr[i]), int(data.ptr[i + 1]))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pellucid.benchmarks.experiments import published
 from pellucid.chemistry.encoding import molecule_of
 from pellucid.chemistry.molecules import ATOM_TYPES
 from pellucid.clouds import PointClouds
@@ -18,10 +17,11 @@ from pellucid.explanations.ensemble import agreement
 from pellucid.files import read_json
 from pellucid.report.content import PublishedCell, ReportContent, Sample
 from pellucid.report.depiction import depict, depict_truth
-from pellucid.report.events import event_sample
 from pellucid.report.page import write_report
 from pellucid.report.proteins import complex_sample, is_complex
-from pellucid.training.fit import Run
+
+if TYPE_CHECKING:
+    from pellucid.training.fit import Run
 
 SAMPLES = 24
 """Clouds that a run's report shows."""
@@ -44,6 +44,8 @@ def samples_of(explanation: Explanation, clouds: list[int]) -> list[Sample]:
         return [replace(sample, facts={**sample.facts, **_facts(explanation, i)})
                 for sample, i in zip(samples, clouds, strict=True)]
     if "smiles" not in data.text and "molblock" not in data.text:
+        from pellucid.report.events import event_sample
+
         return [replace(event_sample(explanation, i), facts=_facts(explanation, i)) for i in clouds]
     ptr = data.ptr.tolist()
     kept = explanation.columns.get("subgraph")
@@ -132,6 +134,8 @@ def report_run(run: Run) -> Path:
     Returns:
         The page.
     """
+    from pellucid.benchmarks.experiments import published
+
     config = run.config
     provenance: dict[str, Any] = read_json(run.folder / "provenance.json")
     cells = published(config.dataset, config.method.name, config.backbone.name)

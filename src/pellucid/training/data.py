@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
-from pellucid.chemistry.groups import FIELD, with_groups
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.files import read_json
 from pellucid.training.config import RunConfig
-from pellucid.training.fit import data_digest
+
+
+def data_digest(clouds: PointClouds) -> str:
+    """Short hash of the data that a run sees."""
+    content = hashlib.sha256()
+    for name in sorted(clouds.names):
+        content.update(name.encode() + clouds[name].cpu().contiguous().view(-1).numpy().tobytes())
+    if clouds.partner is not None:
+        content.update(data_digest(clouds.partner).encode())
+    return content.hexdigest()[:16]
 
 
 def data_of(run: Path) -> PointClouds:
@@ -39,5 +48,9 @@ def grouped(clouds: PointClouds, *configs: RunConfig) -> PointClouds:
 
     Other clouds, and other fields of groups, are left as they are: the method refuses what it lacks.
     """
+    if not any("groups" in config.method.options for config in configs):
+        return clouds
+    from pellucid.chemistry.groups import FIELD, with_groups
+
     wanted = any(config.method.options.get("groups") == FIELD for config in configs)
     return with_groups(clouds) if wanted and FIELD not in clouds and "smiles" in clouds.text else clouds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import platform
@@ -11,7 +10,6 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,14 @@ from torch import nn
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
-from pellucid.files import read_json, write_json, write_tensors
+from pellucid.files import json_ready, read_json, write_json, write_tensors
 from pellucid.methods import Method, methods
 from pellucid.spec import DataSpec
 from pellucid.training.batches import Batches
 from pellucid.training.checkpoint import LAST, OLD, WARM_UP, SafeCheckpointIO, fitting, load, refuse_pickled, save
 from pellucid.training.config import RunConfig
+from pellucid.training.data import data_digest
+from pellucid.training.devices import pick_device, versions
 from pellucid.training.encoders import Pretrained
 from pellucid.training.evaluation import evaluate_model
 from pellucid.training.model import FORMAT, build, load_model, measured, refuse_old
@@ -56,40 +56,6 @@ class Run:
     config: RunConfig
     metrics: dict[str, Any]
     explanation: Explanation | None = field(repr=False, default=None)
-
-
-def data_digest(clouds: PointClouds) -> str:
-    """Short hash of the data that a run sees."""
-    content = hashlib.sha256()
-    for name in sorted(clouds.names):
-        content.update(name.encode() + clouds[name].cpu().contiguous().view(-1).numpy().tobytes())
-    if clouds.partner is not None:
-        content.update(data_digest(clouds.partner).encode())
-    return content.hexdigest()[:16]
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides a result."""
-    return {name: version(name) for name in ("pellucid", "torch", "lightning", "rdkit", "numpy")} | {
-        "python": platform.python_version()}
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """The device of a name: ``auto`` takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        PellucidError: if the device is not there.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name not in there:
-        raise PellucidError(f"expected a device out of auto, {', '.join(there)}, got {name!r}")
-    if not there[name]:
-        raise PellucidError(f"expected a machine with {name}, got none; use --device cpu")
-    return torch.device(name)
 
 
 @contextlib.contextmanager
@@ -363,17 +329,6 @@ def _run_lightning(fit: TrainingModule, folder: Path, checkpoint: Path | None, p
             raise PellucidError(f"expected a finite training loss, but {error}; lower the learning rate") from error
     if fit.trainer.interrupted:
         raise KeyboardInterrupt
-
-
-def json_ready(value: Any) -> Any:
-    """NaN and infinity become None, since JSON has neither."""
-    if isinstance(value, dict):
-        return {k: json_ready(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [json_ready(v) for v in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value
 
 
 __all__ = ["Run", "load_model", "train", "warm_up", "warm_up_identity"]

@@ -10,12 +10,12 @@ import torch
 from pellucid.backbones.base import Backbone, backbones, geometry
 from pellucid.clouds import PointClouds
 from pellucid.errors import DamagedFileError, PellucidError, UnknownNameError
+from pellucid.families import objectives
 from pellucid.files import read_json, read_tensors
 from pellucid.methods import Method, NeighborRule, methods
 from pellucid.methods.partner import PartnerEncoder
 from pellucid.spec import DataSpec, InputSpec
 from pellucid.training.config import RuleConfig, RunConfig
-from pellucid.training.objectives.base import objectives
 from pellucid.views import seen
 
 FORMAT = 2
@@ -138,7 +138,7 @@ def load_model(run: Path, device: torch.device | str = "cpu") -> tuple[Method, R
 
 def refuse_untaught(run: Path, config: RunConfig) -> None:
     """Raises PellucidError if a run never learned to predict, e.g. a pretraining: its readout means nothing."""
-    if not objectives[config.objective.name].needs_targets:
+    if config.objective.name != "supervised" and not objectives[config.objective.name].needs_targets:  # a slow import
         raise PellucidError(f"expected a run that learned to predict, got one of {config.objective.name} in {run}, "
                             f"which learned an encoder alone; train another with encoder.from={run}")
 

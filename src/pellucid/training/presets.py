@@ -43,6 +43,7 @@ def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
 
     Raises:
         UnknownNameError: for an unknown name.
+        PellucidError: if the preset has settings for other methods or backbones alone.
 
     Example:
         >>> settings("synmol", "lri-gaussian", "dgcnn", "paper").training.warmup
@@ -57,8 +58,12 @@ def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
         if method not in chosen["methods"]:
             raise PellucidError(f"expected a method with settings in preset {preset!r} of {dataset}, got {method!r}; "
                                 f"use one of {', '.join(chosen['methods'])}")
-        content = merge(content, chosen["methods"][method].get("common", {}))
-        content = merge(content, chosen["methods"][method].get(backbone, {}))
+        own = chosen["methods"][method]
+        if (tuned := set(own) - {"common"}) and backbone not in tuned:
+            raise PellucidError(f"expected a backbone with settings for {method} in preset {preset!r} of {dataset}, "
+                                f"got {backbone!r}; use one of {', '.join(sorted(tuned))}, or another preset")
+        content = merge(content, own.get("common", {}))
+        content = merge(content, own.get(backbone, {}))
     elif preset != "fast":
         raise UnknownNameError(f"preset of {dataset}", preset, known)
     content = merge(content, {"method": {"name": method}, "backbone": {"name": backbone}})

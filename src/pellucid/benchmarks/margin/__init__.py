@@ -1,5 +1,12 @@
 """The MARGIN paper's case studies as benchmarks, one file each, with today's strongest competitors beside ours."""
 
-from pellucid.benchmarks.margin.protocol import Measured, Part, Protocol, Row, package, protocols
+from typing import TYPE_CHECKING
+
+from pellucid.lazy import lazy
+
+if TYPE_CHECKING:
+    from pellucid.benchmarks.margin.protocol import Measured, Part, Protocol, Row, package, protocols
+
+lazy(__name__, {"protocol": ["Measured", "Part", "Protocol", "Row", "package", "protocols"]})
 
 __all__ = ["Measured", "Part", "Protocol", "Row", "package", "protocols"]

@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from pellucid.errors import MissingPackageError, PellucidError
+from pellucid.families import protocols as protocols
 from pellucid.files import sha256
-from pellucid.registry import Registry
 
 Settings = dict[str, Any]
 """How thoroughly: numbers and names, such that JSON can hold them."""
@@ -149,7 +149,3 @@ def package(name: str) -> ModuleType:
     except ImportError as error:
         raise MissingPackageError(f"expected the package {name}, got none installed; pip install 'pellucid[studies]'"
                                   ) from error
-
-
-protocols: Registry[type[Protocol]] = Registry("benchmark", "pellucid.benchmarks.margin")
-"""All benchmarks of studies by name."""

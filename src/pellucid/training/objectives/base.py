@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError, UnknownNameError
+from pellucid.families import objectives as objectives
 from pellucid.methods.base import Method
 from pellucid.neighbors import Neighbors
-from pellucid.registry import Registry
 from pellucid.spec import DataSpec
 from pellucid.training.batches import Batch, Batches
 from pellucid.training.config import RunConfig
@@ -106,7 +106,3 @@ class Objective(nn.Module, ABC):
             ``val_score``, the higher, the better, by which the epoch is chosen; ``val_loss``, which decides between
             equal scores; and further numbers for the eye.
         """
-
-
-objectives: Registry[type[Objective]] = Registry("objective", "pellucid.training.objectives")
-"""All objectives by name."""
