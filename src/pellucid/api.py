@@ -16,7 +16,7 @@ from pellucid.files import json_ready
 from pellucid.progress import waiting
 from pellucid.training.config import merge
 from pellucid.training.devices import pick_device
-from pellucid.training.model import load_model
+from pellucid.training.model import load_model, refuse_untaught
 
 if TYPE_CHECKING:
     from pellucid.datasets.base import PreparedDataset
@@ -109,6 +109,7 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
 
     where = pick_device(device)
     model, config, spec = load_model(Path(run), where)
+    refuse_untaught(Path(run), config)
     clouds = data_of(Path(run)) if dataset is None else grouped(dataset.clouds, spec.domain, config)
     chosen = clouds.split(split)
     model.refuse(chosen)

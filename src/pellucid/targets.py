@@ -150,6 +150,11 @@ class Targets(Sequence[Target]):
         names = ["y"] if count == 1 else [f"y{i}" for i in range(count)]
         return Targets(tuple(Target(name, kind, center=center, spread=spread, level=level) for name in names))
 
+    @staticmethod
+    def unlabelled() -> Targets:
+        """What stands in the spec of data without any target, e.g. for a pretraining: its readout is never trained."""
+        return Targets((Target("unlabelled", "regression"),))
+
     @overload
     def __getitem__(self, at: int) -> Target: ...
     @overload

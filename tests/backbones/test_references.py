@@ -61,7 +61,8 @@ class Edges:
                     features.append(distance.square())
                 if net.given is not None:
                     row = int(table.edges[i, place])
-                    e = [given.weight[clouds["edge_categories"][row, c]] for c, given in enumerate(net.given.embeddings)]
+                    kinds = clouds["edge_categories"][row]
+                    e = [given.weight[kinds[c]] for c, given in enumerate(net.given.embeddings)]
                     e.append(net.given.features(clouds["edge_features"][row]))
                     features.append(torch.stack(e).sum(0) * (row >= 0))
                 self.i.append(i)

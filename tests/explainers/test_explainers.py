@@ -19,10 +19,11 @@ OPTIONS = {
     "integrated-gradients": {"steps": 5},
     "pyg": {"epochs": 5},
     "shapley": {"permutations": 6},
+    "smoothgrad": {"draws": 3},
 }
 """Small settings; an explainer that is not named here is made without options."""
 
-NOISY = {"random", "bernmask", "pyg", "shapley"}
+NOISY = {"random", "bernmask", "pyg", "shapley", "smoothgrad"}
 """Explainers that draw numbers while they explain: another seed, or another order of points, gives other numbers."""
 
 pytestmark = pytest.mark.parametrize("name", list(explainers))

@@ -94,13 +94,14 @@ def test_every_explainer_works_on_nodes_or_says_why_not(tmp_path):
                 assert explainer.explain(model, clouds, point=2).importance.shape == (16,)
         except PellucidError as error:
             refused.append(name)
-            assert str(error).startswith("expected")
+            assert str(error).startswith("expected")  # noqa: PT017
     assert {"gradgeo", "centroid", "density"} <= set(refused)
     assert not {"bernmask", "occlusion", "gradgam", "random"} & set(refused)
 
 
 @pytest.mark.parametrize(("method", "training", "message"), [
-    ("lri-gaussian", {}, "needs none: erm, lri-bernoulli"), ("joint", {}, "needs none"), ("pointmask", {}, "needs none"),
+    ("lri-gaussian", {}, "needs none: erm, lri-bernoulli"), ("joint", {}, "needs none"),
+    ("pointmask", {}, "needs none"),
     ("erm", {"rotate": True}, r"training\.rotate"), ("erm", {"jitter": 0.1}, r"training\.jitter")])
 def test_what_needs_coordinates_is_refused_before_training(tmp_path, method, training, message):
     clouds = from_pyg([nodes()], node_targets=True)
@@ -110,7 +111,7 @@ def test_what_needs_coordinates_is_refused_before_training(tmp_path, method, tra
     knn = config_of("erm").model_copy(update={"method": RunConfig.parse({"method": {"name": "erm"}}).method})
     with pytest.raises(PellucidError, match=r"method\.rule\.kind to edges"):
         train(knn, clouds, tmp_path / "run", spec, device="cpu", progress=False)
-    with pytest.raises(PellucidError, match="point_transformer|PointTransformer"):
+    with pytest.raises(PellucidError, match=r"point_transformer|PointTransformer"):
         train(config_of("erm", "point_transformer"), clouds, tmp_path / "run", spec, device="cpu", progress=False)
     assert not (tmp_path / "run").exists()
 

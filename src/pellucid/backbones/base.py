@@ -75,7 +75,19 @@ Directions = Literal["none", "coordinates", "equivariant"]
 """What a backbone knows of directions; see :attr:`Backbone.directions`."""
 
 
-class EdgeEmbedding(nn.Module):
+class EdgeBasis(nn.Module):
+    """What the layers of a backbone see of each edge: ``forward(geometry)`` gives (points, k, width).
+
+    Attributes:
+        width: Numbers an edge.
+        direction: Whether the direction is among them; without it they do not change when a cloud is turned.
+    """
+
+    width: int
+    direction: bool
+
+
+class EdgeEmbedding(EdgeBasis):
     """[ReLU(w d + b), d, direction], or [ReLU(w d + b), d^2]: the edge embedding that all layers of a backbone share.
 
     The kinks of the first part start spread over twice the typical distance, so that small differences of length are
@@ -136,6 +148,30 @@ class GivenEdges(nn.Module):
         padded = torch.cat([each, each.new_zeros(1, self.width)])
         found = nn.functional.embedding(torch.where(rows < 0, len(each), rows), padded, padding_idx=len(each))
         return found.view(*neighbors.index.shape, self.width) if neighbors.mask is None else found
+
+
+class Gaussians(EdgeBasis):
+    """Bumps exp(-(d - mu_k)^2 / 2 w^2) with mu_k = k w, evenly from 0 to a cutoff; the direction where it is asked for.
+
+    Args:
+        dim: Number of coordinates.
+        direction: Whether the direction is seen.
+        radial: Number of bumps, at least 2.
+        cutoff: Place of the last one, in units of the length scale.
+    """
+
+    def __init__(self, dim: int, direction: bool, radial: int, cutoff: float) -> None:
+        super().__init__()
+        if radial < 2 or not 0 < cutoff < float("inf"):
+            raise PellucidError(f"expected radial of at least 2 and a positive cutoff, got {radial} and {cutoff}")
+        self.direction, self.radial, self.apart = direction, radial, cutoff / (radial - 1)
+        self.width = radial + (dim if direction else 0)
+
+    def forward(self, where: Geometry) -> Tensor:
+        """(points, k, width)."""
+        steps = where.distance / self.apart - torch.arange(self.radial, device=where.distance.device)
+        bumps = (-0.5 * steps.square()).exp()
+        return torch.cat([bumps, where.direction], -1) if self.direction else bumps
 
 
 class Dropout(nn.Module):
@@ -251,6 +287,8 @@ class Backbone(nn.Module, ABC):
     """Whether layers see the direction to a neighbour besides the distance."""
     equivariant: ClassVar[bool] = False
     """Whether :attr:`Embedding.vectors` are there and turn with the cloud, and scalars do not change."""
+    vector_width: int = 0
+    """How many vectors a point has in :attr:`Embedding.vectors`; 0 for a backbone without."""
 
     def __init__(self, dim: int = 3, category_sizes: Sequence[int] = (), feature_size: int = 0, *, hidden: int = 64,
                  layers: int = 4, dropout: float = 0.2, length_scale: float = 1.0, view: str = "plain",
@@ -277,7 +315,7 @@ class Backbone(nn.Module, ABC):
             self.constant = nn.Parameter(torch.randn(hidden))  # a dummy feature of ones, as on ActsTrack
         self.coordinates = nn.Linear(dim, hidden, bias=False) if coordinates else None
         sees = dim > 0 and (self.sees_distance or edge_directions)
-        self.edges = EdgeEmbedding(dim, self.sees_direction or edge_directions) if sees else None
+        self.edges = self.edge_embedding(self.sees_direction or edge_directions) if sees else None
         self.given = (GivenEdges(edge_category_sizes, edge_feature_size) if edge_category_sizes or edge_feature_size
                       else None)
         self.edge_width = sum(part.width for part in (self.edges, self.given) if part is not None)
@@ -311,6 +349,14 @@ class Backbone(nn.Module, ABC):
     def place(self, pos: Tensor) -> Tensor:
         """(points, D) coordinates as the layers see them, but for the length scale."""
         return seen(pos, self.view)
+
+    def edge_embedding(self, direction: bool) -> EdgeBasis:
+        """What layers see of distance and direction; a backbone with a basis of its own gives it here.
+
+        Args:
+            direction: Whether the direction is to be seen.
+        """
+        return EdgeEmbedding(self.dim, direction)
 
     @abstractmethod
     def layer(self) -> nn.Module:
@@ -383,4 +429,5 @@ class Backbone(nn.Module, ABC):
         return replace(where, embedding=parts[0] if len(parts) == 1 else torch.cat(same_dtype(*parts), -1))
 
 
-__all__ = ["Backbone", "Directions", "Dropout", "Embedding", "Geometry", "backbones", "geometry", "mlp"]
+__all__ = ["Backbone", "Directions", "Dropout", "EdgeBasis", "Embedding", "Gaussians", "Geometry", "backbones",
+           "geometry", "mlp"]

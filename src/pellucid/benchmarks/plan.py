@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -69,7 +69,7 @@ class BenchPlan:
                  seeds: Sequence[int] | None = None, artifacts: str, device: str = "cpu") -> None:
         self.experiment, self.preset_name, self.preset = experiment, preset, experiment.preset(preset)
         self.seeds = tuple(self.preset.seeds if seeds is None else seeds)
-        self.backbones = picked("backbone", experiment.backbones, chosen_backbones)
+        self.backbones = picked("backbone", experiment.backbones, chosen_backbones, backbones)
         self.methods = picked("method", experiment.all_methods, chosen_methods)
         self.artifacts, self.device = artifacts, device
         self._data = {name: self._about(prepared) for name, prepared in data.items()}
@@ -274,12 +274,22 @@ class BenchPlan:
         return times
 
 
-def picked(kind: str, known: Sequence[str], asked: Sequence[str] | None) -> list[str]:
-    """Those that are asked for, all if none is; an unknown name is refused with the near misses."""
-    for name in asked or []:
-        if name not in known:
-            raise UnknownNameError(kind, name, known)
-    return [name for name in known if asked is None or name in asked]
+def picked(kind: str, known: Sequence[str], asked: Sequence[str] | None, more: Iterable[str] = ()) -> list[str]:
+    """Those that are asked for, all if none is; an unknown name is refused with the near misses.
+
+    Args:
+        kind: What they are called in the message.
+        known: Those of the experiment, in its order.
+        asked: Names.
+        more: Others that may be asked for besides, e.g. a registry.
+    """
+    if asked is None:
+        return list(known)
+    every = dict.fromkeys([*known, *more])
+    for name in asked:
+        if name not in every:
+            raise UnknownNameError(kind, name, every)
+    return [name for name in every if name in asked]
 
 
 def _validation(record: Record | None) -> float | None:

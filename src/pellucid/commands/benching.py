@@ -25,6 +25,7 @@ from pellucid.benchmarks.store import Record, Store
 from pellucid.benchmarks.work import execute
 from pellucid.datasets import load_dataset
 from pellucid.errors import PellucidError
+from pellucid.families import backbones as registered
 from pellucid.files import digest, home, write_text
 from pellucid.progress import waiting
 from pellucid.report.benchmark import write
@@ -44,7 +45,7 @@ def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Seque
     Args:
         table: An experiment, e.g. ``"lri-table2"``.
         datasets: Of the experiment; None for all that can be made here.
-        backbones: Of the experiment; None for all.
+        backbones: Of the experiment, or any registered one, with the preset's common settings; None for all of it.
         methods: Of the experiment; None for all.
         preset: ``"paper"``, ``"standard"`` or ``"smoke"``.
         seeds: Instead of the preset's.
@@ -73,7 +74,7 @@ def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Seque
     """
     chosen = experiment(table)
     chosen.preset(preset)
-    picked("backbone", chosen.backbones, backbones)  # a wrong name is told before data are made
+    picked("backbone", chosen.backbones, backbones, registered)  # a wrong name is told before data are made
     picked("method", chosen.all_methods, methods)
     if workers < 1 or (seeds is not None and not seeds):
         raise PellucidError(f"expected at least one worker and one seed, got {workers} and {seeds}")

@@ -20,7 +20,7 @@ from pellucid.methods import Method
 from pellucid.spec import DataSpec
 from pellucid.training.config import RunConfig
 from pellucid.training.explaining import JITTER, explain_clouds
-from pellucid.training.model import load_model, mean_neighbor_distance
+from pellucid.training.model import load_model, mean_neighbor_distance, refuse_untaught
 from pellucid.training.predict import prediction_of
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Source:
                 options do not fit.
         """
         model, config, spec = load_model(run, device)
+        refuse_untaught(run, config)
         about = {"run": str(run), "config": config.model_dump(mode="json"), "spec": spec.document()}
         if method not in (None, config.method.name):
             assert method is not None

@@ -122,7 +122,10 @@ def report_run(run: Run) -> Path:
     cells = published(config.dataset, config.method.name, config.backbone.name)
     notes = []
     samples: list[Sample] = []
-    if run.explanation is None:
+    if config.objective.name in run.metrics:
+        notes.append(f"This run learned an encoder by {config.objective.name}, and predicts nothing; train another "
+                     f"with encoder.from={run.folder}.")
+    elif run.explanation is None:
         notes.append("This run only predicts; train lri-gaussian or lri-bernoulli to see what decides.")
     else:
         one = run.explanation.of()

@@ -47,7 +47,8 @@ class Dataset(ABC):
 
     Attributes:
         name: Registered name.
-        targets: What the columns of ``y`` are.
+        targets: What the columns of ``y`` are; where that depends on the source, empty, and :meth:`build` gives them
+            under ``targets`` in the provenance, as :meth:`Targets.document` has them.
         domain: What kind of sample it is; see :mod:`pellucid.domains`.
         unit: Unit of ``pos``.
         dim: Number of coordinates.
@@ -64,7 +65,7 @@ class Dataset(ABC):
     """
 
     name: ClassVar[str]
-    targets: ClassVar[tuple[Target, ...]]
+    targets: tuple[Target, ...]
     domain: ClassVar[str] = "clouds"
     unit: ClassVar[str] = ""
     dim: ClassVar[int] = 3
@@ -130,6 +131,8 @@ class Dataset(ABC):
             PellucidError: if an option's value does not fit, or the source cannot be had.
             DamagedFileError: if the stored file cannot be read; the message says what to delete.
         """
+        options = {name: value for name, value in options.items()
+                   if name in self.defaults or name not in self.unkeyed}  # a recipe need not take these
         for given in options:
             if given not in self.defaults:
                 raise UnknownNameError(f"option of the dataset {self.name}", given, self.defaults)
@@ -144,6 +147,8 @@ class Dataset(ABC):
         except DamagedFileError as error:
             raise DamagedFileError(f"expected the dataset {self.name} in {path}, got a damaged file; delete the folder "
                                    f"{path.parent} and load it again, it will be made anew") from error
+        if "targets" in provenance:
+            self.targets = tuple(Targets.parse(provenance["targets"]))
         return PreparedDataset(clouds, provenance, path, self)
 
     def _provenance(self, key: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,7 +195,11 @@ def option_table(name: str) -> dict[str, str]:
         >>> option_table("synmol")["size"]
         '8671. Number of molecules before conformers (8,671 as the original); fewer of logic8 are drawn at random.'
     """
-    recipe = datasets[name]
+    return option_table_of(datasets[name])
+
+
+def option_table_of(recipe: type[Dataset]) -> dict[str, str]:
+    """The same of a recipe that need not be registered; options that its docstring does not explain are left out."""
     text = inspect.cleandoc(recipe.__doc__ or "").partition("Options:\n")[2].partition("\n\n")[0]
     meaning: dict[str, str] = {}
     for line in text.splitlines():
@@ -199,7 +208,7 @@ def option_table(name: str) -> dict[str, str]:
             meaning[start[1]] = start[2]
         elif meaning:
             meaning[next(reversed(meaning))] += " " + line.strip()
-    return {option: f"{default}. {meaning[option]}" for option, default in recipe.defaults.items()}
+    return {option: f"{default}. {meaning[option]}" for option, default in recipe.defaults.items() if option in meaning}
 
 
 def describe(prepared: PreparedDataset) -> dict[str, Any]:
@@ -256,6 +265,18 @@ def whole_number(options: Mapping[str, Any], name: str, least: int, most: int) -
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise PellucidError(f"expected {name} to be a whole number from {least} to {most}, got {value!r}")
     return value
+
+
+def folder_of(options: Mapping[str, Any]) -> Path:
+    """The folder that the option ``source_dir`` names.
+
+    Raises:
+        PellucidError: if none is named, or it is not there.
+    """
+    if options["source_dir"] is None or not (folder := Path(options["source_dir"]).expanduser()).is_dir():
+        raise PellucidError(f"expected source_dir to be the folder of your files, got {options['source_dir']}; set "
+                            "source_dir=FOLDER")
+    return folder
 
 
 def real_number(options: Mapping[str, Any], name: str, least: float, most: float) -> float:

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -111,7 +111,7 @@ class PLBind(Dataset):
 
     name = "plbind"
     version = 2
-    targets: ClassVar[tuple[Target, ...]] = (Target("binds"),)
+    targets: tuple[Target, ...] = (Target("binds"),)
     domain = "complexes"
     unit = "angstrom"
     category_sizes = (len(RESIDUE_TYPES),)

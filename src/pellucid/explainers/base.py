@@ -160,8 +160,8 @@ class Explainer(ABC):
     """
 
     supports: ClassVar[Supports] = Supports()
-    needs: ClassVar[frozenset[Need]]
-    """What the model must let it do; anything else is refused before work starts."""
+    needs: frozenset[Need]
+    """What the model must let it do, of the class or as its options say; anything else is refused first."""
     citation: ClassVar[str]
     check: ClassVar[str]
     """The correctness check that its tests make."""

@@ -85,6 +85,7 @@ class Supports:
         importance: Whether it learns importance, whatever the readout.
         directions: Whether it says in which directions a point may move, where the backbone sees any.
         coordinates: Whether it needs coordinates, and a backbone that sees them.
+        origin: Whether its predictions depend on where the origin lies, even if the backbone's embeddings do not.
     """
 
     kinds: tuple[Kind, ...] = ("binary", "multiclass", "regression")
@@ -92,6 +93,7 @@ class Supports:
     importance: bool = True
     directions: bool = False
     coordinates: bool = False
+    origin: bool = False
 
 
 @dataclass

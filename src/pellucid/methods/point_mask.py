@@ -43,7 +43,7 @@ class PointMask(LRI):
     z_v ~ N(mu_v, sigma_v) (z = mu in eval mode), mask m_v = ReLU(sigmoid(z_v) - t), coordinates m_v r_v; minimises
     CE + alpha * mean_v KL(N(mu_v, sigma_v^2) || N(0, 1)). The mask has an encoder of its own. Points stay in the
     neighbourhoods of the unmasked cloud: rebuilt ones would put all masked points, which lie at the origin, among each
-    other. Importance is m_v.
+    other. Importance is m_v. Coordinates are drawn to the origin, so that a prediction depends on where that lies.
 
     Args:
         make_backbone: Makes one encoder; called twice.
@@ -52,7 +52,7 @@ class PointMask(LRI):
         mask: Options of the mask.
     """
 
-    supports = Supports(coordinates=True)
+    supports = Supports(coordinates=True, origin=True)
     citation = "Taghanaki et al., PointMask: Towards Interpretable and Bias-Resilient Point Cloud Processing, 2020"
     check = "KL against torch.distributions; the mask is 0 below the threshold; alpha = 0 leaves cross-entropy alone"
     importance_name = "coordinate mask, ReLU(sigmoid(mu) - t)"

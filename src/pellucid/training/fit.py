@@ -8,7 +8,7 @@ import logging
 import platform
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import nn
 
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
@@ -28,10 +29,12 @@ from pellucid.training.checkpoint import LAST, OLD, WARM_UP, SafeCheckpointIO, f
 from pellucid.training.config import RunConfig
 from pellucid.training.data import data_digest
 from pellucid.training.devices import pick_device, versions
+from pellucid.training.encoders import Pretrained
 from pellucid.training.evaluation import evaluate_model
 from pellucid.training.model import FORMAT, build, load_model, measured, refuse_old
 from pellucid.training.module import TrainingModule
 from pellucid.training.objectives.base import Objective, objectives
+from pellucid.training.predict import batches_of
 from pellucid.training.progress import EpochCheckpoint, Progress
 
 
@@ -97,7 +100,7 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, 
         PellucidError: for a folder in use, an empty split, unfit data, a damaged checkpoint, or a diverged training.
     """
     target = pick_device(device)
-    splits, model, objective, spec = _start(config, clouds, spec, target)
+    splits, model, objective, spec, frozen = _start(config, clouds, spec, target)
     digest = data_digest(clouds)
     checkpoint = _claim(folder, config, digest, overwrite)
     provenance = {
@@ -105,8 +108,10 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, 
         "versions": versions(), "device": str(target), "machine": f"{platform.machine()} {platform.system()}",
         "threads": torch.get_num_threads(), "started": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
+    if config.encoder is not None:
+        provenance["encoder"] = Pretrained.open(Path(config.encoder.source)).provenance(config.encoder.freeze)
     write_json(folder / "provenance.json", provenance)
-    fit = _prepare_fit(config, model, objective, splits, target)
+    fit = _prepare_fit(config, model, objective, splits, target, frozen)
     if checkpoint is None and warm_start is not None:
         checkpoint = folder / LAST
         _continue_from(warm_start, fit, checkpoint)
@@ -115,6 +120,8 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, 
         raise KeyboardInterrupt
     model.load_state_dict(fit.best["weights"])
     model.to(target).eval().requires_grad_(True)
+    objective.load_state_dict(fit.best.get("objective", {}))
+    objective.to(target).eval()
     write_tensors(folder / "model.safetensors", fit.best["weights"])
     started = time.perf_counter()
     metrics: dict[str, Any] = {}
@@ -122,6 +129,8 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, 
     if objective.needs_targets:
         metrics, explanation = evaluate_model(model, splits["test"].to(target), precision_at_m=spec.precision_at,
                                               seed=config.seed, quick=quick)
+    else:
+        metrics[config.objective.name] = objective.measure(model, batches_of(model, splits["test"]))
     metrics = json_ready(metrics)
     if explanation is not None:
         explanation = replace(explanation, clouds=splits["test"],
@@ -137,8 +146,8 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, 
 
 
 def _start(config: RunConfig, clouds: PointClouds, spec: DataSpec, target: torch.device
-           ) -> tuple[dict[str, PointClouds], Method, Objective, DataSpec]:
-    """Checks the data, and makes the splits, a fresh seeded model and what it is to minimise."""
+           ) -> tuple[dict[str, PointClouds], Method, Objective, DataSpec, Sequence[nn.Module]]:
+    """Checks the data, and makes the splits, a fresh seeded model, what it is to minimise, and what of it is frozen."""
     clouds.check_finite()
     made = objectives[config.objective.name]
     if made.needs_targets:
@@ -156,12 +165,19 @@ def _start(config: RunConfig, clouds: PointClouds, spec: DataSpec, target: torch
         raise PellucidError("expected coordinates for training.rotate and training.jitter, got clouds without; set "
                             "them to false and 0")
     torch.manual_seed(config.seed)
-    spec = measured(spec, splits["train"], config)
+    spec, frozen = measured(spec, splits["train"], config), list[nn.Module]()
+    given = None if config.encoder is None else Pretrained.open(Path(config.encoder.source))
+    spec = spec if given is None else given.adopt(config, spec)
     model = build(config, spec).to(target)
+    if given is not None and config.encoder is not None:
+        if config.encoder.freeze and config.training.freeze_classifier:
+            raise PellucidError("expected encoder.freeze or training.freeze_classifier, got both, which leaves an "
+                                "encoder to the interpreter alone; set one of them to false")
+        frozen += given.give(model, config.encoder.freeze)
     model.refuse(clouds)
     if config.training.freeze_classifier:
         build(config, spec).freeze_classifier()  # refuses before any work starts
-    return splits, model, made(model, spec, **config.objective.options).to(target), spec
+    return splits, model, made.make(model, spec, config).to(target), spec, frozen
 
 
 def warm_up_identity(config: RunConfig) -> str:
@@ -215,11 +231,11 @@ def warm_up(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec
     if config.training.warmup < 1:
         raise PellucidError("expected a run with warm-up epochs, got none")
     target = pick_device(device)
-    splits, model, objective, _ = _start(config, clouds, spec, target)
+    splits, model, objective, _, frozen = _start(config, clouds, spec, target)
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / LAST
-    _run_lightning(_prepare_fit(config, model, objective, splits, target), folder, last if last.is_file() else None,
-                   progress, config.training.warmup)
+    _run_lightning(_prepare_fit(config, model, objective, splits, target, frozen), folder,
+                   last if last.is_file() else None, progress, config.training.warmup)
     last.replace(done)
     return done
 
@@ -241,7 +257,7 @@ def _continue_from(warm_start: Path, fit: TrainingModule, checkpoint: Path) -> N
         state["state_dict"] = own
         (optimizer,) = state["optimizer_states"]
         before = {name: i for i, name in enumerate(state["pellucid"]["parameters"])}
-        names = [name for name, _ in fit.named_parameters()]
+        names = fit.optimized()
         optimizer["state"] = {i: optimizer["state"][before[name]] for i, name in enumerate(names)
                               if name in trained and before[name] in optimizer["state"]}
         optimizer["param_groups"][0]["params"] = list(range(len(names)))
@@ -287,11 +303,11 @@ def _claim(folder: Path, config: RunConfig, data: str, overwrite: bool) -> Path 
 
 
 def _prepare_fit(config: RunConfig, model: Method, objective: Objective, splits: dict[str, PointClouds],
-                 target: torch.device) -> TrainingModule:
+                 target: torch.device, frozen: Sequence[nn.Module] = ()) -> TrainingModule:
     train, val = splits["train"].to(target), splits["val"].to(target)
     size = config.training.batch_size
     return TrainingModule(model, objective, config, Batches(train, model.neighbors(train), size, config.seed),
-               Batches(val, model.neighbors(val), 2 * size))
+                          Batches(val, model.neighbors(val), 2 * size), frozen)
 
 
 def _run_lightning(fit: TrainingModule, folder: Path, checkpoint: Path | None, progress: bool, epochs: int) -> None:

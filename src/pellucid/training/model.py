@@ -10,6 +10,7 @@ import torch
 from pellucid.backbones.base import Backbone, backbones, geometry
 from pellucid.clouds import PointClouds
 from pellucid.errors import DamagedFileError, PellucidError, UnknownNameError
+from pellucid.families import objectives
 from pellucid.files import read_json, read_tensors
 from pellucid.methods import Method, NeighborRule, methods
 from pellucid.methods.partner import PartnerEncoder
@@ -47,7 +48,8 @@ def measured(spec: DataSpec, clouds: PointClouds, config: RunConfig) -> DataSpec
     partner = 1.0
     if clouds.partner is not None:
         partner = mean_neighbor_distance(clouds.partner, rule_of(config.method.partner_rule or config.method.rule))
-    return spec.measured(clouds["y"], own, partner)
+    y = clouds["y"] if "y" in clouds else clouds.ptr.new_zeros(0, len(spec.targets)).float()
+    return spec.measured(y, own, partner)
 
 
 def build(config: RunConfig, spec: DataSpec) -> Method:
@@ -137,6 +139,13 @@ def load_model(run: Path, device: torch.device | str = "cpu") -> tuple[Method, R
         raise DamagedFileError(f"expected weights of {config.method.name} with {config.backbone.name} in {run}, got "
                                f"others ({str(error).splitlines()[0]}); train again") from error
     return model.to(device).eval(), config, spec
+
+
+def refuse_untaught(run: Path, config: RunConfig) -> None:
+    """Raises PellucidError if a run never learned to predict, e.g. a pretraining: its readout means nothing."""
+    if config.objective.name != "supervised" and not objectives[config.objective.name].needs_targets:  # a slow import
+        raise PellucidError(f"expected a run that learned to predict, got one of {config.objective.name} in {run}, "
+                            f"which learned an encoder alone; train another with encoder.from={run}")
 
 
 def refuse_old(run: Path) -> None:

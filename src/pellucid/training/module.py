@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid.methods import Method
 from pellucid.training.batches import Batch, Batches, augmented, mix
@@ -41,10 +42,13 @@ class TrainingModule(L.LightningModule):
         config: The run's configuration.
         train: Training batches.
         val: Validation batches.
+        frozen: Parts of the model that stay in eval mode: encoders out of another run.
     """
 
-    def __init__(self, model: Method, objective: Objective, config: RunConfig, train: Batches, val: Batches) -> None:
+    def __init__(self, model: Method, objective: Objective, config: RunConfig, train: Batches, val: Batches,
+                 frozen: Sequence[nn.Module] = ()) -> None:
         super().__init__()
+        self._frozen = tuple(frozen)
         self.model, self.objective, self.config = model, objective, config
         self.train_batches, self.val_batches = train, val
         self.history: list[dict[str, Any]] = []
@@ -53,10 +57,24 @@ class TrainingModule(L.LightningModule):
         """For a plain classifier that goes on from this warm-up: its own epochs count from the first."""
         self._sums: dict[str, float | Tensor] = {}
 
+    def train(self, mode: bool = True) -> Self:
+        """As every module, but for the frozen parts."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
+
+    def optimized(self) -> list[str]:
+        """Names of the parameters that the optimizer has, in its order: all but those of frozen parts."""
+        kept = {id(p) for part in self._frozen for p in part.parameters()}
+        return [name for name, p in self.named_parameters() if id(p) not in kept]
+
     def configure_optimizers(self) -> Any:
         """Adam as in the paper; a one-cycle schedule where the configuration asks for it."""
         c = self.config.training
-        optimizer = torch.optim.Adam(self.parameters(), lr=c.learning_rate, weight_decay=c.weight_decay,
+        own = dict(self.named_parameters())
+        optimizer = torch.optim.Adam([own[name] for name in self.optimized()], lr=c.learning_rate,
+                                     weight_decay=c.weight_decay,
                                      fused=True if self.device.type in ("cpu", "cuda") else None)
         if c.schedule == "constant":
             return optimizer
@@ -117,20 +135,18 @@ class TrainingModule(L.LightningModule):
         # With a frozen classifier the prediction only says how small the noise still is: the last epoch counts.
         last = self.joint and self.config.training.freeze_classifier
         if not settling and (not best or last or score > tuple(best["score"])):
-            weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
-            best.update(score=score, epoch=self.current_epoch, weights=weights)
+            best.update(score=score, epoch=self.current_epoch, weights=_copied(self.model))
+            if head := _copied(self.objective):
+                best["objective"] = head
 
     def validate_now(self) -> dict[str, float]:
         """What the objective says of the validation split."""
         model, joint = self.model, self.joint
         if self.config.training.reestimate:
-            def evaluate(batch: Batch) -> None:
-                if joint:
-                    model(*batch, epoch=self.joint_epoch)
-                else:
-                    model.plain(*batch)
+            def evaluate(batch: Batch) -> object:
+                return self.objective.evaluate(model, batch, joint=joint, epoch=self.joint_epoch)
 
-            reestimate(model, self.train_batches, evaluate, self.config.training.reestimate)
+            reestimate(model, self.train_batches, evaluate, self.config.training.reestimate, self._frozen)
         self.eval()
         entry = self.objective.validate(model, self.val_batches, joint=joint, epoch=self.joint_epoch)
         self.train()
@@ -140,10 +156,14 @@ class TrainingModule(L.LightningModule):
         """Adds what the choice of the epoch needs."""
         checkpoint["pellucid"] = {
             "history": self.history, "best": self.best, "warm_up_best": self.warm_up_best,
-            "parameters": [name for name, _ in self.named_parameters()],
+            "parameters": self.optimized(),
             "trained": [name for name, p in self.named_parameters() if p in self.trainer.optimizers[0].state]}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes it back."""
         content = checkpoint["pellucid"]
         self.history, self.best, self.warm_up_best = content["history"], content["best"], content["warm_up_best"]
+
+
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    return {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}

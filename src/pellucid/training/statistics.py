@@ -7,7 +7,7 @@ to epoch, and with it the choice of the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import nn
@@ -17,7 +17,8 @@ from pellucid.training.batches import Batch
 
 
 @torch.no_grad()
-def reestimate(model: nn.Module, batches: Iterable[Batch], run: Callable[[Batch], object], limit: int) -> None:
+def reestimate(model: nn.Module, batches: Iterable[Batch], run: Callable[[Batch], object], limit: int,
+               frozen: Sequence[nn.Module] = ()) -> None:
     """Sets every batch norm's running statistics to the plain average over some batches, in eval mode otherwise.
 
     Args:
@@ -25,9 +26,11 @@ def reestimate(model: nn.Module, batches: Iterable[Batch], run: Callable[[Batch]
         batches: Training batches.
         run: One evaluation pass.
         limit: Batches to use.
+        frozen: Parts of the model whose statistics stay as they are.
     """
     model.eval()
-    norms = [m for m in model.modules() if isinstance(m, Norm)]
+    kept = {m for part in frozen for m in part.modules()}
+    norms = [m for m in model.modules() if isinstance(m, Norm) and m not in kept]
     momenta = [m.momentum for m in norms]
     for norm in norms:
         norm.reset()

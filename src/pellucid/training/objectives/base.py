@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from pellucid.clouds import PointClouds
+from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.families import objectives as objectives
 from pellucid.methods.base import Method
 from pellucid.neighbors import Neighbors
 from pellucid.spec import DataSpec
-from pellucid.training.batches import Batches
+from pellucid.training.batches import Batch, Batches
+from pellucid.training.config import RunConfig
 
 
 @dataclass
@@ -46,6 +49,42 @@ class Objective(nn.Module, ABC):
     def __init__(self, model: Method, spec: DataSpec) -> None:
         super().__init__()
         self.spec = spec
+
+    @classmethod
+    def make(cls, model: Method, spec: DataSpec, config: RunConfig) -> Objective:
+        """An objective as a configuration has it.
+
+        Args:
+            model: What is trained.
+            spec: What its data look like.
+            config: The run's configuration.
+
+        Raises:
+            UnknownNameError: for an option that it does not have.
+            PellucidError: for a value that does not fit, or settings of an interpreter that it does not train.
+        """
+        known = [name for name, p in inspect.signature(cls).parameters.items() if p.kind is p.KEYWORD_ONLY]
+        for option in config.objective.options:
+            if option not in known:
+                raise UnknownNameError(f"option of the objective {config.objective.name}", option, known)
+        if not cls.needs_targets and (config.training.warmup or config.training.freeze_classifier):
+            raise PellucidError("expected training.warmup=0 and training.freeze_classifier=false for the objective "
+                                f"{config.objective.name}, which trains no interpreter, got {config.training.warmup} "
+                                f"and {config.training.freeze_classifier}; change them")
+        try:
+            return cls(model, spec, **dict[str, Any](config.objective.options))
+        except TypeError as error:
+            raise PellucidError(f"expected fitting options of the objective {config.objective.name}, got "
+                                f"{config.objective.options} ({error})") from error
+
+    def evaluate(self, model: Method, batch: Batch, *, joint: bool, epoch: int) -> object:
+        """One pass as in validation, from which batch norms take their statistics; see :meth:`step`."""
+        return model(*batch, epoch=epoch) if joint else model.plain(*batch)
+
+    def measure(self, model: Method, batches: Batches) -> dict[str, float]:
+        """What a split says of a finished model, where there are no targets to measure by."""
+        found = self.validate(model, batches, joint=True, epoch=10**6)
+        return {name.removeprefix("val_"): value for name, value in found.items() if name != "val_score"}
 
     @abstractmethod
     def step(self, model: Method, clouds: PointClouds, neighbors: Neighbors, *, joint: bool, epoch: int) -> Step:
