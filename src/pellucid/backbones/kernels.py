@@ -152,7 +152,8 @@ def sum_neighbors(values: Tensor, weight: Tensor | None, neighbors: Neighbors) -
     """``sum_j weight[i, j] * values[i, j]``: (points, k, F) -> (points, F)."""
     points, width = len(neighbors.index), values.shape[-1]
     if values.numel() == 0:
-        return values.new_zeros(points, width) + values.sum()  # zeros whose gradient is known
+        nothing = values.sum() if weight is None else values.sum() + weight.sum()
+        return values.new_zeros(points, width) + nothing  # zeros whose gradient is known
     if weight is None and neighbors.mask is None:
         return values.sum(1)
     if weight is None:
