@@ -31,11 +31,11 @@ from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 
 from pellucid.benchmarks.margin.curves import point
+from pellucid.commands.data import data_of
 from pellucid.explainers import explainers
 from pellucid.files import read_json
 from pellucid.metrics.interpretation import adjusted_roc_auc, precision_at
 from pellucid.randomness import CloudRandom
-from pellucid.training.data import data_of
 
 SHELLS = 5
 

@@ -20,9 +20,9 @@ import torch
 
 from pellucid.benchmarks.margin.curves import point
 from pellucid.clouds import PointClouds
+from pellucid.commands.data import data_of
 from pellucid.metrics.classification import roc_auc
 from pellucid.metrics.regression import spearman
-from pellucid.training.data import data_of
 from pellucid.training.model import load_model
 from pellucid.training.predict import prediction_of
 

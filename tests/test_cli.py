@@ -24,6 +24,8 @@ from pellucid.files import sha256
 
 TRAIN = ["--epochs", "2", "--size", "60", "--set", "backbone.hidden=16", "--set", "backbone.layers=2"]
 
+TARGET = "alkane and carbonyl"
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
@@ -64,7 +66,7 @@ def test_every_help_has_an_example_or_the_commands(words, capsys):
     assert "Example: pellucid" in text or "Commands" in text
 
 
-@pytest.mark.parametrize("family", ["backbones", "methods", "datasets", "metrics"])
+@pytest.mark.parametrize("family", ["backbones", "methods", "datasets", "domains", "metrics"])
 def test_list_as_json(family, capsys):
     assert run("list", family, "--json") == 0
     names = json.loads(capsys.readouterr().out)
@@ -113,7 +115,8 @@ def test_the_run_keeps_the_contract(world, capsys):
     for name in ("roc_auc", "roc_auc_per_cloud", "precision@5", "precision@8"):
         assert 0 <= metrics["interpretation"][name] <= 1
         assert again["interpretation"][name] == pytest.approx(metrics["interpretation"][name])
-    assert again["classification"] == pytest.approx(metrics["classification"])
+    assert list(again["prediction"]) == list(metrics["prediction"]) == [TARGET]
+    assert again["prediction"][TARGET] == pytest.approx(metrics["prediction"][TARGET])
     assert (world / "run" / "report.html").stat().st_size > 1_000_000
 
 
@@ -253,7 +256,7 @@ def test_an_explainer_that_learns_is_fitted_on_the_training_split(runs, monkeypa
         def __init__(self, factor=1.0):
             self.factor = factor
 
-        def fit(self, predictor, clouds, *, seed=0, advance=None):
+        def fit(self, predictor, clouds, *, target=None, seed=0, advance=None):
             Learns.fitted = clouds
             advance(1, 1)
 
@@ -282,6 +285,68 @@ def test_explain_with_several_runs_draws_and_a_subgraph(runs, tmp_path, capsys):
     assert "2 draws of each of 2 runs" in page
     assert "data-kept" in page
     assert pq.read_table(tmp_path / "e" / "explanation.parquet").to_pydict() == table
+
+
+def test_what_is_predicted_is_named(runs, capsys, tmp_path):
+    assert run("explain", str(runs / "run"), AMIDE, "--out", str(tmp_path / "e"), "--target", TARGET,
+               "--prediction-draws", "2") == 0
+    captured = capsys.readouterr()
+    assert f"P({TARGET})" in captured.out
+    assert "shown is" not in captured.err  # there is one target
+    assert run("evaluate", str(runs / "run"), "--target", TARGET, "--json") == 0
+    assert "interpretation" in json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("words", [("evaluate", "run"), ("explain", "run", AMIDE)])
+def test_an_unknown_target_is_told(words, runs, tmp_path, capsys):
+    more = ("--out", str(tmp_path / "e")) if words[0] == "explain" else ()
+    assert run(words[0], str(runs / words[1]), *words[2:], *more, "--target", "alkane") == 2
+    captured = capsys.readouterr()
+    assert "expected a known target, got 'alkane'" in " ".join(captured.err.split())
+    assert captured.out == ""
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory, random_clouds):
+    """A run on plain clouds with a class, three classes and a number, and clouds to explain."""
+    from pellucid.spec import DataSpec
+    from pellucid.targets import Target, Targets
+    from pellucid.training import train
+    from pellucid.training.config import RunConfig
+
+    root = tmp_path_factory.mktemp("several")
+    clouds = random_clouds((5,) * 24, dtype=torch.float32)
+    k = torch.arange(24)
+    clouds = clouds.replace(y=torch.stack([k % 2, k % 3, k * 0.5], 1).float(), split=(k // 12) * (1 + (k >= 18).long()))
+    targets = Targets((Target("toxic"), Target("colour", "multiclass", classes=("red", "green", "blue")),
+                       Target("mass", "regression", unit="kg")))
+    config = RunConfig.parse({"method": {"name": "lri-bernoulli"}, "backbone": {"hidden": 8, "layers": 1},
+                              "training": {"warmup": 1, "epochs": 1}})
+    train(config, clouds, root / "run", DataSpec.of(clouds, targets), device="cpu", progress=False)
+    clouds.select(k[:2]).save(root / "two.safetensors")
+    return root
+
+
+def test_one_of_several_targets_is_asked_for(several, tmp_path, capsys):
+    words = ("explain", str(several / "run"), str(several / "two.safetensors"), "--out", str(tmp_path / "e"))
+    assert run(*words) == 0
+    captured = capsys.readouterr()
+    assert "P(toxic)" in captured.out
+    assert ("shown is the target toxic; others: colour, colour=red, colour=green, colour=blue, mass; choose with "
+            "--target") in " ".join(captured.err.split())
+    assert run(*words, "--target", "mass") == 0
+    captured = capsys.readouterr()
+    assert "mass (kg)" in captured.out
+    assert "shown is" not in captured.err
+    assert run(*words, "--target", "colour=green") == 0
+    assert "P(green)" in capsys.readouterr().out
+    assert run(*words, "--json") == 0
+    captured = capsys.readouterr()
+    table = json.loads(captured.out)
+    assert {"prediction:toxic", "prediction:colour=red", "prediction:mass"} <= set(table)
+    assert "others: " in captured.err
+    assert run(*words, "--point", "1") == 2
+    assert "expected an explainer to ask about one point" in " ".join(capsys.readouterr().err.split())
 
 
 def test_draws_of_one_run_keep_its_unit(runs):
@@ -319,7 +384,7 @@ def test_fidelity_is_calibrated_on_the_validation_split(runs, monkeypatch):
     with pytest.raises(pellucid.PellucidError, match="predicted class 1, got none"):
         pellucid.explain(runs / "run", AMIDE, subgraph="fidelity")
     monkeypatch.setattr(explaining, "predict_with", lambda sources: None)
-    with pytest.raises(pellucid.PellucidError, match="binary task with one output"):
+    with pytest.raises(pellucid.PellucidError, match="targets of clouds for the rule fidelity"):
         pellucid.explain(runs / "run", AMIDE, subgraph="fidelity")
 
 
@@ -331,6 +396,7 @@ def test_fidelity_is_calibrated_on_the_validation_split(runs, monkeypatch):
     (("run", "--set", "options.steps=3"), "options together with an explainer"),
     (("run", "--subgraph", "tops"), "did you mean 'top'"),
     (("run", "--with", "nowhere"), "config.json"),
+    (("run", "--columns", "trackml"), "expected no columns for a run on molecules, got trackml; leave it out"),
 ])
 def test_mistakes_in_explaining_are_one_sentence(words, sentence, runs, tmp_path, capsys):
     assert run("explain", str(runs / words[0]), "CCO", "--out", str(tmp_path / "e"), *words[1:]) == 2

@@ -8,8 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.errors import PellucidError
-from pellucid.views import ETA_WEIGHT, seen
+from pellucid.backbones import backbones
+from pellucid.collisions.views import ETA_WEIGHT, beam_distance, from_beam
+from pellucid.errors import PellucidError, UnknownNameError
+from pellucid.views import Frame, View, check_view, frames, seen, views
 
 POINTS = torch.from_numpy(np.random.default_rng(0).normal(size=(50, 3)))
 
@@ -47,5 +49,57 @@ def test_points_on_the_beam_stay_finite():
 
 
 def test_eta_phi_of_two_coordinates_is_refused():
-    with pytest.raises(PellucidError, match=r"expected three coordinates .* for the view eta_phi, got 2"):
+    with pytest.raises(PellucidError, match="expected 3 coordinates for the view eta_phi, got 2"):
         seen(torch.zeros(4, 2), "eta_phi")
+
+
+# -- registries ---------------------------------------------------------------------------------------------------
+def test_what_is_there_and_what_it_says_of_itself():
+    assert set(views) >= {"plain", "unit_length", "eta_phi"}
+    assert set(frames) >= {"lab", "beam"}
+    for name in ("plain", "unit_length", "eta_phi"):
+        assert isinstance(views[name], View)
+        assert views[name].dim == (3 if name == "eta_phi" else None)
+        check_view(name, 3)
+    assert isinstance(frames["beam"], Frame)
+    assert not frames["lab"].own
+    assert frames["lab"].reach is None
+    assert frames["beam"].own
+    with pytest.raises(UnknownNameError, match="did you mean 'eta_phi'"):
+        seen(POINTS, "eta_fi")
+    with pytest.raises(UnknownNameError):
+        frames["sky"]
+
+
+@pytest.mark.parametrize("name", ["plain", "unit_length", "eta_phi"])
+def test_a_view_says_whether_turning_a_cloud_turns_what_is_seen(name):
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64))[0]
+    same = torch.allclose(seen(POINTS @ turn.T, name), seen(POINTS, name) @ turn.T)
+    assert same == views[name].turns
+    encoder = backbones["egnn"](3, view=name)
+    assert encoder.directions == ("none" if same else "coordinates")
+
+
+def test_a_view_of_ones_own_can_be_used_by_a_backbone():
+    views.register("flat")(View(lambda pos: pos[:, :2], turns=False, dim=3))
+    try:
+        torch.testing.assert_close(backbones["egnn"](3, view="flat").place(POINTS), POINTS[:, :2])
+        with pytest.raises(PellucidError, match="expected 3 coordinates for the view flat, got 2"):
+            backbones["egnn"](2, view="flat")
+    finally:
+        views._entries.pop("flat", None)
+
+
+def test_the_frame_of_the_beam_is_away_from_it_around_it_and_along_it():
+    eye = torch.eye(3, dtype=torch.float64).expand(50, 3, 3)
+    axes = from_beam(eye, POINTS)
+    x, y, _ = POINTS.T
+    rho = (x**2 + y**2).sqrt()
+    torch.testing.assert_close(beam_distance(POINTS)[:, 0], rho)
+    torch.testing.assert_close(axes[:, :2, 0], POINTS[:, :2] / rho[:, None])
+    torch.testing.assert_close(axes[:, :2, 1], torch.stack([-y, x], 1) / rho[:, None])
+    torch.testing.assert_close(axes[:, :, 2], torch.tensor([0.0, 0, 1], dtype=torch.float64).expand(50, 3))
+    torch.testing.assert_close(axes @ axes.transpose(1, 2), eye)
+    flat = from_beam(torch.eye(2, dtype=torch.float64).expand(50, 2, 2), POINTS)
+    torch.testing.assert_close(flat, axes[:, :2, :2])
+    assert torch.equal(frames["lab"].turn(eye, POINTS), eye)

@@ -7,25 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pellucid.clouds import PointClouds
+from pellucid.commands.data import data_of, grouped
 from pellucid.commands.explaining import Asked, Source, explain_with, prepare, subgraph_of
+from pellucid.domains.base import domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.files import json_ready
 from pellucid.progress import waiting
 from pellucid.training.config import merge
-from pellucid.training.data import data_of, grouped
 from pellucid.training.devices import pick_device
 from pellucid.training.model import load_model, refuse_untaught
 
 if TYPE_CHECKING:
-    from pellucid.chemistry.complexes import Complex
-    from pellucid.chemistry.molecules import MoleculeRecord
     from pellucid.datasets.base import PreparedDataset
     from pellucid.training.fit import Run
 
 
-def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone: str = "egnn",
+def fit(dataset: str | PreparedDataset, *, out: str | Path, backbone: str = "egnn",
         method: str = "lri-gaussian", preset: str = "fast", epochs: int | None = None, seed: int = 0,
         device: str = "auto", progress: bool = False, overwrite: bool = False, report: bool = True,
         dataset_options: dict[str, Any] | None = None, over: dict[str, Any] | None = None) -> Run:
@@ -63,8 +61,8 @@ def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone:
         >>> run.metrics["interpretation"]["roc_auc"]  # doctest: +SKIP
         0.98
     """
+    from pellucid.commands.reporting import report_run
     from pellucid.datasets.base import load_dataset
-    from pellucid.report.run import report_run
     from pellucid.training.fit import train
     from pellucid.training.presets import settings
 
@@ -79,7 +77,8 @@ def fit(dataset: str | PreparedDataset = "synmol", *, out: str | Path, backbone:
     prepared = load_dataset(name, progress=progress, **(dataset_options or {})) if isinstance(dataset, str) else dataset
     recipe = prepared.recipe
     config = config.model_copy(update={"dataset_options": prepared.provenance.get("key", {})})
-    run = train(config, grouped(prepared.clouds, config), Path(out), recipe.spec(prepared.clouds), device=device,
+    spec = recipe.spec(prepared.clouds)
+    run = train(config, grouped(prepared.clouds, spec.domain, config), Path(out), spec, device=device,
                 data_provenance={**prepared.provenance, "path": str(prepared.path)}, progress=progress,
                 overwrite=overwrite)
     if report:
@@ -111,7 +110,7 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
     where = pick_device(device)
     model, config, spec = load_model(Path(run), where)
     refuse_untaught(Path(run), config)
-    clouds = data_of(Path(run)) if dataset is None else grouped(dataset.clouds, config)
+    clouds = data_of(Path(run)) if dataset is None else grouped(dataset.clouds, spec.domain, config)
     chosen = clouds.split(split)
     model.refuse(chosen)
     metrics, _ = evaluate_model(model, chosen.to(where), target=target, precision_at_m=spec.precision_at,
@@ -119,22 +118,20 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
     return dict(json_ready(metrics))
 
 
-def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[MoleculeRecord], *,
-            ligand: str | Path | None = None, out: str | Path | None = None, method: str | None = None,
+def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, method: str | None = None,
             options: Mapping[str, Any] | None = None, with_runs: Sequence[str | Path] = (), draws: int = 1,
             target: str | None = None, point: int | None = None, prediction_draws: int = 0,
-            subgraph: str | None = None, columns: str | Path | None = None, dataset: PreparedDataset | None = None,
-            device: str = "auto", seed: int = 0, progress: bool = False) -> Explanation:
-    """Explains clouds, molecules, events or complexes that the model never saw.
+            subgraph: str | None = None, dataset: PreparedDataset | None = None, device: str = "auto", seed: int = 0,
+            progress: bool = False, **parts: Any) -> Explanation:
+    """Explains samples that the model never saw, e.g. molecules, events or complexes.
 
     Args:
         run: The run folder; with ``method``, of any method, otherwise of one that explains.
-        molecules: A SMILES, a ``.smi``, ``.csv`` or ``.sdf`` file (poses are kept), records, or point clouds; with
-            ``columns``, a file or folder of hits. For a run on complexes, a protein's structure (PDB or mmCIF) with
-            ``ligand``, or a ``.csv`` with the columns protein_file and ligand_file.
-        ligand: The ligand's ``.sdf`` or ``.mol2``, with its pose in the protein.
-        out: Folder for ``explanation.parquet`` and ``report.html``, and for complexes a table of residues, a structure
-            with importance as its B-factors, and scripts for PyMOL and ChimeraX; None writes nothing.
+        samples: A :class:`~pellucid.clouds.PointClouds`, the file of one, or what the domain of the run's data reads
+            (``docs/domains.md``): e.g. a SMILES or a ``.smi``, ``.csv`` or ``.sdf`` file of molecules, a file of hits
+            with ``columns``, a protein's structure with ``ligand``, a list of PyG's ``Data``.
+        out: Folder for ``explanation.parquet`` and ``report.html``, and for what else the domain writes, e.g. a
+            structure with importance as its B-factors; None writes nothing.
         method: A post-hoc explainer (see ``pellucid list explainers``); None for the importance that the run learned.
             One that learns is fitted on the training split of the run first.
         options: Of the explainer.
@@ -149,18 +146,19 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
         subgraph: Which points to mark in the column ``subgraph``: ``"top:5"`` (points), ``"top:0.2"`` (fraction),
             ``"gap"``, or ``"fidelity:0.05"`` (calibrated on validation clouds to lose at most that share of the
             probability); see :func:`pellucid.explanations.subgraph.subgraph`.
-        columns: The columns of hits: ``"trackml"`` or a YAML file; see :mod:`pellucid.collisions.columns`.
         dataset: The training data, where they are not in the place that the run names any more.
         device: Where to compute.
         seed: Of conformers, explainers and draws. What a sample draws depends on its own content, not on the others.
         progress: Whether to show a bar for what takes long.
+        **parts: Further parts of the input that the domain knows, e.g. ``ligand``: the ``.sdf`` or ``.mol2`` file of a
+            complex's ligand; ``columns``: what the columns of hits mean, ``"trackml"`` or a YAML file.
 
     Returns:
         Explanation; what could not be read or embedded is in ``provenance["skipped"]``, the others go on. With several
         runs or draws it has columns ``spread`` and ``rank_stability``: :func:`pellucid.explanations.ensemble.ensemble`.
 
     Raises:
-        PellucidError: if the run cannot explain, or nothing of the input can be used.
+        PellucidError: if the run cannot explain, nothing of the input can be used, or the domain knows no such part.
 
     Example:
         >>> import pellucid
@@ -176,44 +174,16 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
         parse_rule(subgraph)  # a mistake is told before work starts
     where, asked = pick_device(device), Asked(target, point, prediction_draws)
     sources = [Source.open(Path(folder), where, method, options) for folder in (run, *with_runs)]
-    skipped: list[str] = []
-    complexes: list[Complex] = []
     for source in sources:
         source.model.targets.find(target)  # refuses an unknown one
-    pairs = sources[0].spec.partner is not None
-    if ligand is not None and not pairs:
-        raise PellucidError(f"expected no ligand for {run}, which was not trained on complexes, got {ligand}; leave it "
-                            "out")
-    if isinstance(molecules, PointClouds):
-        clouds = molecules
-    elif pairs:
-        if not isinstance(molecules, (str, Path)):
-            raise PellucidError(f"expected the structure of a protein, or a table of complexes, for {run}, got "
-                                "something else; give its path")
-        from pellucid.domains.pairs import read_pairs
-
-        complexes, clouds, skipped = read_pairs(Path(molecules), None if ligand is None else Path(ligand),
-                                                sources[0].config.dataset_options.get("preparation", {}), seed=seed,
-                                                progress=progress)
-    elif columns is not None:
-        if not isinstance(molecules, (str, Path)):
-            raise PellucidError("expected a file or folder of hits together with columns, got something else")
-        from pellucid.datasets.hits import read_events
-
-        clouds = read_events(Path(molecules), columns)
-    else:
-        from pellucid.chemistry.encoding import encode_molecules
-        from pellucid.chemistry.molecules import read_molecules
-
-        records = read_molecules(molecules) if isinstance(molecules, (str, Path)) else list(molecules)
-        encoded = encode_molecules(records, seed=seed, progress=progress)
-        clouds = encoded.clouds
-        skipped = [f"entry {record.number} ({record.name}): {reason}" for record, reason in encoded.skipped]
+    name = sources[0].spec.domain
+    domain = domain_of(name)
+    given = domain.read(samples, options=sources[0].config.dataset_options, seed=seed, progress=progress, **parts)
     configs = [source.config for source in sources]
-    clouds = grouped(clouds, *configs)
+    clouds = grouped(given.clouds, name, *configs)
     for source in sources:
         source.refuse(clouds)
-    data = grouped(dataset.clouds, *configs) if dataset is not None else None
+    data = grouped(dataset.clouds, name, *configs) if dataset is not None else None
     with waiting("fitting the explainer", progress) as advance:
         prepare(sources, data, asked=asked, seed=seed, advance=advance)
     with waiting("explaining", progress) as advance:
@@ -223,19 +193,15 @@ def explain(run: str | Path, molecules: str | Path | PointClouds | Sequence[Mole
             chosen = subgraph_of(explanation, sources, subgraph, data, asked=asked, draws=draws, seed=seed,
                                  advance=advance)
         explanation = chosen.marked()
-    explanation = replace(explanation, provenance={"skipped": skipped, **explanation.provenance})
+    explanation = replace(explanation, provenance={"skipped": given.skipped, **explanation.provenance})
     if out is not None:
-        from pellucid.report.run import report_explanation
+        from pellucid.commands.reporting import report_explanation
 
         folder = Path(out)
         explanation.save(folder / "explanation.parquet")
-        notes = [f"Left out: {s}" for s in skipped]
-        if complexes:
-            from pellucid.report.structures import write_structures
-
-            write_structures(folder, explanation, complexes)
-            notes += [f"{whole.name}: {note}" for whole in complexes for note in whole.protein.notes]
-        report_explanation(folder / "report.html", explanation, notes)
+        domain.write(folder, explanation.of(), given.held)
+        report_explanation(folder / "report.html", explanation,
+                           [*(f"Left out: {sentence}" for sentence in given.skipped), *given.notes], name)
     return explanation
 
 

@@ -32,6 +32,9 @@ DataOption = Annotated[list[str] | None, typer.Option("--data", help="An option 
 OWN_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 """A dataset's own options become flags."""
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+TargetName = Annotated[str | None, typer.Option("--target", help="What is predicted, of several: a target, or "
+                                                "target=class; default: the first, with several classes the predicted "
+                                                "one.")]
 
 
 def _options(source: str | None, source_dir: Path | None, size: int | None, seed: int | None,
@@ -65,8 +68,8 @@ def _flat(content: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 
 @app.command("list", epilog="Example: pellucid list backbones --json")
-def list_(kind: Annotated[str, typer.Argument(help="backbones, methods, explainers, datasets, metrics, studies or "
-                                               "benchmarks")],
+def list_(kind: Annotated[str, typer.Argument(help="backbones, methods, explainers, datasets, domains, metrics, "
+                                               "studies or benchmarks")],
           as_json: Json = False) -> None:
     """List what is registered, with one line about each."""
     from pellucid.errors import UnknownNameError
@@ -148,22 +151,28 @@ def train(dataset: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
 @app.command(epilog="Example: pellucid evaluate runs/first --json")
 def evaluate(run: Annotated[Path, typer.Argument(help="Run folder")],
              split: Annotated[str, typer.Option(help="train, val or test")] = "test",
-             device: Device = "auto", as_json: Json = False) -> None:
+             target: TargetName = None, device: Device = "auto", as_json: Json = False) -> None:
     """Measure a finished run again, on the dataset it was trained on."""
     from pellucid.api import evaluate as measure
 
-    _print(measure(run, split=split, device=device), as_json, f"{run}, {split} split")
+    _print(measure(run, split=split, target=target, device=device), as_json, f"{run}, {split} split")
 
 
 @app.command(epilog="Example: pellucid explain runs/first 'CCCCC(=O)NC1CC1' --out explained, or "
                     "pellucid explain runs/plbind complex.pdb ligand.sdf --out explained")
 def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
-            molecules: Annotated[str, typer.Argument(metavar="INPUT", help="SMILES, or a .smi, .csv or .sdf file; with "
-                                                     "--columns a table of hits; a protein's .pdb or .cif, or a .csv "
-                                                     "of protein_file and ligand_file.")],
+            samples: Annotated[str, typer.Argument(metavar="INPUT", help="As the run's data: SMILES, or a .smi, .csv "
+                                                   "or .sdf file; with --columns a table of hits; a protein's .pdb or "
+                                                   ".cif, or a .csv of protein_file and ligand_file; .safetensors of "
+                                                   "any point clouds.")],
             ligand: Annotated[Path | None, typer.Argument(help="The protein's ligand in its pose: .sdf or .mol2.")]
             = None,
             *, out_: Annotated[Path, typer.Option("--out", help="Folder for the table and the report.")],
+            target: TargetName = None,
+            point: Annotated[int | None, typer.Option(min=0, help="Where points have targets: place of the point whose "
+                             "prediction an explainer is asked about; default: the mean over all.")] = None,
+            prediction_draws: Annotated[int, typer.Option(min=0, help="How often the noise that the run learned is "
+                                        "injected, to see how far it moves the prediction.")] = 0,
             method: Annotated[str | None, typer.Option(help="A post-hoc explainer, see: pellucid list explainers; "
                               "default: what the run itself learned.")] = None,
             set_: Annotated[list[str] | None, typer.Option("--set", help="An option of the explainer, e.g. "
@@ -178,8 +187,9 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
                                "columns: trackml, or a YAML file that maps them.")] = None,
             seed: Annotated[int, typer.Option(min=0, help="Of conformers, explainers and noise.")] = 0,
             device: Device = "auto", as_json: Json = False) -> None:
-    """Explain molecules, events or complexes that the model never saw: what decided, and where points may move."""
+    """Explain molecules, events or other samples that the model never saw: what decided, where points may move."""
     from pellucid.api import explain as run_explain
+    from pellucid.commands.explaining import other_targets, prediction_table
     from pellucid.commands.settings_text import parse_settings
     from pellucid.explanations.ensemble import agreement
 
@@ -187,17 +197,22 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
     for name in settings:
         if name != "options" or not isinstance(settings[name], dict):
             raise PellucidError(f"expected options of the explainer, got {name!r}; write e.g. --set options.steps=100")
-    explanation = run_explain(run, molecules, ligand=ligand, out=out_, method=method, options=settings.get("options"),
-                              with_runs=with_ or [], draws=draws, subgraph=subgraph, columns=columns, seed=seed,
+    explanation = run_explain(run, samples, ligand=ligand, columns=columns, out=out_, method=method,
+                              options=settings.get("options"), with_runs=with_ or [], draws=draws, target=target,
+                              point=point, prediction_draws=prediction_draws, subgraph=subgraph, seed=seed,
                               device=device, progress=True)
     for text in explanation.provenance["skipped"]:
         log.print(f"left out: {text}", style="yellow", markup=False)
+    if target is None and (sentence := other_targets(explanation)) is not None:
+        log.print(sentence, markup=False, soft_wrap=True)
     if as_json:
         _print(explanation.table(), True, "")
     else:
-        names = explanation.clouds.text.get("id", [str(i) for i in range(len(explanation.clouds))])
-        predictions = explanation.prediction[:, 0].tolist()
-        _print({name: f"{p:.3f}" for name, p in zip(names, predictions, strict=True)}, False, "predictions")
+        names, rows = prediction_table(explanation)
+        table = Table(*(escape(name) for name in names), title="predictions", title_justify="left")
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        out.print(table)
     if (sentence := agreement(explanation)) is not None:
         log.print(sentence, markup=False)
     log.print(f"report: {out_ / 'report.html'}")

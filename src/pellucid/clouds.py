@@ -45,18 +45,20 @@ class Field:
 
 FIELDS: dict[str, Field] = {
     "pos": Field("point", "float", ("D",), "", "coordinates, in the dataset's unit", irreps="vector"),
-    "categories": Field("point", "int", ("C",), "", "categorical features, e.g. the atom type"),
+    "categories": Field("point", "int", ("C",), "", "categorical features: a number of its kind"),
     "features": Field("point", "float", ("F",), "", "real features"),
     "important": Field("point", "bool", (), "", "ground truth: does this point decide the label"),
-    "group": Field("point", "int", (), "", "functional group, residue, track, unique in its cloud; -1 = a point alone"),
+    "group": Field("point", "int", (), "", "part that it belongs to, unique in its cloud; -1 = a point alone"),
     "direction": Field("point", "float", ("D",), "", "ground truth direction, e.g. of the velocity",
                        irreps="vector"),
     "y": Field("cloud", "float", ("T",), "", "targets; NaN where missing"),
     "split": Field("cloud", "int", (), "", "0 = train, 1 = validation, 2 = test"),
-    "cluster": Field("cloud", "int", (), "", "family of samples, e.g. of one protein, that a split keeps together"),
-    "edge_index": Field("edge", "int", ("2",), "", "given edges (e.g. bonds): source and target within the cloud"),
+    "cluster": Field("cloud", "int", (), "", "family of samples that a split keeps together"),
+    "edge_index": Field("edge", "int", ("2",), "", "given edges: source and target within the cloud"),
+    "edge_categories": Field("edge", "int", ("C",), "", "categorical features of given edges"),
+    "edge_features": Field("edge", "float", ("F",), "", "real features of given edges"),
 }
-"""The registry of known fields. A dataset with a new one adds it here, in its own module."""
+"""The registry of known fields. A domain or dataset with a new one adds it, in its own module."""
 
 SPLITS = ("train", "val", "test")
 
@@ -353,9 +355,32 @@ class PointClouds:
         return self._like(ptr, tensors, self.text, edge_ptr, self.partner)
 
     def split(self, name: str) -> PointClouds:
-        """The clouds of one split: ``"train"``, ``"val"`` or ``"test"``."""
+        """One split: ``"train"``, ``"val"`` or ``"test"``.
+
+        Returns:
+            The clouds of that split. Where ``split`` is declared a field of points (nodes of one graph): all clouds
+            with all their points, and ``y`` of the points of other splits missing (NaN).
+
+        Raises:
+            PellucidError: for another name, or a ``y`` of clouds beside a split of points.
+
+        Example:
+            >>> graph = PointClouds(torch.tensor([0, 2]), {"y": torch.tensor([[1.0], [0.0]]),
+            ...                     "split": torch.tensor([0, 2])},
+            ...                     declared={"y": Field("point", shape=("T",)), "split": Field("point", "int")})
+            >>> graph.split("train")["y"].tolist()
+            [[1.0], [nan]]
+        """
         if name not in SPLITS:
             raise PellucidError(f"expected a split out of {', '.join(SPLITS)}, got {name!r}")
+        if self["split"].ndim == 1 and self.declared["split"].level == "point":
+            if "y" not in self:
+                return self
+            y = self["y"]
+            if self.declared["y"].level != "point" or not y.dtype.is_floating_point:
+                raise PellucidError(f"expected a float y a point beside a split of points, got {y.dtype} a "
+                                    f"{self.declared['y'].level}; declare y with level='point', or split clouds")
+            return self.replace(y=y.masked_fill((self["split"] != SPLITS.index(name))[:, None], torch.nan))
         return self.select(self["split"] == SPLITS.index(name))
 
     def without_text(self) -> PointClouds:
@@ -421,12 +446,13 @@ class PointClouds:
         Raises:
             PellucidError: if coordinates or features hold NaN or infinity, naming the first such cloud.
         """
-        for name in ("pos", "features"):
+        for name in ("pos", "features", "edge_features"):
             if name in self and not bool(self[name].isfinite().all()):
-                row = int((~self[name].isfinite().flatten(1).all(1)).nonzero()[0])
-                cloud = int(torch.searchsorted(self.ptr, row, right=True)) - 1
+                row, level = int((~self[name].isfinite().flatten(1).all(1)).nonzero()[0]), self.declared[name].level
+                ptr = self.edge_ptr if level == "edge" and self.edge_ptr is not None else self.ptr
+                cloud = int(torch.searchsorted(ptr, row, right=True)) - 1
                 raise PellucidError(f"expected finite values in {name!r}, got NaN or infinity in cloud {cloud} "
-                                    f"(point {row - int(self.ptr[cloud])}); mend or drop that sample")
+                                    f"({level} {row - int(ptr[cloud])}); mend or drop that sample")
         if self.partner is not None:
             self.partner.check_finite()
         return self

@@ -56,7 +56,7 @@ class Explanation:
             it is of the output in ``explained`` alone.
         signed: Whether importance has a sign: what raises the output is positive, what lowers it negative.
         baseline: (outputs,) what an output is before any point contributes, in the unit of signed importance, where
-            contributions and baseline sum to the prediction (of classes: to its log-odds).
+            contributions and baseline sum to the prediction (of a class: to its logit).
 
     Raises:
         PellucidError: if shapes do not fit or a value is not finite.
@@ -106,6 +106,8 @@ class Explanation:
             if self.covariance.shape != (points, dim, dim):
                 raise PellucidError(f"expected covariance of shape ({points}, {dim}, {dim}), "
                                     f"got {tuple(self.covariance.shape)}")
+        if self.baseline is not None and self.baseline.shape != (outputs,):
+            raise PellucidError(f"expected baseline of shape ({outputs},), got {tuple(self.baseline.shape)}")
         for name, column in (self.columns | ({} if self.radius is None else {"radius": self.radius})).items():
             if column.shape != (points,):
                 raise PellucidError(f"expected the column {name!r} of shape ({points},), got {tuple(column.shape)}")
@@ -134,22 +136,32 @@ class Explanation:
         Raises:
             PellucidError: for an unknown target, or for another output than the one that importance was asked of.
         """
-        if self.importance.ndim == 1:
-            if target is None:
+        if target is None:
+            if self.importance.ndim == 1:
                 return self
-            asked = self.targets.find(target)
-            found = self.explained if asked.output is None else torch.full_like(self.explained, asked.output)
-            if not self.shared and not torch.equal(found, self.explained):
-                raise PellucidError(f"expected importance of {target}, got that of another output; explain again and "
-                                    "name it")
-            return replace(self, explained=found)
-        asked = self.targets.find(target)
-        logits = self.prediction  # of one target, the largest probability is the predicted class
-        chosen = self.targets.explained(asked, logits)
-        if self.level == "point":
-            rows, found = chosen, chosen[self.clouds.ptr[:-1].clamp(max=max(len(chosen) - 1, 0))]
+            found = self.explained
+            rows = found[self.clouds.batch]
         else:
-            rows, found = chosen[self.clouds.batch], chosen
+            asked = self.targets.find(target)
+            chosen = self.targets.explained(asked, self.prediction)  # the largest probability is the predicted class
+            if self.level == "point" and len(chosen):
+                rows, found = chosen, chosen[self.clouds.ptr[:-1].clamp(max=len(chosen) - 1)]
+            elif self.level == "point":
+                rows, found = chosen, self.explained
+            else:
+                rows, found = chosen[self.clouds.batch], chosen
+            if self.importance.ndim == 1 and not self.shared:
+                if asked.output is None:  # the class that was asked about, or predicted, when it was explained
+                    start = self.targets.starts[asked.column]
+                    same = bool(((self.explained >= start) & (self.explained < start + asked.target.outputs)).all())
+                else:
+                    same = torch.equal(found, self.explained)
+                if not same:
+                    raise PellucidError(f"expected importance of {target}, got that of another output; explain again "
+                                        "and name it")
+                return self
+            if self.importance.ndim == 1:
+                return replace(self, explained=found)
         return replace(self, importance=self.importance.gather(1, rows[:, None]).squeeze(1), explained=found,
                        shared=False)
 

@@ -85,7 +85,7 @@ def refuse_groups(clouds: PointClouds, field: str) -> None:
     """Raises PellucidError unless the clouds carry ``field`` as one whole number from -1 a point."""
     if field not in clouds:
         raise PellucidError(f"expected a field {field!r} that groups the points, got only {', '.join(clouds.names)}; "
-                            "add it (for molecules by pellucid.chemistry.with_groups) or name another")
+                            "add it, or name another")
     ids, declared = clouds[field], clouds.declared[field]
     if declared.level != "point" or declared.dtype != "int" or ids.ndim != 1:
         raise PellucidError(f"expected a whole number a point in {field!r}, got a {declared.level}-level "

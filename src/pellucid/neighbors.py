@@ -92,6 +92,8 @@ class Neighbors:
     Attributes:
         index: (points, k) int64, rows of the flat tensors; where ``mask`` is False it is the point itself.
         mask: (points, k) bool, False where a point has fewer than k neighbours; None if all have k.
+        edges: (points, k) int64 row of the given edge in the edge-level fields, -1 for a loop that was added and for an
+            empty place; None where neighbourhoods are not those of given edges.
 
     Example:
         >>> line = torch.tensor([[0.0], [1.0], [3.0]])
@@ -101,6 +103,7 @@ class Neighbors:
 
     index: Tensor
     mask: Tensor | None = None
+    edges: Tensor | None = None
     _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -135,6 +138,13 @@ class Neighbors:
             degree = self.degree
             self._cache["starts"] = degree.cumsum(0) - degree
         return self._cache["starts"]  # type: ignore[no-any-return]
+
+    @property
+    def edge_rows(self) -> Tensor | None:
+        """(edges,) row of each edge in the edge-level fields, in the order of ``sources``; see :attr:`edges`."""
+        if self.edges is None or self.mask is None:
+            return None if self.edges is None else self.edges.flatten()
+        return self.edges[self.mask]
 
     def reverse(self) -> tuple[Tensor, Tensor]:
         """Who names point ``v`` as a neighbour: places in ``sources``, sorted by v, and where each v starts.
@@ -185,12 +195,16 @@ class Neighbors:
             return values
         return values[self.mask]
 
-    def select(self, ptr: Tensor, clouds: Tensor) -> Neighbors:
+    def select(self, ptr: Tensor, clouds: Tensor, edge_ptr: Tensor | None = None) -> Neighbors:
         """The neighbourhoods of some clouds, renumbered as ``PointClouds.select(clouds)`` numbers their points.
 
         Args:
             ptr: (all clouds + 1,) offsets that ``index`` refers to.
             clouds: (n,) int64 places, or (all clouds,) bool mask.
+            edge_ptr: (all clouds + 1,) offsets that ``edges`` refers to, where there are given edges.
+
+        Raises:
+            PellucidError: if there are given edges, and no offsets of theirs.
         """
         clouds = clouds.to(ptr.device)
         if clouds.dtype == torch.bool:
@@ -199,11 +213,21 @@ class Neighbors:
         starts = ptr[clouds]
         rows = ragged_arange(starts, sizes)
         shift = torch.repeat_interleave(sizes.cumsum(0) - sizes - starts, sizes)
-        return Neighbors(self.index[rows] + shift[:, None], self.mask[rows] if self.mask is not None else None)
+        edges = self.edges
+        if edges is not None:
+            if edge_ptr is None:
+                raise PellucidError("expected edge_ptr to select neighbourhoods of given edges, got none; pass that of "
+                                    "the clouds")
+            firsts = edge_ptr[clouds]
+            fewer = edge_ptr.diff()[clouds].cumsum(0) - edge_ptr.diff()[clouds] - firsts
+            edges = edges[rows]
+            edges = torch.where(edges < 0, -1, edges + torch.repeat_interleave(fewer, sizes)[:, None])
+        return Neighbors(self.index[rows] + shift[:, None], self.mask[rows] if self.mask is not None else None, edges)
 
     def to(self, device: torch.device | str) -> Neighbors:
         """Moves the tables."""
-        return Neighbors(self.index.to(device), self.mask.to(device) if self.mask is not None else None)
+        return Neighbors(self.index.to(device), self.mask.to(device) if self.mask is not None else None,
+                         self.edges.to(device) if self.edges is not None else None)
 
     def edge_index(self) -> Tensor:
         """(2, edges) in PyG's order: row 0 the neighbour (source), row 1 the point (target)."""

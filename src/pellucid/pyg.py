@@ -9,30 +9,36 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid.clouds import FIELDS, Field, PointClouds, kind_of, offsets
+from pellucid.clouds import FIELDS, SPLITS, Field, PointClouds, kind_of, offsets
 from pellucid.errors import PellucidError
 
 
-def from_pyg(samples: Iterable[Any]) -> PointClouds:
+def from_pyg(samples: Iterable[Any], *, node_targets: bool = False) -> PointClouds:
     """Point clouds from ``torch_geometric.data.Data`` objects.
 
     ``x`` becomes ``features`` when it is a float matrix; every other attribute keeps its name. An attribute is
     point-level when it has one row a node in every sample, edge-level likewise, else cloud-level; ``y`` is always
-    cloud-level. Tensors, strings and Python numbers are taken.
+    cloud-level unless ``node_targets``. Tensors, strings and Python numbers are taken.
 
     Args:
         samples: Data objects that carry the same attributes.
+        node_targets: Whether ``y`` is of the nodes: a point-level field of floats. Masks of nodes (``train_mask``,
+            ``val_mask``, ``test_mask``) become a point-level ``split``: 0, 1, 2, and -1 for a node of none.
 
     Raises:
-        PellucidError: if there are none, they carry different attributes, or an attribute is of no known kind.
+        PellucidError: if there are none, they carry different attributes, an attribute is of no known kind, or masks
+            overlap or are not one bool a node.
 
     Example:
         >>> from torch_geometric.data import Data
-        >>> clouds = from_pyg([Data(x=torch.ones(2, 1), y=torch.ones(1)), Data(x=torch.ones(3, 1), y=torch.zeros(1))])
-        >>> clouds.sizes.tolist(), clouds["features"].shape, clouds["y"].shape
-        ([2, 3], torch.Size([5, 1]), torch.Size([2, 1]))
+        >>> train = torch.tensor([True, False, False])
+        >>> graph = Data(x=torch.eye(3), edge_index=torch.tensor([[0, 1], [1, 2]]), y=torch.tensor([0, 1, 0]),
+        ...              train_mask=train, val_mask=train.roll(1), test_mask=train.roll(2))
+        >>> clouds = from_pyg([graph], node_targets=True)
+        >>> clouds["split"].tolist(), clouds.split("val")["y"].flatten().tolist()
+        ([0, 1, 2], [nan, 1.0, nan])
     """
-    data = list(samples)
+    data = [_of_nodes(sample) for sample in samples] if node_targets else list(samples)
     if not data:
         raise PellucidError("expected at least one Data object, got none; check what was read")
     keys = sorted(set(data[0].keys()) - {"num_nodes"})
@@ -68,7 +74,7 @@ def from_pyg(samples: Iterable[Any]) -> PointClouds:
             level, layout, values = "edge", "rows", [v.t() for v in values]
         elif key.startswith("edge_") and "edge_index" in keys and _rows_match(values, edges):
             level, layout = "edge", "rows"
-        elif key != "y" and _rows_match(values, nodes):
+        elif (key != "y" or node_targets) and _rows_match(values, nodes):
             level, layout = "point", "rows"
             if key == "x" and values[0].dtype.is_floating_point and values[0].ndim == 2:
                 name = "features"
@@ -95,6 +101,33 @@ def from_pyg(samples: Iterable[Any]) -> PointClouds:
         fields[name] = flat
     return PointClouds(offsets(nodes), fields, text=text, declared=declared,
                        edge_ptr=offsets(edges) if "edge_index" in keys else None)
+
+
+def _of_nodes(sample: Any) -> Any:
+    """A copy whose masks of nodes are one ``split``, and whose ``y`` is real, so that it can be missing."""
+    names = [f"{name}_mask" for name in SPLITS]
+    changed = sample.clone()
+    if "y" in changed:
+        changed.y = changed.y if changed.y.dtype.is_floating_point else changed.y.float()
+        if not changed.y.ndim or len(changed.y) != changed.num_nodes:
+            raise PellucidError(f"expected a row of y for each of {changed.num_nodes} nodes, got shape "
+                                f"{tuple(changed.y.shape)}; leave node_targets out for targets of graphs")
+    masks = [changed.pop(name) if name in changed else None for name in names]
+    if all(mask is None for mask in masks):
+        return changed
+    split = torch.full((changed.num_nodes,), -1)
+    for place, (name, mask) in enumerate(zip(names, masks, strict=True)):
+        if mask is None:
+            continue
+        if mask.shape != split.shape or mask.dtype != torch.bool:
+            raise PellucidError(f"expected one bool a node in {name}, got {tuple(mask.shape)} {mask.dtype}; choose one "
+                                f"of several splits: data.{name} = data.{name}[:, 0]")
+        if bool((split[mask] >= 0).any()):
+            raise PellucidError(f"expected masks that do not overlap, got nodes of {name} in another; give each node "
+                                "one split")
+        split[mask] = place
+    changed.split = split
+    return changed
 
 
 def to_pyg(clouds: PointClouds) -> list[Any]:

@@ -59,7 +59,8 @@ def content_seeds(clouds: PointClouds, seed: int = 0) -> Tensor:
         ptr = clouds.edge_ptr if level == "edge" else clouds.ptr
         if ptr is None:
             continue
-        values = clouds[name].unsqueeze(-1).flatten(1)
+        values = clouds[name]
+        values = values[:, None] if values.ndim == 1 else values.flatten(1)
         bits = (values.double() + 0.0).view(torch.int64) if values.dtype.is_floating_point else values.long()
         cloud = torch.repeat_interleave(torch.arange(len(clouds), device=clouds.device), ptr.diff(),
                                         output_size=len(values))
@@ -102,7 +103,7 @@ class CloudRandom:
         return scrambled(stream[cloud, None] + counter * _signed(_GOLDEN))
 
     def uniform(self, rows: Tensor, width: int | None = None, dtype: torch.dtype = torch.float64) -> Tensor:
-        """Uniform numbers in (0, 1), with 53 random bits.
+        """Uniform numbers in (0, 1), with 52 random bits: the middles of as many cells, which float64 holds exactly.
 
         Args:
             rows: (clouds,) rows of each cloud.
@@ -112,7 +113,7 @@ class CloudRandom:
         Returns:
             (rows, width), or (rows,).
         """
-        u = (_shift(self._bits(rows, width or 1), 11).double() + 0.5) * 2.0**-53
+        u = (_shift(self._bits(rows, width or 1), 12).double() + 0.5) * 2.0**-52
         info = torch.finfo(dtype)
         u = u.to(dtype).clamp(info.tiny, 1 - info.eps / 2)
         return u if width is not None else u.squeeze(1)

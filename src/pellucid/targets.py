@@ -87,7 +87,7 @@ class Target:
 
     def raw_unit(self) -> str:
         """The unit of what adds up to an output before it becomes a probability."""
-        return self.unit if self.kind == "regression" else "log-odds"
+        return {"regression": self.unit, "binary": "log-odds", "multiclass": "logits"}[self.kind]
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ class Targets(Sequence[Target]):
         for column, (target, start) in enumerate(zip(self.each, self.starts, strict=True)):
             if name is None or name == target.name:
                 return Explained(target, column, None if target.kind == "multiclass" else start)
-            own, _, chosen = name.rpartition("=")
+            own, _, chosen = name.partition("=")  # a class may hold another one
             if own == target.name and chosen in target.classes:
                 at = target.classes.index(chosen)
                 if target.kind == "multiclass" or at == 1:

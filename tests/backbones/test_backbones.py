@@ -19,6 +19,9 @@ RULES = {
 NORMALISED = {"point_transformer"}
 """Backbones whose messages share a normaliser: a point of weight 0 sends nothing, but its logit still counts."""
 
+BLIND = {name for name in NAMES if not backbones[name](3).sees_coordinates}
+"""Backbones that see who is linked and no place."""
+
 pytestmark = pytest.mark.parametrize("name", NAMES)
 
 
@@ -53,8 +56,8 @@ def test_permuted_points_give_permuted_embeddings(name, rule, encoder, random_cl
                        for start, n in zip(clouds.ptr.tolist(), clouds.sizes.tolist(), strict=False)])
     shuffled = clouds.replace(**{key: clouds[key][order] for key in clouds.names})
     net = encoder(name, 3, (5,), 2)
-    expected = net(clouds, RULES[rule](clouds.pos, clouds.ptr))[order]
-    close(net(shuffled, RULES[rule](shuffled.pos, shuffled.ptr)), expected)
+    expected = net(clouds, RULES[rule](clouds.pos, clouds.ptr)).scalars[order]
+    close(net(shuffled, RULES[rule](shuffled.pos, shuffled.ptr)).scalars, expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -62,10 +65,10 @@ def test_permuted_points_give_permuted_embeddings(name, rule, encoder, random_cl
 def test_a_cloud_does_not_see_its_batch_mates(name, rule, dtype, encoder, random_clouds):
     clouds = random_clouds((7, 4, 1, 9), features=2, dtype=dtype)
     net = encoder(name, 3, (), 2, dtype=dtype)
-    together = net(clouds, RULES[rule](clouds.pos, clouds.ptr))
+    together = net(clouds, RULES[rule](clouds.pos, clouds.ptr)).scalars
     for i in range(len(clouds)):
         one = clouds.select(torch.tensor([i]))
-        alone = net(one, RULES[rule](one.pos, one.ptr))
+        alone = net(one, RULES[rule](one.pos, one.ptr)).scalars
         close(alone, together[clouds.ptr[i] : clouds.ptr[i + 1]], 1e-5 if dtype == torch.float32 else 1e-12)
 
 
@@ -75,26 +78,26 @@ def test_embeddings_move_as_the_class_states(name, dim, encoder, random_clouds):
     net = encoder(name, dim, (), 2)
 
     def embed(pos):
-        return net(clouds, knn(pos, clouds.ptr, 4), pos=pos)
+        return net(clouds, knn(pos, clouds.ptr, 4), pos=pos).scalars
 
     expected = embed(clouds.pos)
     shift = torch.arange(1, dim + 1, dtype=torch.float64)
     close(embed(clouds.pos + shift), expected)
     for reflect in (False, True):
         moved = embed(clouds.pos @ orthogonal(dim, reflect) + shift)
-        if net.symmetry == "E(n) invariant":
+        if net.directions in ("none", "equivariant"):
             close(moved, expected)
         else:
-            assert net.symmetry == "translation invariant"
             assert farthest(moved, expected) > 1e-3
-    assert farthest(embed(clouds.pos * 1.5), expected) > 1e-3, "it must look at the coordinates at all"
+    assert (farthest(embed(clouds.pos * 1.5), expected) > 1e-3) == net.sees_coordinates
 
 
 def test_the_unit_of_length_does_not_matter_with_a_length_scale(name, encoder, random_clouds):
     clouds = random_clouds()
     table = knn(clouds.pos, clouds.ptr, 3)
     in_millimetres = clouds.replace(pos=clouds.pos * 1000)
-    close(encoder(name, length_scale=2000.0)(in_millimetres, table), encoder(name, length_scale=2.0)(clouds, table))
+    close(encoder(name, length_scale=2000.0)(in_millimetres, table).scalars,
+          encoder(name, length_scale=2.0)(clouds, table).scalars)
 
 
 # -- degenerate clouds --------------------------------------------------------------------------------------------
@@ -120,16 +123,16 @@ def test_values_and_gradients_stay_finite_on_degenerate_clouds(name, case, train
     sizes, spread, rule = DEGENERATE[case]
     clouds = random_clouds(sizes, categories=(4,), dtype=dtype)
     clouds = clouds.replace(pos=clouds.pos * spread)
-    table = rule(clouds)
+    table = rule(clouds.pos, clouds.ptr)
     net = encoder(name, 3, (4,), dtype=dtype).train(training)
     inputs = [clouds.pos.clone(), *weights(table, dtype=dtype)]
     for value in inputs:
         value.requires_grad_()
-    out = net(clouds, table, pos=inputs[0], edge_weight=inputs[1], point_weight=inputs[2])
+    out = net(clouds, table, pos=inputs[0], edge_weight=inputs[1], point_weight=inputs[2]).scalars
     assert out.shape == (clouds.points, net.hidden)
     assert bool(out.isfinite().all())
     (out * torch.arange(1, net.hidden + 1)).sum().backward()
-    for value in (*inputs, *net.parameters()):
+    for value in (*(inputs[1:] if name in BLIND else inputs), *net.parameters()):
         assert value.grad is not None
         assert bool(value.grad.isfinite().all())
     assert all(bool(b.isfinite().all()) for b in net.buffers())
@@ -143,9 +146,9 @@ def test_float32_and_float64_agree(name, encoder, random_clouds):
     exact = encoder(name, 3, (4,), 2)
     short = encoder(name, 3, (4,), 2, dtype=torch.float32)
     for training in (False, True):
-        expected = exact.train(training)(clouds, table, edge_weight=edge, point_weight=point)
+        expected = exact.train(training)(clouds, table, edge_weight=edge, point_weight=point).scalars
         got = short.train(training)(clouds.to(dtype=torch.float32), table, edge_weight=edge.float(),
-                                    point_weight=point.float())
+                                    point_weight=point.float()).scalars
         assert got.dtype == torch.float32
         close(got.double(), expected, 1e-4)
 
@@ -156,9 +159,9 @@ def test_weights_of_one_are_no_weights(name, k, training, encoder, random_clouds
     clouds = random_clouds((7, 4, 9))
     table = knn(clouds.pos, clouds.ptr, k)
     net = encoder(name).train(training)
-    expected = net(clouds, table)
-    close(net(clouds, table, edge_weight=torch.ones(table.index.shape, dtype=torch.float64)), expected)
-    close(net(clouds, table, point_weight=torch.ones(clouds.points, dtype=torch.float64)), expected)
+    expected = net(clouds, table).scalars
+    close(net(clouds, table, edge_weight=torch.ones(table.index.shape, dtype=torch.float64)).scalars, expected)
+    close(net(clouds, table, point_weight=torch.ones(clouds.points, dtype=torch.float64)).scalars, expected)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -168,10 +171,10 @@ def test_a_point_weight_multiplies_both_ends_of_a_message(name, rule, encoder, r
     net = encoder(name)
     edge, point = weights(table)
     pair = point[:, None] * point[table.index]
-    close(net(clouds, table, point_weight=point), net(clouds, table, edge_weight=pair))
-    both = net(clouds, table, point_weight=point, edge_weight=edge)
-    close(both, net(clouds, table, edge_weight=pair * edge))
-    assert farthest(both, net(clouds, table)) > 1e-3
+    close(net(clouds, table, point_weight=point).scalars, net(clouds, table, edge_weight=pair).scalars)
+    both = net(clouds, table, point_weight=point, edge_weight=edge).scalars
+    close(both, net(clouds, table, edge_weight=pair * edge).scalars)
+    assert farthest(both, net(clouds, table).scalars) > 1e-3
 
 
 def test_a_point_of_weight_zero_hears_and_tells_nothing(name, encoder, random_clouds):
@@ -182,18 +185,18 @@ def test_a_point_of_weight_zero_hears_and_tells_nothing(name, encoder, random_cl
     point = torch.ones(clouds.points, dtype=torch.float64)
     point[gone] = 0
     here = torch.arange(clouds.points) != gone
-    before = net(clouds, table, point_weight=point)
-    assert farthest(before[gone], net(clouds, table)[gone]) > 1e-3
+    before = net(clouds, table, point_weight=point).scalars
+    assert farthest(before[gone], net(clouds, table).scalars[gone]) > 1e-3
 
     others = clouds.replace(features=torch.where(here[:, None], clouds["features"] + 1, clouds["features"]),
                             pos=torch.where(here[:, None], clouds.pos * 1.1, clouds.pos))
-    close(net(others, table, point_weight=point)[gone], before[gone])
+    close(net(others, table, point_weight=point).scalars[gone], before[gone])
     changed = clouds.replace(features=torch.where(here[:, None], clouds["features"], 3.0),
                              pos=torch.where(here[:, None], clouds.pos, 3.0))
-    after = net(changed, table, point_weight=point)
+    after = net(changed, table, point_weight=point).scalars
     if name not in NORMALISED:
         close(after[here], before[here])
-    assert farthest(net(changed, table)[here], net(clouds, table)[here]) > 1e-3
+    assert farthest(net(changed, table).scalars[here], net(clouds, table).scalars[here]) > 1e-3
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -204,18 +207,19 @@ def test_masked_places_do_not_count(name, training, encoder, random_clouds):
     padded = Neighbors(torch.cat([table.index, own], 1),
                        torch.tensor([True, True, True, False, False]).expand(clouds.points, 5))
     net = encoder(name).train(training)
-    close(net(clouds, padded), net(clouds, table))
+    close(net(clouds, padded).scalars, net(clouds, table).scalars)
     edge = weights(padded)[0]
-    close(net(clouds, padded, edge_weight=edge), net(clouds, table, edge_weight=edge[:, :3].contiguous()))
+    close(net(clouds, padded, edge_weight=edge).scalars,
+          net(clouds, table, edge_weight=edge[:, :3].contiguous()).scalars)
 
 
 def test_given_coordinates_replace_those_of_the_clouds(name, encoder, random_clouds):
     clouds = random_clouds()
     table = knn(clouds.pos, clouds.ptr, 3)
     net = encoder(name)
-    assert torch.equal(net(clouds, table, pos=clouds.pos.clone()), net(clouds, table))
+    assert torch.equal(net(clouds, table, pos=clouds.pos.clone()).scalars, net(clouds, table).scalars)
     moved = clouds.pos + random_clouds(seed=9).pos
-    assert torch.equal(net(clouds, table, pos=moved), net(clouds.replace(pos=moved), table))
+    assert torch.equal(net(clouds, table, pos=moved).scalars, net(clouds.replace(pos=moved), table).scalars)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -232,7 +236,7 @@ def test_nothing_is_injected(name, training, encoder, random_clouds):
     frozen.requires_grad_(False)
     wanted = {key: value.requires_grad for key, value in net.named_parameters()}
 
-    net(clouds, table, edge_weight=edge, point_weight=point).sum().backward()
+    net(clouds, table, edge_weight=edge, point_weight=point).scalars.sum().backward()
 
     assert all(torch.equal(value, copies[key]) for key, value in inputs.items())
     assert not any(value.requires_grad for value in inputs.values())
@@ -256,16 +260,16 @@ def test_any_dimension_and_any_features(name, dim, categories, features, encoder
     clouds = random_clouds((6, 3), dim, categories=categories, features=features)
     net = encoder(name, dim, categories, features)
     table = knn(clouds.pos, clouds.ptr, 3)
-    out = net(clouds, table)
+    out = net(clouds, table).scalars
     assert out.shape == (9, 8)
     out.square().sum().backward()
     assert all(p.grad is not None for p in net.parameters())
     for column in range(len(categories)):
         turned = clouds["categories"].clone()
         turned[:, column] = (turned[:, column] + 1) % categories[column]
-        assert farthest(net(clouds.replace(categories=turned), table), out) > 1e-3
+        assert farthest(net(clouds.replace(categories=turned), table).scalars, out) > 1e-3
     if features:
-        assert farthest(net(clouds.replace(features=clouds["features"] + 1), table), out) > 1e-3
+        assert farthest(net(clouds.replace(features=clouds["features"] + 1), table).scalars, out) > 1e-3
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
@@ -273,7 +277,8 @@ def test_categories_of_any_width(name, dtype, encoder, random_clouds):
     clouds = random_clouds(categories=(4,))
     table = knn(clouds.pos, clouds.ptr, 3)
     net = encoder(name, 3, (4,))
-    assert torch.equal(net(clouds.replace(categories=clouds["categories"].to(dtype)), table), net(clouds, table))
+    other = clouds.replace(categories=clouds["categories"].to(dtype))
+    assert torch.equal(net(other, table).scalars, net(clouds, table).scalars)
 
 
 def test_missing_fields_and_bad_sizes_are_told(name, encoder, random_clouds):
@@ -299,28 +304,30 @@ def test_dropout_acts_in_training_only_and_follows_the_seed(name, encoder, rando
     clouds = random_clouds()
     table = knn(clouds.pos, clouds.ptr, 3)
     net = encoder(name, dropout=0.5)
-    assert torch.equal(net(clouds, table), net(clouds, table))
+    assert torch.equal(net(clouds, table).scalars, net(clouds, table).scalars)
     net.train()
     outs = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        outs.append(net(clouds, table))
+        outs.append(net(clouds, table).scalars)
     assert torch.equal(outs[0], outs[1])
     assert not torch.allclose(outs[0], outs[2])
 
 
 def test_trains_on_a_task_that_needs_the_geometry(name, encoder, random_clouds):
-    """A few steps must fit the mean distance to the neighbours."""
-    clouds = random_clouds((12, 12, 12))
+    """A few steps must fit the mean distance to the neighbours; of those that see none, a feature's mean."""
+    clouds = random_clouds((12, 12, 12), features=1)
     table = knn(clouds.pos, clouds.ptr, 4, loop=False)
-    target = geometry(clouds.pos, table).distance.mean(1)
-    net = encoder(name).train()
-    head = torch.nn.Linear(8, 1, dtype=torch.float64)
+    blind = name in BLIND
+    near = knn(clouds.pos, clouds.ptr, 5).gather(clouds["features"])
+    target = (near if blind else geometry(clouds.pos, table).distance).mean(1)
+    net = encoder(name, 3, (), int(blind), layers=2 - blind).train()
+    head = torch.nn.Linear(net.hidden, 1, dtype=torch.float64)
     optimizer = torch.optim.Adam([*net.parameters(), *head.parameters()], lr=0.02)
     losses = []
     for _ in range(60):
         optimizer.zero_grad()
-        loss = (head(net(clouds, table)) - target).square().mean()
+        loss = (head(net(clouds, table).scalars) - target).square().mean()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -331,15 +338,16 @@ def test_trains_on_a_task_that_needs_the_geometry(name, encoder, random_clouds):
 def test_points_as_directions_from_the_origin(name, encoder, random_clouds, view):
     """Only the direction of a point counts, and the gradient along it is zero."""
     clouds = random_clouds((6, 5))
-    rule = NeighborRule("knn", 4, view=view)
-    model = encoder(name, view=view)
+    rule, place = NeighborRule("knn", 4, view=view), name in BLIND  # which see no place but as a feature
+    model = encoder(name, view=view, coordinates=place)
     table = rule(clouds)
     stretched = clouds.pos * torch.rand(11, 1, dtype=torch.float64).add(0.5)
-    assert torch.equal(rule(stretched, clouds.ptr).index, table.index)
-    torch.testing.assert_close(model(clouds, table, pos=stretched), model(clouds, table))
-    torch.testing.assert_close(encoder(name)(clouds, table, pos=seen(clouds.pos, view)), model(clouds, table))
+    assert torch.equal(rule(clouds, stretched).index, table.index)
+    torch.testing.assert_close(model(clouds, table, pos=stretched).scalars, model(clouds, table).scalars)
+    torch.testing.assert_close(encoder(name, coordinates=place)(clouds, table, pos=seen(clouds.pos, view)).scalars,
+                               model(clouds, table).scalars)
     pos = clouds.pos.clone().requires_grad_()
-    model(clouds, table, pos=pos).square().sum().backward()
+    model(clouds, table, pos=pos).scalars.square().sum().backward()
     assert float((pos.grad * clouds.pos).sum(1).abs().max()) < 1e-9
     assert float(pos.grad.abs().max()) > 1e-6
 
@@ -349,8 +357,9 @@ def test_directions_to_neighbours_can_be_seen_by_all(name, encoder, random_cloud
     table = NeighborRule("knn", 4)(clouds)
     model = encoder(name, edge_directions=True)
     turned = clouds.pos[:, [1, 2, 0]]  # a rotation
-    assert not torch.allclose(model(clouds, table, pos=turned), model(clouds, table))
-    assert encoder(name).edges.width == model.edges.width - (0 if model.sees_direction else 3)
+    assert not torch.allclose(model(clouds, table, pos=turned).scalars, model(clouds, table).scalars)
+    more = model.edge_width if name in BLIND else 0 if model.sees_direction else 3
+    assert encoder(name).edge_width == model.edge_width - more
 
 
 def test_coordinates_can_be_features(name, encoder, random_clouds):
@@ -358,20 +367,21 @@ def test_coordinates_can_be_features(name, encoder, random_clouds):
     table = NeighborRule("knn", 4)(clouds)
     model = encoder(name, coordinates=True)
     moved = clouds.pos + 1.0
-    assert not torch.allclose(model(clouds, table, pos=moved), model(clouds, table))  # no translation invariance
+    there, here = model(clouds, table, pos=moved).scalars, model(clouds, table).scalars
+    assert not torch.allclose(there, here)  # no translation invariance
     with torch.no_grad():
         model.coordinates.weight.zero_()
-    torch.testing.assert_close(model(clouds, table, pos=moved), model(clouds, table))
+    torch.testing.assert_close(model(clouds, table, pos=moved).scalars, model(clouds, table).scalars)
 
 
 # -- forces -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("rule", ["knn", "knn, some too small"])
 def test_an_energy_is_twice_differentiable(name, rule, encoder, random_clouds):
     clouds = random_clouds((4, 3))
-    net, table = encoder(name, hidden=4), RULES[rule](clouds.pos, clouds.ptr)
+    net, table = encoder(name, hidden=4), RULES[rule](clouds)
     readout = torch.linspace(-1, 1, 4, dtype=torch.float64)
     pos = clouds.pos.clone().requires_grad_()
-    assert torch.autograd.gradgradcheck(lambda p: (net(clouds, table, pos=p) @ readout).sum(), (pos,))
+    assert torch.autograd.gradgradcheck(lambda p: (net(clouds, table, pos=p).scalars @ readout).sum(), (pos,))
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -379,7 +389,7 @@ def test_an_energy_is_twice_differentiable(name, rule, encoder, random_clouds):
 def test_gradients_of_a_force_matching_loss(name, weighted, training, encoder, random_clouds):
     """Along a random direction of all parameters, against central differences; dropout is the same in all passes."""
     clouds = random_clouds((7, 4))
-    net, table = encoder(name, dropout=0.3).train(training), RULES["knn, some too small"](clouds.pos, clouds.ptr)
+    net, table = encoder(name, dropout=0.3).train(training), RULES["knn, some too small"](clouds)
     readout = torch.linspace(-1, 1, 8, dtype=torch.float64)
     point_weight = weights(table)[1].requires_grad_() if weighted else None
     true = torch.randn(11, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
@@ -387,7 +397,7 @@ def test_gradients_of_a_force_matching_loss(name, weighted, training, encoder, r
     def loss():
         torch.manual_seed(2)
         pos = clouds.pos.clone().requires_grad_()
-        energy = (net(clouds, table, pos=pos, point_weight=point_weight) @ readout).sum()
+        energy = (net(clouds, table, pos=pos, point_weight=point_weight).scalars @ readout).sum()
         (gradient,) = torch.autograd.grad(energy, pos, create_graph=True)
         return (true + gradient).square().mean() + 0.1 * energy.square()
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch_geometric.nn import GCNConv, GINConv, GINEConv
 
 from pellucid.backbones import backbones
 from pellucid.backbones.kernels import Norm
+from pellucid.edges import given_edges
 from pellucid.neighbors import knn, radius
 
 RULES = {
@@ -36,7 +38,7 @@ def plain_mlp(layers, values, training):
 class Edges:
     """The real edges one by one: target i, source j, weight, offset r_j - r_i, features of distance and direction."""
 
-    def __init__(self, net, pos, table, edge_weight, point_weight):
+    def __init__(self, net, clouds, pos, table, edge_weight, point_weight):
         self.i, self.j, self.weight, self.offset, self.features = [], [], [], [], []
         pos = pos / net.length_scale
         for i in range(len(pos)):
@@ -52,16 +54,22 @@ class Edges:
                 offset = pos[j] - pos[i]
                 apart = bool((offset != 0).any())
                 distance = offset.norm(keepdim=True) if apart else torch.zeros(1, dtype=pos.dtype)
-                features = [(net.edges.slope * distance + net.edges.bias).relu()]
+                features = [] if net.edges is None else [(net.edges.slope * distance + net.edges.bias).relu()]
                 if net.sees_direction:
                     features += [distance, offset / distance if apart else torch.zeros_like(offset)]
-                else:
+                elif net.edges is not None:
                     features.append(distance.square())
+                if net.given is not None:
+                    row = int(table.edges[i, place])
+                    kinds = clouds["edge_categories"][row]
+                    e = [given.weight[kinds[c]] for c, given in enumerate(net.given.embeddings)]
+                    e.append(net.given.features(clouds["edge_features"][row]))
+                    features.append(torch.stack(e).sum(0) * (row >= 0))
                 self.i.append(i)
                 self.j.append(j)
                 self.weight.append(weight)
                 self.offset.append(offset)
-                self.features.append(torch.cat(features))
+                self.features.append(torch.cat(features) if features else None)
 
     def rows(self, make):
         """make(number of the edge, i, j) for each edge, stacked."""
@@ -108,7 +116,33 @@ def point_transformer(layer, h, edges, training):
     return h + plain_mlp(layer.update, torch.stack(sums), training)
 
 
-REFERENCES = {"dgcnn": dgcnn, "egnn": egnn, "point_transformer": point_transformer}
+def gcn(layer, h, edges, training):
+    others = [[e for e in edges.of(i) if edges.j[e] != i] for i in range(len(h))]
+    degree = [1 + sum(edges.weight[e] for e in mine) for mine in others]
+    rows = []
+    for i, mine in enumerate(others):
+        total = layer.linear(h[i]) / degree[i]
+        for e in mine:
+            message = layer.linear(h[edges.j[e]])
+            if layer.edge is not None:
+                message = message + layer.edge(edges.features[e])
+            total = total + message * edges.weight[e] / (degree[i] * degree[edges.j[e]]) ** 0.5
+        rows.append((total + layer.bias).relu())
+    return torch.stack(rows)
+
+
+def gin(layer, h, edges, training):
+    rows = []
+    for i in range(len(h)):
+        total = (1 + layer.eps) * h[i]
+        for e in edges.of(i):
+            message = h[edges.j[e]] if layer.edge is None else (h[edges.j[e]] + layer.edge(edges.features[e])).relu()
+            total = total + message * edges.weight[e] * (edges.j[e] != i)
+        rows.append(total)
+    return plain_mlp(layer.update, torch.stack(rows), training)
+
+
+REFERENCES = {"dgcnn": dgcnn, "egnn": egnn, "gcn": gcn, "gin": gin, "point_transformer": point_transformer}
 
 
 def reference(name, net, clouds, table, pos, edge_weight, point_weight):
@@ -116,7 +150,7 @@ def reference(name, net, clouds, table, pos, edge_weight, point_weight):
     if net.features is not None:
         parts.append(F.linear(clouds["features"], net.features.weight, net.features.bias))
     h = torch.stack(parts).sum(0) if parts else net.constant.repeat(len(pos), 1)
-    edges = Edges(net, pos, table, edge_weight, point_weight)
+    edges = Edges(net, clouds, pos, table, edge_weight, point_weight)
     for layer in net.layers:
         h = REFERENCES[name](layer, h, edges, net.training)
     return h
@@ -139,10 +173,11 @@ def test_outputs_and_gradients_equal_the_plain_version(name, rule, training, wei
     point_weight = point_weight if weighted in ("points", "both") else None
 
     wanted = reference(name, net, clouds, table, pos, edge_weight, point_weight)  # before statistics move
-    got = net(clouds, table, pos=pos, edge_weight=edge_weight, point_weight=point_weight)
+    got = net(clouds, table, pos=pos, edge_weight=edge_weight, point_weight=point_weight).scalars
     torch.testing.assert_close(got, wanted, atol=1e-10, rtol=1e-10)
 
-    inputs = [v for v in (pos, edge_weight, point_weight) if v is not None] + list(net.parameters())
+    places = pos if net.sees_coordinates else None
+    inputs = [v for v in (places, edge_weight, point_weight) if v is not None] + list(net.parameters())
     direction = torch.randn(got.shape, generator=random, dtype=torch.float64)
     gradients = torch.autograd.grad((got * direction).sum(), inputs)
     for mine, plain in zip(gradients, torch.autograd.grad((wanted * direction).sum(), inputs), strict=True):
@@ -157,4 +192,70 @@ def test_duplicates_and_the_constant_feature_equal_the_plain_version(name, encod
     table = knn(clouds.pos, clouds.ptr, 3)
     net = encoder(name)
     wanted = reference(name, net, clouds, table, clouds.pos, None, None)
-    torch.testing.assert_close(net(clouds, table), wanted, atol=1e-10, rtol=1e-10)
+    torch.testing.assert_close(net(clouds, table).scalars, wanted, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize("name", list(backbones))
+def test_given_edges_and_their_features_equal_the_plain_version(name, loop, weighted, training, encoder, random_graphs):
+    graphs = random_graphs((6, 3, 1, 5))
+    table = given_edges(graphs, loop=loop)
+    net = encoder(name, 3, (), 2, edge_category_sizes=(3,), edge_feature_size=2).train(training)
+    random = torch.Generator().manual_seed(3)
+    edge_weight = torch.rand(table.index.shape, generator=random, dtype=torch.float64) if weighted else None
+    point_weight = torch.rand(graphs.points, generator=random, dtype=torch.float64) if weighted else None
+    wanted = reference(name, net, graphs, table, graphs.pos, edge_weight, point_weight)
+    got = net(graphs, table, edge_weight=edge_weight, point_weight=point_weight).scalars
+    torch.testing.assert_close(got, wanted, atol=1e-10, rtol=1e-10)
+    direction, parameters = torch.randn(got.shape, generator=random, dtype=torch.float64), list(net.parameters())
+    gradients = torch.autograd.grad((got * direction).sum(), parameters)
+    for mine, plain in zip(gradients, torch.autograd.grad((wanted * direction).sum(), parameters), strict=True):
+        torch.testing.assert_close(mine, plain, atol=1e-8, rtol=1e-8)
+
+
+def edges_of(graphs):
+    """What PyG's layers take: both directions of every edge, and the row of each."""
+    table = given_edges(graphs, loop=False)
+    return table.edge_index(), table.edge_rows
+
+
+def test_gcn_equals_that_of_pyg(encoder, random_graphs):
+    graphs = random_graphs((6, 3, 1, 5))
+    net = encoder("gcn", 3, (), 2)
+    edge_index, _ = edges_of(graphs)
+    h = net.encode(graphs)
+    for layer in net.layers:
+        conv = GCNConv(8, 8).double()
+        conv.lin.weight, conv.bias = layer.linear.weight, layer.bias
+        h = conv(h, edge_index).relu()
+    for loop in (False, True):
+        torch.testing.assert_close(net(graphs, given_edges(graphs, loop=loop)).scalars, h, atol=1e-12, rtol=1e-12)
+    weight = torch.rand(given_edges(graphs, loop=False).index.shape, dtype=torch.float64,
+                        generator=torch.Generator().manual_seed(1))
+    table = given_edges(graphs, loop=False)
+    h = net.encode(graphs)
+    for layer in net.layers:
+        conv = GCNConv(8, 8).double()
+        conv.lin.weight, conv.bias = layer.linear.weight, layer.bias
+        h = conv(h, edge_index, table.at_edges(weight)).relu()
+    torch.testing.assert_close(net(graphs, table, edge_weight=weight).scalars, h, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("featured", [False, True])
+def test_gin_equals_that_of_pyg(featured, encoder, random_graphs):
+    graphs = random_graphs((6, 3, 1, 5))
+    net = encoder("gin", 3, (), 2, edge_feature_size=2 if featured else 0)
+    edge_index, rows = edges_of(graphs)
+    h = net.encode(graphs)
+    for number, layer in enumerate(net.layers):
+        with torch.no_grad():
+            layer.eps.fill_(0.25 * (number + 1))  # exact in float32 too, as PyG keeps it
+        if featured:
+            conv = GINEConv(layer.update, eps=float(layer.eps))
+            h = conv(h, edge_index, layer.edge(net.given.features(graphs["edge_features"]))[rows])
+        else:
+            h = GINConv(layer.update, eps=float(layer.eps))(h, edge_index)
+    for loop in (False, True):
+        torch.testing.assert_close(net(graphs, given_edges(graphs, loop=loop)).scalars, h, atol=1e-12, rtol=1e-12)

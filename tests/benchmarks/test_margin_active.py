@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from pellucid.benchmarks.margin import Row, protocols
+from pellucid.benchmarks.margin import Measurement, protocols
 from pellucid.benchmarks.margin.active import ACCURACY, OURS, PAPER, choices, farthest_first, pagerank, resampling
 from pellucid.benchmarks.margin.citation import Citations, Learner, citations
 from pellucid.margin import Graph
@@ -98,7 +98,7 @@ def test_the_whole_pool_leaves_nothing_to_choose(blocks):
 def test_findings_are_the_paired_differences_at_few_labels():
     value = {(OURS, 7): [0.5, 0.6], (PAPER, 7): [0.4, 0.4], ("random", 7): [0.3, 0.2],
              (OURS, 140): [0.8, 0.9], (PAPER, 140): [0.8, 0.9], ("random", 140): [0.8, 0.9]}
-    rows = [Row("Cora, as many of each class", ACCURACY, method, x, v, r)
+    rows = [Measurement("Cora, as many of each class", ACCURACY, method, x, v, r)
             for (method, x), values in value.items() for r, v in enumerate(values)]
     ours, paper, full = Protocol().findings(rows)
     assert "mean over up to 7 labels" in ours
@@ -106,7 +106,7 @@ def test_findings_are_the_paired_differences_at_few_labels():
     assert "; random +0.3000 " in ours
     assert f"{PAPER} minus others, smallest first: {OURS} -0.1500 " in paper
     assert full.endswith("at 140 labels all methods have the same test accuracy of 0.8500.")
-    rows[-1] = Row("Cora, as many of each class", ACCURACY, "random", 140, 0.1, 1)
+    rows[-1] = Measurement("Cora, as many of each class", ACCURACY, "random", 140, 0.1, 1)
     assert "methods differ" in Protocol().findings(rows)[2]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from pellucid.benchmarks.margin import Row, protocols
+from pellucid.benchmarks.margin import Measurement, protocols
 from pellucid.benchmarks.margin.adversarial import (
     AMONG,
     AUROC,
@@ -141,10 +141,10 @@ def test_findings_tell_differences_of_pairs():
     rows = []
     for r in range(3):
         for function in ("MMD", "KDE", "distance"):
-            rows.append(Row(table, AUROC, f"{function} alone", 0.0, 0.6 + r / 10, r))
-            rows += [Row(table, AUROC, f"{method}, {function}", 0.0, 0.7 + r / 10, r)
+            rows.append(Measurement(table, AUROC, f"{function} alone", 0.0, 0.6 + r / 10, r))
+            rows += [Measurement(table, AUROC, f"{method}, {function}", 0.0, 0.7 + r / 10, r)
                      for method in ("MARGIN, trusted", "MARGIN, signed", "MARGIN, energy (paper)")]
-        rows += [Row(table, AUROC, method, 0.0, 0.5 + r / 10, r) for method in (
+        rows += [Measurement(table, AUROC, method, 0.0, 0.5 + r / 10, r) for method in (
             "k-NN distance", "LocalOutlierFactor", "IsolationForest", "softmax confidence", "random")]
     said = AdversarialProtocol().findings(rows)
     assert len(said) == 4

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from scipy.stats import entropy
 
-from pellucid.benchmarks.margin import Row, protocols
+from pellucid.benchmarks.margin import Measurement, protocols
 from pellucid.benchmarks.margin.boundary import (
     CORRELATION,
     ENTROPY,
@@ -113,8 +113,8 @@ def test_the_standard_protocol_has_ten_models_of_each_kind():
 
 
 def test_findings_say_what_entropy_is():
-    rows = [Row("t", LOW, method, 0.05, value, r) for r in range(2)
+    rows = [Measurement("t", LOW, method, 0.05, value, r) for r in range(2)
             for method, value in ((OURS, 0.9 + 0.01 * r), ("random", 0.5), (ENTROPY, 1.0))]
-    said = Protocol().findings([*rows, Row("t", ERRORS, "the model", 0.0, 0.1)])
+    said = Protocol().findings([*rows, Measurement("t", ERRORS, "the model", 0.0, 0.1)])
     assert "1 by construction" in said[0]
     assert said[1:] == [f"t: {LOW} (5 %), {OURS} 0.9050, minus others: random +0.4050 (+0.3415 to +0.4685)."]

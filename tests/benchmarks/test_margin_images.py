@@ -11,7 +11,7 @@ import torch
 from scipy.stats import ttest_1samp
 from sklearn.linear_model import Ridge
 
-from pellucid.benchmarks.margin import Row, package, protocols
+from pellucid.benchmarks.margin import Measurement, package, protocols
 from pellucid.benchmarks.margin.image_peers import chance, grad_cam, lime, rise
 from pellucid.benchmarks.margin.image_scores import area, deletion, exchange, insertion, pointing
 from pellucid.benchmarks.margin.images import BOTH, DROP, GRAD_CAM, INSIDE, OURS, PAIRS, PAPER, PEERS, PHOTOS, PLAIN
@@ -188,9 +188,9 @@ def test_photos_that_are_not_there_are_told():
 def test_findings_are_paired_differences():
     score = {OURS: [0.5, 0.6, 0.75], PAPER: [0.3, 0.2, 0.1], PLAIN: [0.4, 0.4, 0.4], DROP: [0.5, 0.6, 0.7],
              GRAD_CAM: [0.1, 0.1, 0.1]}
-    rows = [Row(PHOTOS, BOTH, method, x, value - (x == 300), i) for x in (300, 1050)
+    rows = [Measurement(PHOTOS, BOTH, method, x, value - (x == 300), i) for x in (300, 1050)
             for method, values in score.items() for i, value in enumerate(values)]
-    rows += [Row(PAIRS, INSIDE, OURS, 300, 0.7, 0), Row(PAIRS, INSIDE, "LIME", 300, 0.6, 0)]
+    rows += [Measurement(PAIRS, INSIDE, OURS, 300, 0.7, 0), Measurement(PAIRS, INSIDE, "LIME", 300, 0.6, 0)]
     assert len({json.dumps(asdict(row)) for row in rows}) == len(rows)
     photos, pairs = Protocol().findings(rows)
     low, high = ttest_1samp(np.array(score[OURS]) - score[PAPER], 0).confidence_interval()

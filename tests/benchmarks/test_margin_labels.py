@@ -10,7 +10,7 @@ from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from pellucid.benchmarks.margin import Row, data, protocols
+from pellucid.benchmarks.margin import Measurement, data, protocols
 from pellucid.benchmarks.margin.influence_functions import self_influence
 from pellucid.benchmarks.margin.labels import AREA, CHECKED, OURS, flip, recall
 from pellucid.errors import PellucidError
@@ -113,8 +113,9 @@ def test_findings_are_paired_differences():
         base, gain = rng.random(10), rng.normal(0.01, 0.01, 10)
         differences[table] = gain
         for r in range(10):
-            rows += [Row(table, AREA, OURS, 0.3, base[r] + gain[r], r), Row(table, AREA, "cleanlab", 0.3, base[r], r),
-                     Row(table, "recall", OURS, 0.2, 0.93, r), Row(table, "recall", OURS, 0.3, 0.96, r)]
+            rows += [Measurement(table, AREA, OURS, 0.3, base[r] + gain[r], r),
+                     Measurement(table, AREA, "cleanlab", 0.3, base[r], r),
+                     Measurement(table, "recall", OURS, 0.2, 0.93, r), Measurement(table, "recall", OURS, 0.3, 0.96, r)]
     said = Protocol().findings(rows)
     both = np.mean(list(differences.values()), 0)
     for start, gain in (("Enron, k = 20", differences["Enron, k = 20"]), ("Average over 2 data sets, k = 20", both)):

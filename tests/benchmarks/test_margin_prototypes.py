@@ -9,7 +9,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import KNeighborsClassifier
 
-from pellucid.benchmarks.margin.protocol import Row
+from pellucid.benchmarks.margin.protocol import Measurement
 from pellucid.benchmarks.margin.prototypes import (
     BELOW,
     COVER,
@@ -71,7 +71,7 @@ def test_medoids_of_each_class():
 
 
 def test_findings_tell_where_the_target_is_missed():
-    rows = [Row("T", metric, method, m, value + 0.01 * r, r)
+    rows = [Measurement("T", metric, method, m, value + 0.01 * r, r)
             for metric, mine, values in ((PROTOTYPES, COVER, (0.1, 0.3)), (CRITICISMS, BELOW, (0.9, 0.8)))
             for m, own in zip((10, 50), values, strict=True)
             for method, value, repetitions in ((mine, own, 1), ("MMD-critic", 0.21, 1), ("random", 0.24, 3))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pellucid.benchmarks.margin import Measured, Part, Protocol, Row, protocols
+from pellucid.benchmarks.margin import Measured, Measurement, Part, Protocol, protocols
 from pellucid.benchmarks.margin.curves import Curves, point
 from pellucid.commands.benching import bench_study
 from pellucid.errors import MissingPackageError, PellucidError
@@ -36,9 +36,9 @@ class Toy(Protocol):
             raise ValueError("the part broke")
         add = float(self.place("numbers", folder).read_text())
         rng = np.random.default_rng(seed)
-        rows = [Row("Toys", "recall", method, x, add + x + 0.01 * rng.normal() + (method == "MARGIN"), seed)
+        rows = [Measurement("Toys", "recall", method, x, add + x + 0.01 * rng.normal() + (method == "MARGIN"), seed)
                 for method in ("MARGIN", "peer", "random", "oracle") for x in (0.1, 0.2, 0.3)]
-        rows.append(Row("Toys", "error", "MARGIN", 0, 0.5 + seed, seed))
+        rows.append(Measurement("Toys", "error", "MARGIN", 0, 0.5 + seed, seed))
         counts = {"attacked": [1, 2], "clean": [3, 0]}
         return Measured(rows, {"histo": {"kind": "histogram", "title": "a <b>", "x": "score", "edges": [0, 1, 2],
                                          "counts": counts},

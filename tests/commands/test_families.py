@@ -9,7 +9,7 @@ from pellucid.families import families
 
 TESTS = Path(__file__).parents[1]
 DOCS = TESTS.parent / "docs"
-CITED = ["backbones", "methods", "explainers", "studies"]
+CITED = ["backbones", "methods", "explainers", "objectives", "studies"]
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,8 @@ def unmentioned(entries, files):
 
 
 def test_every_family_has_members(entries):
-    assert {family for family, _, _ in entries} == {"backbones", "methods", "explainers", "datasets", "metrics",
-                                                   "studies", "benchmarks"}
+    assert {family for family, _, _ in entries} == {*families()} >= {
+        "backbones", "methods", "explainers", "datasets", "domains", "metrics", "studies", "benchmarks"}
 
 
 def test_every_entry_says_what_it_is_in_one_line(entries):
@@ -44,14 +44,15 @@ def test_backbones_and_methods_are_cited(family, entries):
 
 
 def test_every_method_names_its_check(entries):
-    for _, name, entry in (e for e in entries if e[0] in ("methods", "explainers")):
+    for _, name, entry in (e for e in entries if e[0] in ("methods", "explainers", "objectives")):
         assert len(entry.check) > 10, name
         assert "check" in vars(entry) or any("check" in vars(base) for base in entry.__mro__[1:-1]), name
 
 
-def test_every_backbone_states_its_symmetry(entries):
+def test_every_backbone_says_what_it_knows_of_directions(entries):
     for _, name, entry in (e for e in entries if e[0] == "backbones"):
-        assert entry.symmetry in ("E(n) invariant", "translation invariant"), name
+        assert entry.sees_direction in (True, False), name
+        assert not (entry.sees_direction and entry.equivariant), name
 
 
 def test_every_entry_is_named_in_a_test(entries):

@@ -13,10 +13,18 @@ from pellucid.backbones.kernels import Norm
 from pellucid.clouds import PointClouds
 from pellucid.methods import NeighborRule, methods
 from pellucid.neighbors import knn
-from pellucid.targets import Targets
+from pellucid.targets import Target, Targets
 
-TASKS = {"binary": Targets.of("binary", 1), "two binary": Targets.of("binary", 2), "multiclass": Targets.of("multiclass", 3),
-         "regression": Targets.of("regression", 2)}
+TASKS = {
+    "binary": Targets.of("binary"),
+    "two binary": Targets.of("binary", 2),
+    "multiclass": Targets.of("multiclass", 3),
+    "regression": Targets.of("regression", 2),
+    "mixed": Targets((Target("logS", "regression", unit="log mol/L", center=-2.0, spread=3.0),
+                      Target("colour", "multiclass", classes=("red", "green", "blue")), Target("toxic"))),
+    "points": Targets((Target("charge", "regression", spread=0.5, level="point"), Target("acid", level="point"))),
+}
+"""What is predicted, by a name for the test."""
 
 
 def tiny_clouds(sizes=(6, 1, 4, 9), *, dtype=torch.float64, seed=0):
@@ -30,12 +38,13 @@ def tiny_clouds(sizes=(6, 1, 4, 9), *, dtype=torch.float64, seed=0):
     })
 
 
-def tiny_model(task="binary", *, backbone="egnn", dtype=torch.float64, seed=0):
+def tiny_model(task="binary", *, backbone="egnn", dtype=torch.float64, seed=0, **options):
     """A plain classifier in eval mode whose normalisations are not at their initial state."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        model = methods["erm"].make(lambda: backbones[backbone](3, (3,), 2, hidden=8, layers=2), TASKS[task],
-                               rule=NeighborRule("knn", 4))
+        model = methods["erm"].make(lambda: backbones[backbone](3, (3,), 2, hidden=8, layers=2),
+                                    TASKS[task] if isinstance(task, str) else task, rule=NeighborRule("knn", 4),
+                                    **options)
         with torch.no_grad():
             for norm in (m for m in model.modules() if isinstance(m, Norm)):
                 norm.running_mean.uniform_(-0.5, 0.5)
@@ -47,11 +56,10 @@ def tiny_model(task="binary", *, backbone="egnn", dtype=torch.float64, seed=0):
 class ByHand(nn.Module):
     """A predictor that is a formula: ``value(pos, inputs, clouds) -> (clouds,)``, the inputs being the features."""
 
-    task = Targets.of("regression", 1)
-
-    def __init__(self, value, can=("pos", "inputs")):
+    def __init__(self, value, can=("pos", "inputs"), targets=None):
         super().__init__()
         self.value, self.can = value, frozenset(can)
+        self.targets = targets or Targets.of("regression")
 
     def refuse(self, clouds):
         pass

@@ -8,9 +8,10 @@ from explaining import TASKS, assert_untouched, tiny_clouds, tiny_model
 
 from pellucid.backbones import backbones
 from pellucid.clouds import PointClouds
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.explainers import explainers
 from pellucid.methods.base import Supports
+from pellucid.targets import Target, Targets
 
 OPTIONS = {
     "bernmask": {"steps": 5},
@@ -28,11 +29,12 @@ NOISY = {"random", "bernmask", "pyg", "shapley", "smoothgrad"}
 pytestmark = pytest.mark.parametrize("name", list(explainers))
 
 
-def ready(name, model, seed=0):
+def ready(name, model, seed=0, target=None):
     """The explainer with small settings, fitted where it must be."""
     explainer = explainers[name](**OPTIONS.get(name, {}))
     if explainer.trains:
-        explainer.fit(model, tiny_clouds((5, 3, 7, 4), dtype=next(model.parameters()).dtype, seed=1), seed=seed)
+        training = tiny_clouds((5, 3, 7, 4), dtype=next(model.parameters()).dtype, seed=1)
+        explainer.fit(model, training, target=target, seed=seed)
     return explainer
 
 
@@ -55,10 +57,6 @@ def test_it_says_what_it_is(name):
 def test_importance_is_finite_and_one_number_a_point(name, task, backbone):
     clouds = tiny_clouds()
     model = tiny_model(task, backbone=backbone)
-    if model.task.kind not in explainers[name].supports.tasks:
-        with pytest.raises(PellucidError, match=f"got {model.task.kind}"):
-            explainers[name](**OPTIONS.get(name, {})).explain(model, clouds)
-        return
     explainer = ready(name, model)
     explanation = explainer.explain(model, clouds, batch_size=3)
     for values in (explanation.importance, *explanation.columns.values()):
@@ -69,7 +67,10 @@ def test_importance_is_finite_and_one_number_a_point(name, task, backbone):
     if explainer.mask:
         assert 0 <= float(explanation.importance.min()) <= float(explanation.importance.max()) <= 1
     with torch.no_grad():
-        close(explanation.prediction, model.task.predict(model.logits(clouds, model.neighbors(clouds))))
+        close(explanation.prediction, model.targets.predict(model.logits(clouds, model.neighbors(clouds))))
+    assert explanation.targets == model.targets
+    assert explanation.signed == explainer.signed
+    assert not explanation.shared
     assert explanation.importance_name == explainer.importance_name
     assert explanation.importance_name not in ("", "importance"), "name the number"
     json.dumps(explanation.provenance)
@@ -132,17 +133,95 @@ def test_permuted_points_permute_the_importance(name):
         close(got.importance, expected.importance[order])
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
-def test_a_cloud_does_not_see_its_batch_mates(name, batch_size):
-    clouds, model = tiny_clouds(), tiny_model(backbone="point_transformer")
-    explainer = ready(name, model)
-    together, apart = explainer.explain(model, clouds), explainer.explain(model, clouds, batch_size=batch_size)
-    close(apart.importance, together.importance)
-    for key, column in together.columns.items():
-        close(apart.columns[key], column)
-    for key, values in together.provenance.items():
+def same_sample(got, expected, places):
+    """What is said of clouds is what was said of the same ones, at these places of another explanation."""
+    rows = torch.cat([torch.arange(expected.clouds.ptr[i], expected.clouds.ptr[i + 1]) for i in places])
+    close(got.prediction, expected.prediction[rows if expected.level == "point" else torch.tensor(places)])
+    close(got.importance, expected.importance[rows])
+    assert got.columns.keys() == expected.columns.keys()
+    for key, column in expected.columns.items():
+        close(got.columns[key], column[rows])
+    for key, values in expected.provenance.items():
         if isinstance(values, list):
-            assert apart.provenance[key] == pytest.approx(values, abs=1e-8), key
+            assert got.provenance[key] == pytest.approx([values[i] for i in places], abs=1e-8), key
+
+
+@pytest.mark.parametrize("task", ["binary", "mixed", "points"])
+def test_a_sample_gets_the_same_alone_in_another_batch_and_in_another_order(name, task):
+    clouds, model = tiny_clouds(), tiny_model(task, backbone="point_transformer")
+    explainer = ready(name, model)
+    together = explainer.explain(model, clouds, seed=5)
+    for batch_size in (1, 3):
+        same_sample(explainer.explain(model, clouds, seed=5, batch_size=batch_size), together, [0, 1, 2, 3])
+    for places in ([2], [3, 0], [3, 2, 1, 0], [1, 3, 0, 2]):
+        some = clouds.select(torch.tensor(places))
+        same_sample(explainer.explain(model, some, seed=5), together, places)
+    twice = explainer.explain(model, clouds.select(torch.tensor([3, 0, 3])), seed=5)
+    same_sample(twice, together, [3, 0, 3])
+
+
+def test_a_target_is_found_by_its_name_and_by_its_number(name):
+    clouds, model = tiny_clouds(), tiny_model("mixed")
+    each = [ready(name, model, target=number).explain(model, clouds, target=number) for number in range(5)]
+    for number, text in enumerate(model.targets.names):
+        named = ready(name, model, target=text).explain(model, clouds, target=text)
+        assert torch.equal(named.importance, each[number].importance)
+        assert named.explained.tolist() == [number] * 4
+        assert named.quantity(0) == model.targets.quantities[number]
+    default = ready(name, model).explain(model, clouds)
+    assert torch.equal(default.importance, each[0].importance), "the first target"
+    predicted = ready(name, model, target="colour").explain(model, clouds, target="colour")
+    with torch.no_grad():
+        logits = model.logits(clouds, model.neighbors(clouds))
+    assert predicted.explained.tolist() == (1 + logits[:, 1:4].argmax(1)).tolist()
+    if not explainers[name].trains:
+        for i, output in enumerate(predicted.explained.tolist()):
+            rows = slice(int(clouds.ptr[i]), int(clouds.ptr[i + 1]))
+            close(predicted.importance[rows], each[output].importance[rows])
+
+
+def scaled_targets(spread):
+    return Targets((Target("mass", "regression", unit="g", center=5.0, spread=spread), Target("toxic")))
+
+
+def test_of_a_regression_signed_importance_is_in_its_unit(name):
+    """A logit is the value in units of the target's spread; everything but signed explainers is told in logits."""
+    clouds = tiny_clouds()
+    one, ten = (ready(name, model).explain(model, clouds, target="mass") for model in (
+        tiny_model(scaled_targets(spread)) for spread in (1.0, 10.0)))
+    factor = 10 if explainers[name].signed else 1
+    close(ten.importance, factor * one.importance)
+    for key, column in one.columns.items():
+        close(ten.columns[key], factor * column)
+    for key, values in one.provenance.items():
+        if isinstance(values, list):
+            scaled = [factor * v if isinstance(v, float) else v for v in values]
+            assert ten.provenance[key] == pytest.approx(scaled, abs=1e-6), key
+    assert one.unit(0) == ("g" if explainers[name].signed else "")
+    toxic = [ready(name, model, target="toxic").explain(model, clouds, target="toxic") for model in (
+        tiny_model(scaled_targets(1.0)), tiny_model(scaled_targets(10.0)))]
+    if name != "bernmask-p":
+        close(toxic[0].importance, toxic[1].importance)
+
+
+def test_targets_of_points_are_explained(name):
+    clouds, model = tiny_clouds((6, 4, 9)), tiny_model("points")
+    explainer = ready(name, model, target="acid")
+    explanation = explainer.explain(model, clouds, target="acid")
+    assert explanation.level == "point"
+    assert explanation.prediction.shape == (19, 2)
+    assert explanation.importance.shape == (19,)
+    assert explanation.explained.tolist() == [1, 1, 1]
+    with torch.no_grad():
+        close(explanation.prediction, model.targets.predict(model.logits(clouds, model.neighbors(clouds))))
+    if "pos" in clouds and explainers[name].needs and not explainers[name].trains:
+        second = explainer.explain(model, clouds, target="acid", point=1).importance
+        assert not torch.equal(second, explainer.explain(model, clouds, target="acid", point=2).importance)
+    for point in (4, -1):
+        with pytest.raises(PellucidError, match=f"a point from 0 to 3, which all clouds have, got {point}"):
+            explainer.explain(model, clouds, point=point)
+    with pytest.raises(PellucidError, match="clouds that all have points"):
+        explainer.explain(model, tiny_clouds(()), point=0)
 
 
 def test_float32_is_close_to_float64(name):
@@ -152,7 +231,8 @@ def test_float32_is_close_to_float64(name):
         explainer = ready(name, tiny_model(dtype=torch.float64))  # fitted alike
         if explainer.trains:
             explainer = ready(name, model)
-        results[dtype] = explainer.explain(model, tiny_clouds(dtype=dtype)).importance
+        # the same numbers in both, since what was rounded is another sample, which draws anew
+        results[dtype] = explainer.explain(model, tiny_clouds(dtype=torch.float32).to(dtype=dtype)).importance
     assert results[torch.float32].dtype == torch.float32
     # what is trained, or found by many steps, drifts further apart than one pass does
     close(results[torch.float32].double(), results[torch.float64].double(), 2e-2 if explainer.trains else 1e-3)
@@ -198,8 +278,13 @@ def test_what_cannot_be_explained_is_refused_before_work_starts(name, monkeypatc
     for target in (-1, 1):
         with pytest.raises(PellucidError, match="an output from 0 to 0"):
             explain(model, clouds, target=target)
-    monkeypatch.setattr(type(explainer), "supports", Supports(tasks=("regression",)))
-    with pytest.raises(PellucidError, match=r"out of regression for .*, got binary"):
+    for target in ("toxic", "y=1"):
+        with pytest.raises(UnknownNameError, match=f"expected a known target, got '{target}'"):
+            explain(model, clouds, target=target)
+    with pytest.raises(PellucidError, match="a model whose targets are of points to explain point 0"):
+        explain(model, clouds, point=0)
+    monkeypatch.setattr(type(explainer), "supports", Supports(kinds=("regression",)))
+    with pytest.raises(PellucidError, match=r"out of regression for .*, got the binary 'y'"):
         explain(model, clouds)
 
 

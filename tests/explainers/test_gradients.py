@@ -8,14 +8,17 @@ from toy import toy_clouds, toy_config
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.explainers.base import gradient
+from pellucid.spec import DataSpec
+from pellucid.targets import Targets
 from pellucid.training import build
-from pellucid.training.model import signature_of
+from pellucid.training.model import measured
 
 
 def model_for(clouds, backbone="egnn", dtype=torch.float64):
     torch.manual_seed(0)
     config = toy_config("erm", backbone)
-    return build(config, signature_of(clouds, "binary", 1, ((2,), ()), config)).to(dtype).eval()
+    spec = measured(DataSpec.of(clouds, Targets.of("binary"), category_sizes=(2,)), clouds, config)
+    return build(config, spec).to(dtype).eval()
 
 
 @pytest.mark.parametrize("backbone", ["egnn", "dgcnn", "point_transformer"])
@@ -50,11 +53,11 @@ def test_gradgeo_does_not_change_when_an_invariant_model_sees_turned_clouds():
 def test_gradgam_with_a_linear_head_is_each_points_share_of_the_logit():
     clouds = toy_clouds(5).to(dtype=torch.float64)
     model = model_for(clouds)
-    model.classifier = torch.nn.Sequential(torch.nn.Linear(16, 1)).double()
+    model.readout.head = torch.nn.Sequential(torch.nn.Linear(16, 1)).double()
     explanation = explainers["gradgam"]().explain(model, clouds)
     shares = torch.zeros(5, dtype=torch.float64).index_add(0, clouds.batch, explanation.importance)
     logit = model.logits(clouds, model.neighbors(clouds)).detach()[:, 0]
-    torch.testing.assert_close(shares + model.classifier[0].bias.detach(), logit)
+    torch.testing.assert_close(shares + model.readout.head[0].bias.detach(), logit)
 
 
 def test_a_model_that_does_not_depend_on_positions_is_refused():

@@ -9,29 +9,51 @@ from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.explainers.masks import agreement_loss, mask_entropy, mean_per_cloud
 from pellucid.neighbors import knn
-from pellucid.targets import Targets
+from pellucid.randomness import CloudRandom
+from pellucid.spec import DataSpec
+from pellucid.targets import Target, Targets
 from pellucid.training import build
-from pellucid.training.model import signature_of
+from pellucid.training.model import measured
 
 
-def model_for(clouds, backbone="egnn", task="binary", outputs=1):
+def model_for(clouds, backbone="egnn"):
     torch.manual_seed(0)
     config = toy_config("erm", backbone)
-    return build(config, signature_of(clouds, task, outputs, ((2,), ()), config)).eval()
+    spec = measured(DataSpec.of(clouds, Targets.of("binary"), category_sizes=(2,)), clouds, config)
+    return build(config, spec).eval()
 
 
 def test_the_losses_are_the_textbook_ones():
     logits, own = torch.randn(5, 2), torch.randn(5, 2)
     p, q = own.sigmoid(), logits.sigmoid()
-    expected = -(p * q.log() + (1 - p) * (1 - q).log()).mean(1)
-    torch.testing.assert_close(agreement_loss(Targets.of("binary", 2), logits, own), expected)
+    explained = torch.tensor([0, 1, 1, 0, 1])
+
+    def of_each(values):
+        return values.gather(1, explained[:, None]).squeeze(1)
+
+    expected = of_each(-(p * q.log() + (1 - p) * (1 - q).log()))
+    torch.testing.assert_close(agreement_loss(Targets.of("binary", 2), logits, own, explained), expected)
     expected = -(own.softmax(1) * logits.log_softmax(1)).sum(1)
-    torch.testing.assert_close(agreement_loss(Targets.of("multiclass", 2), logits, own), expected)
-    torch.testing.assert_close(agreement_loss(Targets.of("regression", 2), logits, own), F.mse_loss(
-        logits, own, reduction="none").mean(1))
+    torch.testing.assert_close(agreement_loss(Targets.of("multiclass", 2), logits, own, explained), expected)
+    torch.testing.assert_close(agreement_loss(Targets.of("regression", 2), logits, own, explained), of_each(F.mse_loss(
+        logits, own, reduction="none")))
     logit = torch.tensor([-40.0, -1.0, 0.0, 2.0, 40.0])
     expected = torch.distributions.Bernoulli(logits=logit).entropy()
     torch.testing.assert_close(mask_entropy(logit), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_of_mixed_targets_only_the_one_that_is_asked_about_must_agree():
+    both = Targets((Target("logS", "regression", spread=7.0), Target("toxic"),
+                    Target("colour", "multiclass", classes=("red", "blue"))))
+    logits, own = torch.randn(4, 4, dtype=torch.float64), torch.randn(4, 4, dtype=torch.float64)
+    explained = torch.tensor([0, 1, 2, 3])
+    p, q = own[1, 1].sigmoid(), logits[1, 1].sigmoid()
+    colours = [-(own[i, 2:].softmax(0) * logits[i, 2:].log_softmax(0)).sum() for i in (2, 3)]
+    expected = torch.stack([(logits[0, 0] - own[0, 0])**2, -(p * q.log() + (1 - p) * (1 - q).log()), *colours])
+    torch.testing.assert_close(agreement_loss(both, logits, own, explained), expected)
+    logits.requires_grad_()
+    (grad,) = torch.autograd.grad(agreement_loss(both, logits, own, explained).sum(), logits)
+    assert ((grad != 0) == torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]).bool()).all()
 
 
 def test_means_of_clouds_count_each_cloud_once():
@@ -55,8 +77,7 @@ def test_bernmask_equals_adam_on_the_loss_written_out():
     clouds = toy_clouds(1)
     model = model_for(clouds)
     got = explainers["bernmask"](size=0.3, entropy=0.2, lr=0.05, steps=15).explain(model, clouds, seed=3).importance
-    u = torch.rand(clouds.points, generator=torch.Generator().manual_seed(3))
-    w = 1 + (2 / clouds.points) ** 0.5 * torch.distributions.Normal(0, 1).icdf(u)
+    w = 1 + (2 / clouds.points) ** 0.5 * CloudRandom(clouds, 3).normal(clouds.sizes, dtype=torch.float32)
     first, second = torch.zeros_like(w), torch.zeros_like(w)
     table = model.neighbors(clouds)
     own = model.logits(clouds, table).detach().sigmoid()
@@ -82,7 +103,8 @@ def test_more_steps_lower_the_loss():
         logit = explainer.explain(model, clouds).importance.logit(1e-6)
         with torch.no_grad():
             own = model.logits(clouds, table)
-            return float(explainer.loss(model, clouds, table, logit, logit.sigmoid(), own).mean())
+            explained = torch.zeros(len(clouds), dtype=torch.int64)
+            return float(explainer.loss(model, clouds, table, logit, logit.sigmoid(), own, explained).mean())
 
     assert loss(200) < loss(20) < loss(1)
 
@@ -97,7 +119,7 @@ def test_a_strong_size_loss_empties_the_mask():
 class Marked(torch.nn.Module):
     """A model that counts the existing points of category 1: only they decide."""
 
-    task = Targets.of("binary", 1)
+    targets = Targets.of("binary")
     can = frozenset({"point_weight", "embed"})
 
     def __init__(self):
@@ -137,6 +159,33 @@ def test_the_points_that_decide_are_found_and_only_the_mask_learns(name):
     again = explainers[name](size=0.5, **options)
     again.fit(model, clouds)
     assert torch.equal(again.explain(model, clouds).importance, explanation.importance)
+
+
+class Colours(Marked):
+    """Two targets: the first hears the points of category 1, the second those of category 2."""
+
+    targets = Targets((Target("red"), Target("blue")))
+
+    def embed(self, clouds, neighbors, **_):
+        return F.one_hot(clouds["categories"][:, 0], 3).float()
+
+    def classify(self, h, clouds):
+        return torch.zeros(len(clouds), 2).index_add(0, clouds.batch, h[:, 1:] * self.score[1]) - 4
+
+
+@pytest.mark.parametrize("name", ["bernmask", "bernmask-p"])
+def test_a_mask_is_fitted_for_a_target(name):
+    clouds, model = toy_clouds(120), Colours()
+    categories = clouds["categories"].clone()
+    categories[clouds.ptr[1:] - 1] = 2  # the last point of each cloud
+    clouds = clouds.replace(categories=categories)
+    options = {"epochs": 20, "batch_size": 32, "lr": 1e-2} if name == "bernmask-p" else {"steps": 200}
+    for target, category in (("red", 1), ("blue", 2), (None, 1)):
+        explainer = explainers[name](size=0.5, **options)
+        explainer.fit(model, clouds, target=target)
+        importance = explainer.explain(model, clouds, target=target).importance
+        mine = categories[:, 0] == category
+        assert float(importance[mine].mean()) > float(importance[~mine].max()) + 0.2
 
 
 def test_what_cannot_be_done_is_said():

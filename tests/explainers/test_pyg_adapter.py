@@ -15,6 +15,7 @@ from pellucid.explainers import explainers
 from pellucid.explainers.base import frozen
 from pellucid.explainers.pyg_adapter import _mean_of_edges, _modules
 from pellucid.explainers.pyg_predictor import PyGPredictor
+from pellucid.randomness import CloudRandom
 from pellucid.targets import Targets
 
 with warnings.catch_warnings(action="ignore"):  # PyG scripts a class when it is imported, which torch deprecates
@@ -23,7 +24,7 @@ with warnings.catch_warnings(action="ignore"):  # PyG scripts a class when it is
     from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
     from torch_geometric.utils import get_embeddings
 
-TASKS = ["binary", "two binary", "multiclass", "regression"]
+TASKS = ["binary", "two binary", "multiclass", "regression", "mixed"]
 
 
 def close(a, b, tolerance=1e-9):
@@ -90,7 +91,7 @@ def test_gnn_explainer_on_every_task(task, masks, method, random_clouds):
     model, clouds = method("erm", task, categories=(4,)).train(), random_clouds((7, 1, 9), categories=(4,))
     before, state = trace(model), torch.get_rng_state()
     explainer = explainers["pyg"](masks=masks, epochs=4)
-    explanation = explainer.explain(model, clouds, target=1 if model.task.outputs > 1 else None)
+    explanation = explainer.explain(model, clouds, target=1 if model.targets.outputs > 1 else None)
     assert torch.equal(torch.get_rng_state(), state)
     same_trace(before, trace(model))
     importance = explanation.importance
@@ -100,9 +101,9 @@ def test_gnn_explainer_on_every_task(task, masks, method, random_clouds):
                                           "GNNExplainer"
     if masks == "edges":
         assert float(importance[7]) == 0  # the only point of its cloud
-    again = explainer.explain(model, clouds, target=1 if model.task.outputs > 1 else None, batch_size=1)
+    again = explainer.explain(model, clouds, target=1 if model.targets.outputs > 1 else None, batch_size=1)
     assert torch.equal(again.importance, importance)
-    other = explainer.explain(model, clouds, seed=1, target=1 if model.task.outputs > 1 else None)
+    other = explainer.explain(model, clouds, seed=1, target=1 if model.targets.outputs > 1 else None)
     assert not torch.equal(other.importance, importance)
 
 
@@ -112,9 +113,9 @@ def test_it_is_gnn_explainer_as_pyg_runs_it(sizes, method, random_clouds):
     explainer = explainers["pyg"](epochs=6, lr=0.05, whole_batch=len(sizes) > 1)
     got = explainer.explain(model, clouds, target=2, seed=3).importance
     x, table = model.inputs(clouds).detach(), model.neighbors(clouds)
-    seeds = torch.randint(2**62, (len(sizes),), generator=torch.Generator().manual_seed(3))
+    seed = CloudRandom(clouds, 3).generators()[0].initial_seed()
     with torch.random.fork_rng():
-        torch.manual_seed(int(seeds[0]))
+        torch.manual_seed(seed)
         mask = (0.1 * torch.randn(sum(sizes), 1)).requires_grad_()
     adam = torch.optim.Adam([mask], lr=0.05)
     with frozen(model):
@@ -230,7 +231,7 @@ def test_what_pyg_cannot_do_is_said_in_one_sentence(method, random_clouds, caplo
         explainers["pyg"](masks="points")
     with pytest.raises(PellucidError, match="the inside of PyG's own layers"):
         explainers["pyg"]("AttentionExplainer")
-    with caplog.at_level(logging.ERROR), pytest.raises(PellucidError, match="makes masks of nodes for a binary task"):
+    with caplog.at_level(logging.ERROR), pytest.raises(PellucidError, match="makes masks of nodes for a binary target"):
         explainers["pyg"]("PGExplainer", epochs=1, masks="nodes").explain(model, clouds)
     assert not caplog.records
     with pytest.raises(PellucidError, match="expected a node_mask or an edge_mask from Nothing"):

@@ -10,7 +10,7 @@ from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explainers import Predictor, explainers
 from pellucid.explainers.pyg_predictor import PyGPredictor
-from pellucid.targets import Targets
+from pellucid.targets import Target, Targets
 
 OPTIONS = {"bernmask": {"steps": 5}, "bernmask-p": {"epochs": 2}, "pyg": {"epochs": 3}, "shapley": {"permutations": 4},
            **{name: {"on": "inputs"} for name in ("saliency", "input-x-gradient", "integrated-gradients")}}
@@ -28,10 +28,10 @@ def double(data):
     return data
 
 
-def gin(task=None, **options):
-    task = task or Targets.of("binary")
-    model = shaken(GIN(outputs=task.outputs))
-    return model, PyGPredictor(model, task, encoder=model.encode, head=model.head, **options)
+def gin(targets=None, **options):
+    targets = targets or Targets.of("binary")
+    model = shaken(GIN(outputs=targets.outputs))
+    return model, PyGPredictor(model, targets, encoder=model.encode, head=model.head, **options)
 
 
 def weighted():
@@ -231,14 +231,23 @@ def test_what_cannot_be_explained_is_said_in_one_sentence():
     with pytest.raises(PellucidError, match="got RuntimeError from it"):
         explainers["occlusion"]().explain(PyGPredictor(GIN(width=7), Targets.of("binary")), clouds)
     with pytest.raises(PellucidError, match="a field 'pos', which the model takes"):
-        explainers["occlusion"]().explain(PyGPredictor(Weighted(), Targets.of("binary")), from_pyg(graphs()))
-    other = PyGPredictor(model, Targets.of("binary"), encoder=model.encode, head=lambda h, batch: model.head(h, batch) + 1)
+        explainers["occlusion"]().explain(PyGPredictor(Weighted(), Targets.of("binary")),
+                                          from_pyg(graphs()))
+    other = PyGPredictor(model, Targets.of("binary"), encoder=model.encode,
+                         head=lambda h, batch: model.head(h, batch) + 1)
     with pytest.raises(PellucidError, match="to be the model's output"):
         explainers["gradgam"]().explain(other, clouds)
     with pytest.raises(PellucidError, match="pass both or none"):
         PyGPredictor(model, Targets.of("binary"), encoder=model.encode)
     with pytest.raises(PellucidError, match="pass returns='raw'"):
         PyGPredictor(model, Targets.of("regression"), returns="probs")
+    with pytest.raises(PellucidError, match="only graph-level models are wrapped"):
+        PyGPredictor(model, Targets.of("binary", level="point"))
+    classes = {"kind": "multiclass", "classes": ("x", "y")}
+    for several in (Targets((Target("a"), Target("b", "regression"))),
+                    Targets((Target("a", **classes), Target("b", **classes)))):
+        with pytest.raises(PellucidError, match="expected targets of one kind, or one multi-class target"):
+            PyGPredictor(model, several)
     with pytest.raises(PellucidError, match="expected returns out of"):
         PyGPredictor(model, Targets.of("binary"), returns="logits")
     predictor = PyGPredictor(model, Targets.of("binary"))

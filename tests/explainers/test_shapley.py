@@ -53,7 +53,7 @@ def tables(count):
 @pytest.mark.parametrize("backbone", ["egnn", "dgcnn"])
 def test_it_equals_all_subsets_within_its_error(backbone):
     clouds, model = tiny_clouds((8, 5, 1, 2)), tiny_model(backbone=backbone)
-    got = explainers["shapley"](permutations=600, tolerance=0.0).explain(model, clouds)
+    got = explainers["shapley"](permutations=1600, tolerance=0.0).explain(model, clouds)
     for i in range(4):
         one = clouds.select(torch.tensor([i]))
 

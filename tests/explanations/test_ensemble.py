@@ -15,6 +15,7 @@ from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.explanations.ensemble import agreement, draws, ensemble
 from pellucid.metrics.stability import jaccard
+from pellucid.targets import Target, Targets
 
 
 def clouds_of(sizes):
@@ -239,3 +240,62 @@ def test_the_sentence_says_what_was_joined():
                            ({"runs": 2, "draws": 3}, "over 3 draws of each of 2 runs of")):
         e.provenance["ensemble"].update(entries)
         assert words in agreement(e)
+
+
+# -- targets, signs and radii -------------------------------------------------------------------------------------
+MIXED = Targets((Target("logS", "regression", unit="log mol/L"),
+                 Target("colour", "multiclass", classes=("red", "blue")), Target("toxic")))
+
+
+def of_mixed(seed=0, **changes):
+    clouds = clouds_of([4, 3])
+    random = torch.Generator().manual_seed(seed)
+    values = {"targets": MIXED, "prediction": torch.rand(2, 4, generator=random),
+              "importance": torch.randn(7, 4, generator=random), "signed": True}
+    return Explanation(clouds, **{**values, **changes})
+
+
+@pytest.mark.parametrize("scale", ["ranks", "z", "none"])
+@pytest.mark.parametrize("name", ["logS", "toxic", "colour=blue"])
+def test_the_output_that_is_explained_stays(name, scale):
+    members = [of_mixed(seed) for seed in range(3)]
+    e = ensemble([m.of(name) for m in members], scale=scale)
+    assert e.targets == MIXED
+    assert e.explained.tolist() == [MIXED.names.index(name)] * 2
+    assert e.quantity(0) == MIXED.quantities[MIXED.names.index(name)]
+    assert not e.shared
+    assert e.signed == (scale == "none")
+    own = torch.stack([m.of(name).importance for m in members])
+    if scale == "none":
+        torch.testing.assert_close(e.importance, own.mean(0))
+    else:
+        sizes = ensemble([Explanation(m.clouds, m.prediction, m.of(name).strength(), targets=MIXED) for m in members],
+                         scale=scale)
+        torch.testing.assert_close(e.importance, sizes.importance)
+        torch.testing.assert_close(e.columns["rank_stability"], sizes.columns["rank_stability"])
+
+
+def test_of_members_with_all_outputs_the_first_is_joined():
+    members = [of_mixed(seed) for seed in range(3)]
+    assert torch.equal(ensemble(members).importance, ensemble([m.of("logS") for m in members]).importance)
+
+
+def test_members_that_explain_other_targets_are_refused():
+    for other in (of_mixed(1).of("toxic"), of_mixed(1, targets=Targets.of("binary", 4)).of(0)):
+        with pytest.raises(PellucidError, match="explanations of the same target, got another in member 2"):
+            ensemble([of_mixed(0).of("logS"), other])
+
+
+def test_where_members_predict_different_classes_the_mean_prediction_names_one():
+    first = of_mixed(prediction=torch.tensor([[0.0, 0.9, 0.1, 0.5], [0.0, 0.3, 0.7, 0.5]])).of("colour")
+    second = of_mixed(1, prediction=torch.tensor([[0.0, 0.4, 0.6, 0.5], [0.0, 0.2, 0.8, 0.5]])).of("colour")
+    assert first.explained.tolist() == [1, 2]
+    assert second.explained.tolist() == [2, 2]
+    assert ensemble([first, second]).explained.tolist() == [1, 2]
+
+
+def test_the_radius_is_that_of_a_draw_from_a_member():
+    radii = torch.rand(3, 7, generator=torch.Generator().manual_seed(0))
+    members = [of_mixed(k, radius=r).of("logS") for k, r in enumerate(radii)]
+    torch.testing.assert_close(ensemble(members).radius, radii.square().mean(0).sqrt())
+    assert ensemble([*members, of_mixed(5).of("logS")]).radius is None

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError, UnknownNameError
-from pellucid.explanation import Explanation
+from pellucid.explanation import EXPLAINED, Explanation
 from pellucid.explanations.subgraph import STEPS, Calibration, calibrate, parse_rule, subgraph
+from pellucid.targets import Target, Targets
 
 
 def explained(sizes, values, **fields):
@@ -123,7 +124,7 @@ def test_calibration_against_a_loop(tolerance):
     assert (found.tolerance, found.clouds) == (tolerance, 10)
     s = subgraph(e, "fidelity", calibration=found, predict=has_mark)
     assert torch.equal(s.mask, subgraph(e, "top", fraction=expected).mask)
-    assert f"10 validation clouds of predicted class 1 (it keeps {100 * found.kept:.1f} %)" in s.rule
+    assert f"10 validation clouds of the predicted class (it keeps {100 * found.kept:.1f} %)" in s.rule
     assert float(s.alone[:10].mean()) == pytest.approx(found.kept * 0.9, rel=1e-5)
 
 
@@ -136,6 +137,74 @@ def test_calibration_refuses():
             calibrate(has_mark, without)
     with pytest.raises(PellucidError, match="probabilities in"):
         calibrate(lambda clouds: 3 * has_mark(clouds), e)
+
+
+def mass(clouds):
+    """A number that is a sum over points, in a unit of its own."""
+    return 500 + 20 * torch.zeros(len(clouds)).index_add(0, clouds.batch, clouds["features"][:, 0])
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("tolerance", [0.0, 0.05, 0.3, 0.9])
+def test_calibration_of_a_regression_against_a_loop(tolerance, signed):
+    """A change is a loss whatever its sign, in units of the target's spread."""
+    e = marked_clouds()
+    random = torch.Generator().manual_seed(5)
+    features = torch.randn(e.clouds.points, 1, generator=random)
+    clouds = e.clouds.replace(features=features)
+    importance = features[:, 0] + 0.3 * torch.randn(clouds.points, generator=random)
+    target = Target("mass", "regression", unit="g", center=500.0, spread=40.0)
+    e = Explanation(clouds, mass(clouds)[:, None], importance, targets=Targets((target,)), signed=signed)
+    changes = {}
+    for step in range(1, STEPS + 1):
+        each = []
+        for a, b in itertools.pairwise(clouds.ptr.tolist()):
+            own, x = importance[a:b].tolist(), features[a:b, 0].tolist()
+            kept = ordered([abs(v) for v in own] if signed else own)[: -(-step * len(own) // STEPS)]
+            each.append(abs(20 * (sum(x[v] for v in kept) - sum(x))) / 40)
+        changes[step / STEPS] = sum(each) / len(each)
+    found = calibrate(mass, e, tolerance=tolerance)
+    expected = next(f for f, change in changes.items() if change <= tolerance + 1e-6)
+    assert found.fraction == expected
+    assert found.of == "change"
+    assert 1 - found.kept == pytest.approx(changes[expected], abs=1e-5)
+    assert found.clouds == 30
+    s = subgraph(e, "fidelity", calibration=found, predict=mass)
+    assert "the least that changes the prediction of 30 validation clouds by at most" in s.rule
+    assert float((s.alone - mass(clouds)).abs().mean() / 40) == pytest.approx(changes[expected], abs=1e-4)
+
+
+def test_calibration_of_a_multiclass_target_is_of_the_class_that_is_explained():
+    """Class by class: a cloud's own class keeps its probability where its marked points stay."""
+    e = marked_clouds()
+    colour = Targets((Target("colour", "multiclass", classes=("none", "marked")),))
+    p = has_mark(e.clouds)
+    prediction = torch.stack([1 - p, p], 1)
+    explained = prediction.argmax(1)
+
+    def predict(clouds):
+        p = has_mark(clouds)
+        return torch.stack([1 - p, p], 1).gather(1, clouds[EXPLAINED][:, None]).squeeze(1)
+
+    e = Explanation(e.clouds, prediction, e.importance, targets=colour, explained=explained, shared=False)
+    found = calibrate(predict, e, tolerance=0.05)
+    assert (found.clouds, found.of) == (30, "probability"), "every cloud has a predicted class"
+    s = subgraph(e, "fidelity", calibration=found, predict=predict)
+    whole = prediction.gather(1, explained[:, None]).squeeze(1)
+    assert float(s.alone.mean()) / float(whole.mean()) == pytest.approx(found.kept, rel=1e-5)
+    assert found.kept >= 0.95
+    if found.fraction > 1 / STEPS:
+        less = subgraph(e, "top", fraction=found.fraction - 1 / STEPS, predict=predict)
+        assert float(less.alone.mean()) / float(whole.mean()) < 0.95
+
+
+@pytest.mark.parametrize(("rule", "options"), [("top", {"m": 2}), ("gap", {})])
+def test_of_signed_importance_the_size_decides_what_is_kept(rule, options):
+    values = [0.1, -5.0, 0.3, 4.0]
+    kept = subgraph(Explanation(explained([4], values).clouds, torch.zeros(1, 1), torch.tensor(values), signed=True),
+                    rule, **options)
+    assert kept.mask.tolist() == [False, True, False, True]
+    assert kept.threshold.tolist() == [4.0]
 
 
 def test_what_the_model_says_of_the_kept_points_alone():

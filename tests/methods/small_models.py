@@ -1,4 +1,4 @@
-"""Small models of every method, for the tests of methods and of explainers."""
+"""Small models of every method, for the tests of methods and of explainers; and noise in eval mode."""
 
 import pytest
 import torch
@@ -6,19 +6,32 @@ import torch
 from pellucid.backbones import backbones
 from pellucid.backbones.kernels import Norm
 from pellucid.methods import NeighborRule, methods
-from pellucid.targets import Targets
+from pellucid.randomness import CloudRandom
+from pellucid.targets import Target, Targets
 
-TASKS = {"binary": Targets.of("binary", 1), "two binary": Targets.of("binary", 2), "multiclass": Targets.of("multiclass", 3),
-         "regression": Targets.of("regression", 2)}
+TASKS = {
+    "binary": Targets.of("binary"),
+    "two binary": Targets.of("binary", 2),
+    "multiclass": Targets.of("multiclass", 3),
+    "regression": Targets.of("regression", 2),
+    "mixed": Targets((Target("logS", "regression", unit="log mol/L", center=-2.0, spread=3.0),
+                      Target("colour", "multiclass", classes=("red", "green", "blue")),
+                      Target("toxic", weight=0.5), Target("mass", "regression", spread=10.0))),
+}
+"""What is predicted, by a name for the test."""
 
 
 def build(name, task="binary", *, backbone="egnn", dim=3, categories=(), features=0, dtype=torch.float64, seed=0,
-          **options):
-    """A model in eval mode whose heads are not at their initial, nearly constant state."""
+          encoder=None, **options):
+    """A model in eval mode whose heads are not at their initial, nearly constant state.
+
+    ``task`` is a name out of TASKS or targets, ``encoder`` holds options of the backbone.
+    """
     torch.manual_seed(seed)
     options = {"dropout": 0.0, "rule": NeighborRule("knn", 4), **options}
     model = methods[name].make(
-        lambda: backbones[backbone](dim, categories, features, hidden=8, layers=2, dropout=0.0), TASKS[task], **options)
+        lambda: backbones[backbone](dim, categories, features, hidden=8, layers=2, dropout=0.0, **(encoder or {})),
+        TASKS[task] if isinstance(task, str) else task, **options)
     with torch.no_grad():
         for norm in (m for m in model.modules() if isinstance(m, Norm)):
             norm.running_mean.uniform_(-0.5, 0.5)
@@ -27,12 +40,18 @@ def build(name, task="binary", *, backbone="egnn", dim=3, categories=(), feature
     return model.to(dtype).eval()
 
 
-def targets(task, clouds, dtype=torch.float64):
-    """Targets of the right shape, one of them missing."""
-    outputs = 1 if TASKS[task].kind == "multiclass" else TASKS[task].outputs
-    y = torch.arange(clouds * outputs).reshape(clouds, outputs).remainder(2).to(dtype)
+def targets(task, rows, dtype=torch.float64):
+    """Values of the right shape for each target of a task, one of them missing."""
+    count = len(TASKS[task])
+    y = torch.arange(rows * count).reshape(rows, count).remainder(2).to(dtype)
     y[0, 0] = float("nan")
     return y
+
+
+def noisy(model, clouds, seed=0, *, neighbors=None, epoch=0):
+    """One pass with noise that the clouds draw by their own content, also in eval mode."""
+    neighbors = model.neighbors(clouds) if neighbors is None else neighbors
+    return model(clouds, neighbors, epoch=epoch, random=CloudRandom(clouds, seed))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import torch
 from torch.autograd import gradcheck
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from pellucid.methods.gaussian import covariance, gaussian_kl, log_det, sample
+from pellucid.methods.gaussian import Ellipsoids, Spheres, covariance, gaussian_kl, log_det, sample
 
 DIMENSIONS = [1, 2, 3, 5]
 EXTREMES = [1e-6, 1.0, 1e6]
@@ -18,6 +18,10 @@ def parameters(dim, points=40, seed=0, grad=False):
     u = torch.randn(points, dim, dim, generator=random, dtype=torch.float64)
     a = torch.randn(2, points, generator=random, dtype=torch.float64).exp()
     return tuple(v.requires_grad_(grad) for v in (u, a[0].clone(), a[1].clone()))
+
+
+def normals(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def shape_of(kind, dim, points=200):
@@ -67,7 +71,7 @@ def test_gradients(dim):
     assert gradcheck(log_det, values)
     assert gradcheck(gaussian_kl, values)
     assert gradcheck(covariance, values)
-    assert gradcheck(lambda *v: sample(*v, torch.Generator().manual_seed(3)), values)
+    assert gradcheck(lambda *v: sample(*v, normals(2, 3, dim, seed=3)), values)
 
 
 @pytest.mark.parametrize("a2", EXTREMES)
@@ -86,7 +90,7 @@ def test_float32_at_the_clamps(dim, kind, a1, a2):
     kl = gaussian_kl(u, a1, a2)
     expected = 0.5 * (a1.double() * u.double().square().sum((1, 2)) + dim * a2.double() - dim - exact)
     torch.testing.assert_close(kl.double().detach(), expected.detach(), rtol=1e-4, atol=0.5 if ratio > 1e11 else 1e-3)
-    (kl.sum() + got.sum() + sample(u, a1, a2, torch.Generator().manual_seed(0)).sum()).backward()
+    (kl.sum() + got.sum() + sample(u, a1, a2, normals(2, len(u), dim, dtype=torch.float32)).sum()).backward()
     assert all(bool(v.grad.isfinite().all()) for v in (u, a1, a2))
 
 
@@ -104,7 +108,7 @@ def test_float32_log_det_is_better_than_a_determinant_of_sigma():
 def test_samples_have_the_covariance(dim):
     u, a1, a2 = parameters(dim, points=1)
     n = 200_000
-    eps = sample(u.expand(n, -1, -1), a1.expand(n), a2.expand(n), torch.Generator().manual_seed(5))
+    eps = sample(u.expand(n, -1, -1), a1.expand(n), a2.expand(n), normals(2, n, dim, seed=5))
     sigma = covariance(u, a1, a2)[0]
     scale = sigma.diagonal().sqrt()
     assert float((eps.mean(0) / scale).abs().max()) < 4.5 / math.sqrt(n)
@@ -113,16 +117,78 @@ def test_samples_have_the_covariance(dim):
     assert float(((empirical - sigma) / (scale[:, None] * scale)).abs().max()) < 4.5 * math.sqrt(2 / n)
 
 
-def test_samples_of_different_points_are_independent_and_follow_the_generator():
+def test_samples_of_different_points_are_independent_and_follow_the_normals():
     u, a1, a2 = parameters(2, points=1)
     n = 50_000
     wide = [v.expand(n, *v.shape[1:]) for v in (u, a1, a2)]
-    first = sample(*wide, torch.Generator().manual_seed(1))
-    assert torch.equal(first, sample(*wide, torch.Generator().manual_seed(1)))
-    assert not torch.equal(first, sample(*wide, torch.Generator().manual_seed(2)))
+    first = sample(*wide, normals(2, n, 2, seed=1))
+    assert torch.equal(first, sample(*wide, normals(2, n, 2, seed=1)))
+    assert not torch.equal(first, sample(*wide, normals(2, n, 2, seed=2)))
     neighbours = (first[:-1] * first[1:]).mean(0) / first.square().mean(0)
     assert float(neighbours.abs().max()) < 4.5 / math.sqrt(n)
     torch.manual_seed(7)
     again = sample(*wide)
     torch.manual_seed(7)
     assert torch.equal(again, sample(*wide))
+
+
+# -- spheres ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("dim", DIMENSIONS)
+def test_spheres_against_pytorch(dim):
+    a = parameters(dim)[1]
+    spheres, zero, eye = Spheres(a, dim), torch.zeros(dim, dtype=torch.float64), torch.eye(dim, dtype=torch.float64)
+    normal = MultivariateNormal(zero, a[:, None, None] * eye)
+    torch.testing.assert_close(spheres.log_det(), 2 * normal.entropy() - dim * (1 + math.log(2 * math.pi)))
+    kl = spheres.kl(spheres.log_det())
+    torch.testing.assert_close(kl, kl_divergence(normal, MultivariateNormal(zero, eye)))
+    torch.testing.assert_close(spheres.radius(), normal.stddev[:, 0])
+    assert bool((kl >= 0).all())
+    one = Spheres(torch.ones(3, dtype=torch.float64), dim)
+    assert one.kl(one.log_det()).tolist() == [0.0] * 3
+    assert spheres.turned(lambda u: u * 7) is spheres
+
+
+@pytest.mark.parametrize("dim", DIMENSIONS)
+def test_spheres_are_ellipsoids_without_a_shape(dim):
+    a = parameters(dim)[1]
+    spheres, other = Spheres(a, dim), Ellipsoids(torch.zeros(len(a), dim, dim, dtype=torch.float64), a, a)
+    torch.testing.assert_close(spheres.log_det(), other.log_det())
+    torch.testing.assert_close(spheres.kl(spheres.log_det()), other.kl(other.log_det()))
+    torch.testing.assert_close(torch.diag_embed(spheres.radius().square()[:, None].expand(-1, dim)), other.covariance())
+    draw = normals(2, len(a), dim)
+    torch.testing.assert_close(spheres.sample(draw[1:]), other.sample(draw))
+
+
+@pytest.mark.parametrize("dim", DIMENSIONS)
+def test_samples_of_spheres(dim):
+    n = 200_000
+    a = torch.tensor([2.5], dtype=torch.float64)
+    torch.manual_seed(4)
+    eps = Spheres(a.expand(n), dim).sample()
+    assert eps.shape == (n, dim)
+    assert eps.dtype == torch.float64
+    assert float(eps.mean(0).abs().max()) < 4.5 * math.sqrt(2.5 / n)
+    off = eps.t() @ eps / n - 2.5 * torch.eye(dim)
+    assert float(off.abs().max()) < 4.5 * 2.5 * math.sqrt(2 / n)
+    assert gradcheck(lambda a: Spheres(a, dim).sample(normals(1, 3, dim)), (a.expand(3).clone().requires_grad_(),))
+    assert gradcheck(lambda a: Spheres(a, dim).kl(Spheres(a, dim).log_det()), (a.clone().requires_grad_(),))
+
+
+@pytest.mark.parametrize("a", EXTREMES)
+def test_spheres_in_float32_at_the_clamps(a):
+    value = torch.full((5,), a).requires_grad_()
+    spheres = Spheres(value, 3)
+    expected = 0.5 * (3 * (a - 1) - 3 * math.log(a))
+    torch.testing.assert_close(spheres.kl(spheres.log_det()), torch.full((5,), expected))
+    (spheres.kl(spheres.log_det()).sum() + spheres.sample().sum() + spheres.radius().sum()).backward()
+    assert bool(value.grad.isfinite().all())
+
+
+def test_turning_an_ellipsoid_turns_its_covariance_alone():
+    u, a1, a2 = parameters(3)
+    turn = torch.linalg.qr(normals(3, 3))[0]
+    one = Ellipsoids(u, a1, a2)
+    turned = one.turned(lambda u: turn @ u)
+    torch.testing.assert_close(turned.covariance(), turn @ one.covariance() @ turn.t())
+    torch.testing.assert_close(turned.log_det(), one.log_det())
+    torch.testing.assert_close(turned.kl(turned.log_det()), one.kl(one.log_det()))

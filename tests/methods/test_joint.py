@@ -7,21 +7,24 @@ from toy import toy_clouds, toy_config
 from pellucid.backbones import backbones
 from pellucid.errors import PellucidError
 from pellucid.methods import methods
-from pellucid.methods.gaussian import gaussian_kl, log_det
 from pellucid.methods.joint import EXISTENCE, LOCATION, NEITHER
-from pellucid.methods.lri import bernoulli_kl
+from pellucid.methods.lri_bernoulli import bernoulli_kl
+from pellucid.randomness import CloudRandom
+from pellucid.spec import DataSpec
 from pellucid.targets import Targets
 from pellucid.training import train
 
 TASK = Targets.of("binary", 1)
+BOTH = pytest.mark.parametrize("backbone", ["egnn", "dgcnn"])
+"""Of which one gives spheres, the other ellipsoids."""
 
 
-def make(name, **options):
+def make(name, backbone="egnn", **options):
     torch.manual_seed(0)
     if name == "joint":
         options = {"noise": "both"} | options
-    return methods[name].make(lambda: backbones["egnn"](3, (2,), 0, hidden=16, layers=2, dropout=0.0), TASK, scale=2.0,
-                         dropout=0.0, **options)
+    return methods[name].make(lambda: backbones[backbone](3, (2,), 0, hidden=16, layers=2, dropout=0.0), TASK,
+                              scale=2.0, dropout=0.0, **options)
 
 
 @pytest.fixture(scope="module")
@@ -29,36 +32,49 @@ def clouds():
     return toy_clouds(12)
 
 
-def test_the_penalty_is_the_sum_of_both_divergences(clouds):
-    model = make("joint", alpha=0.6, decay=3, beta=0.02, beta_existence=0.3).train()
+@BOTH
+def test_the_penalty_is_the_sum_of_both_divergences(backbone, clouds):
+    model = make("joint", backbone, alpha=0.6, decay=3, beta=0.02, beta_existence=0.3).train()
     table = model.neighbors(clouds)
-    torch.manual_seed(1)
     raw = model.interpret(clouds, table).detach()
-    u, a1, a2 = model.spread(raw[:, :-1])
-    expected = 0.02 * gaussian_kl(u, a1, a2).mean() + 0.3 * bernoulli_kl(raw[:, -1], 0.8).mean()
+    noise = model.noise(raw[:, :-1])
+    expected = 0.02 * noise.kl(noise.log_det()).mean() + 0.3 * bernoulli_kl(raw[:, -1], 0.8).mean()
     torch.testing.assert_close(model(clouds, table, epoch=3).penalty.detach(), expected)
 
 
-def test_either_noise_is_the_mean_of_the_parents_objectives(clouds):
+@BOTH
+def test_either_noise_is_the_mean_of_the_parents_objectives(backbone, clouds):
     """Over the coins of single clouds, the expected penalty is half of each divergence, and each cloud bears one."""
-    model = make("joint", noise="either", alpha=0.6, decay=3, beta=0.02, beta_existence=0.3).train()
+    model = make("joint", backbone, noise="either", alpha=0.6, decay=3, beta=0.02, beta_existence=0.3).train()
     table = model.neighbors(clouds)
     with torch.no_grad():
         raw = model.interpret(clouds, table)
-        u, a1, a2 = model.spread(raw[:, :-1])
-        kl, kl_existence = gaussian_kl(u, a1, a2), bernoulli_kl(raw[:, -1], 0.8)
+        noise = model.noise(raw[:, :-1])
+        kl, kl_existence = noise.kl(noise.log_det()), bernoulli_kl(raw[:, -1], 0.8)
         seen = set()
         for seed in range(6):
-            generator = torch.Generator().manual_seed(seed)
-            torch.randn(2, clouds.points, 3, generator=generator)
-            torch.rand(clouds.points, generator=generator)
-            masked = (torch.rand(len(clouds), generator=generator) < 0.5)[clouds.batch]
+            torch.manual_seed(seed)
+            torch.randn(noise.normals_each, clouds.points, 3)
+            torch.rand(clouds.points)
+            masked = (torch.rand(len(clouds)) < 0.5)[clouds.batch]
             expected = (torch.where(masked, 0.3 * kl_existence, 0.02 * kl)).mean()
-            model.train()
-            got = model(clouds, table, epoch=3, generator=torch.Generator().manual_seed(seed)).penalty
-            torch.testing.assert_close(got, expected)
+            torch.manual_seed(seed)
+            torch.testing.assert_close(model(clouds, table, epoch=3).penalty, expected)
             seen.add(tuple(masked.tolist()))
-    assert len(seen) == 6
+        assert len(seen) == 6
+        quiet = model.eval()(clouds, table, epoch=3)  # which bears neither, and shows what both cost
+        raw = model.interpret(clouds, table)
+        noise = model.noise(raw[:, :-1])
+        expected = 0.02 * noise.kl(noise.log_det()).mean() + 0.3 * bernoulli_kl(raw[:, -1], 0.8).mean()
+        torch.testing.assert_close(quiet.penalty, expected)
+
+
+@BOTH
+def test_a_prediction_masks_and_moves_nothing(backbone, clouds):
+    for noise in ("either", "both"):
+        model = make("joint", backbone, noise=noise).eval()
+        table = model.neighbors(clouds)
+        torch.testing.assert_close(model(clouds, table).logits, model.logits(clouds, table))
 
 
 def test_a_cloud_bears_one_noise_only(clouds, monkeypatch):
@@ -75,69 +91,81 @@ def test_a_cloud_bears_one_noise_only(clouds, monkeypatch):
     assert 0 < int(moved.sum()) < clouds.points
 
 
-def test_importance_is_the_sum_of_both_log_precisions_and_the_columns_name_them(clouds):
-    model = make("joint").eval()
+@BOTH
+def test_importance_is_the_sum_of_both_log_precisions_and_the_columns_name_them(backbone, clouds):
+    model = make("joint", backbone).eval()
     table = model.neighbors(clouds)
     with torch.no_grad():
         raw = model.interpret(clouds, table)
-        u, a1, a2 = model.spread(raw[:, :-1])
+        noise = model.noise(raw[:, :-1])
         output = model(clouds, table)
-    torch.testing.assert_close(output.importance, raw[:, -1] - log_det(u, a1, a2))
+    torch.testing.assert_close(output.importance, raw[:, -1] - noise.log_det())
     torch.testing.assert_close(output.columns["existence"], raw[:, -1].sigmoid())
-    torch.testing.assert_close(output.columns["location"], -log_det(u, a1, a2))
-    assert output.covariance.shape == (clouds.points, 3, 3)
+    torch.testing.assert_close(output.columns["location"], -noise.log_det())
+    if backbone == "egnn":
+        assert output.covariance is None
+        torch.testing.assert_close(output.radius, noise.radius() / 2)
+    else:
+        assert output.radius is None
+        torch.testing.assert_close(output.covariance, noise.covariance() / 4)
 
 
 def softplus_inverse(x):
     return torch.tensor(float(x)).expm1().log()
 
 
-def emitted(logit, variance):
+def emitted(logit, variance, backbone="egnn"):
     """What the interpreter must emit for p = sigmoid(logit) and Sigma = variance * I (U = 0)."""
-    return torch.cat([torch.zeros(9), softplus_inverse(1e-3)[None], softplus_inverse(variance)[None],
-                      torch.tensor([float(logit)])])
+    ellipsoid = [torch.zeros(9), softplus_inverse(1e-3)[None]] if backbone == "dgcnn" else []
+    return torch.cat([*ellipsoid, softplus_inverse(variance)[None], torch.tensor([float(logit)])])
 
 
-def test_with_certain_existence_it_predicts_as_the_moved_cloud_alone(clouds):
-    joint, gaussian = make("joint").eval(), make("lri-gaussian").eval()
+@BOTH
+def test_with_certain_existence_it_predicts_as_the_moved_cloud_alone(backbone, clouds):
+    joint, gaussian = make("joint", backbone).eval(), make("lri-gaussian", backbone).eval()
     final = joint.interpreter[-1]
     with torch.no_grad():
         final.weight.zero_()
-        final.bias.copy_(emitted(60, 0.5))
+        final.bias.copy_(emitted(60, 0.5, backbone))
     shared = {k: v for k, v in joint.state_dict().items() if "interpreter" not in k}
     gaussian.load_state_dict(shared, strict=False)
     with torch.no_grad():
         gaussian.interpreter[-1].weight.zero_()
-        gaussian.interpreter[-1].bias.copy_(emitted(60, 0.5)[:-1])
-        draws = [model(clouds, model.neighbors(clouds), generator=torch.Generator().manual_seed(5)).logits
+        gaussian.interpreter[-1].bias.copy_(emitted(60, 0.5, backbone)[:-1])
+        draws = [model(clouds, model.neighbors(clouds), random=CloudRandom(clouds, 5)).logits
                  for model in (joint, gaussian)]
+        quiet = gaussian(clouds, gaussian.neighbors(clouds)).logits
     torch.testing.assert_close(draws[0], draws[1])
+    assert not torch.allclose(draws[0], quiet)
 
 
-def test_with_hardly_any_movement_it_predicts_as_the_masked_cloud(clouds):
-    model = make("joint").eval()
+@BOTH
+def test_with_hardly_any_movement_it_predicts_as_the_masked_cloud(backbone, clouds):
+    model = make("joint", backbone).eval()
     final = model.interpreter[-1]
     with torch.no_grad():
         final.weight.zero_()
-        final.bias.copy_(emitted(-1, 1e-6))
-        final.bias[9] = -30.0
+        final.bias.copy_(emitted(-1, 1e-6, backbone))
+        if backbone == "dgcnn":
+            final.bias[9] = -30.0
         table = model.neighbors(clouds)
-        got = model(clouds, table, generator=torch.Generator().manual_seed(2)).logits
-        generator = torch.Generator().manual_seed(2)
-        torch.randn(2, clouds.points, 3, generator=generator)  # the movement
-        u = torch.rand(clouds.points, generator=generator)
+        got = model(clouds, table, random=CloudRandom(clouds, 2)).logits
+        random = CloudRandom(clouds, 2)
+        random.normal(clouds.sizes, 3)  # the movement
+        u = random.uniform(clouds.sizes, dtype=torch.float32)
         mask = (-1 + u.logit()).sigmoid()  # the binary concrete distribution at temperature 1
         torch.testing.assert_close(got, model.logits(clouds, table, point_weight=mask), atol=2e-3, rtol=2e-3)
 
 
 @pytest.mark.parametrize(("logit", "variance", "kind"), [
     (8, 1.0, EXISTENCE), (0.8472979, 1e-3, LOCATION), (-8, 1.0, NEITHER), (0.8472979, 1.0, NEITHER)])
-def test_the_kind_says_which_noise_was_kept_small(clouds, logit, variance, kind):
-    model = make("joint").eval()
+@BOTH
+def test_the_kind_says_which_noise_was_kept_small(backbone, clouds, logit, variance, kind):
+    model = make("joint", backbone).eval()
     final = model.interpreter[-1]
     with torch.no_grad():
         final.weight.zero_()
-        final.bias.copy_(emitted(logit, variance))
+        final.bias.copy_(emitted(logit, variance, backbone))
         output = model(clouds, model.neighbors(clouds), epoch=10**6)
     assert output.columns["kind"].unique().tolist() == [kind]
 
@@ -159,11 +187,30 @@ def test_joint_refuses_what_makes_no_sense():
         make("joint", beta_existence=-1)
 
 
+def test_the_options_of_both_parents_are_there_but_for_the_masking():
+    known = methods["joint"].known_options()
+    for parent in ("lri-gaussian", "lri-bernoulli"):
+        own = methods[parent].known_options()
+        assert {name: known.get(name) for name in own if own[name] != "masking"} == {
+            name: group for name, group in own.items() if group != "masking"}
+    assert {name for name, group in known.items() if group == "together"} == {"beta_existence", "noise"}
+    model = make("joint", beta_existence=0.25, alpha=0.6, decay=3, temperature=0.5, beta=0.125, noise_dim=2, hops=1)
+    assert (model.together.beta_existence, model.beta, model.dim, model.hops) == (0.25, 0.125, 2, 1)
+    assert (model.existence.alpha, model.existence.decay, model.existence.temperature) == (0.6, 3, 0.5)
+    assert make("joint", noise="either").together.noise == "either"
+
+
 def test_a_joint_run_keeps_its_columns(tmp_path):
-    run = train(toy_config("joint"), toy_clouds(), tmp_path / "run", task="binary", category_sizes=(2,), device="cpu",
-                progress=False)
+    clouds = toy_clouds()
+    spec = DataSpec.of(clouds, TASK, category_sizes=(2,))
+    run = train(toy_config("joint"), clouds, tmp_path / "egnn", spec, device="cpu", progress=False, quick=True)
     table = run.explanation.table()
-    assert set(table) >= {"existence", "location", "kind", "std_1"}
+    assert set(table) >= {"existence", "location", "kind", "radius"}
+    assert "std_1" not in table
+    assert min(table["radius"]) > 0
+    other = train(toy_config("joint", "dgcnn"), clouds, tmp_path / "dgcnn", spec, device="cpu", progress=False,
+                  quick=True)
+    assert set(other.explanation.table()) >= {"existence", "location", "kind", "std_1", "axis_1_x"}
     assert 0 <= min(table["existence"]) <= max(table["existence"]) <= 1
 
 

@@ -6,13 +6,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_models import TASKS, noisy
 from torch.distributions import Bernoulli, kl_divergence
 
 from pellucid.backbones.kernels import perturbed
 from pellucid.errors import PellucidError
 from pellucid.methods import NeighborRule
-from pellucid.methods.gaussian import covariance, log_det
-from pellucid.methods.lri import DistanceWeight, bernoulli_kl, prior_at
+from pellucid.methods.gaussian import Ellipsoids, Spheres
+from pellucid.methods.lri_bernoulli import bernoulli_kl, prior_at
+from pellucid.methods.lri_gaussian import DistanceWeight
+from pellucid.randomness import CloudRandom
+from pellucid.training.evaluation import explain_clouds
 
 LRI = ["lri-bernoulli", "lri-gaussian"]
 
@@ -30,16 +34,62 @@ def test_erm_is_encoder_pooling_and_head(method, random_clouds):
     clouds = random_clouds((5, 1, 8), features=2)
     model = method("erm", backbone="dgcnn", features=2, scale=2.0)
     table = model.neighbors(clouds)
-    h = model.encoder(clouds, table, pos=clouds.pos * 2.0)
+    h = model.encoder(clouds, table, pos=clouds.pos * 2.0).scalars
     pooled = torch.stack([h[a:b].sum(0) for a, b in ((0, 5), (5, 6), (6, 14))])
     out = model(clouds, table)
-    close(out.logits, model.classifier(pooled))
+    close(out.logits, model.readout.head(pooled))
     assert out.penalty is None
     assert out.importance is None
     close(model.plain(clouds, table).logits, out.logits)
     weight = torch.rand(14, generator=seeded(), dtype=torch.float64)
-    h = model.encoder(clouds, table, pos=clouds.pos * 2.0, point_weight=weight)
+    h = model.encoder(clouds, table, pos=clouds.pos * 2.0, point_weight=weight).scalars
     close(model.logits(clouds, table, point_weight=weight), model.classify(h, clouds))
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_additive_erm_is_a_bias_and_a_sum_over_points(task, method, random_clouds):
+    clouds = random_clouds((5, 1, 8, 0), features=2)
+    model = method("erm", task, backbone="dgcnn", features=2, readout="additive")
+    with torch.no_grad():
+        model.readout.bias.uniform_(-1, 1)
+        table = model.neighbors(clouds)
+        each = model.readout.head(model.encoder(clouds, table).scalars)
+        out = model(clouds, table)
+    close(out.importance, each)
+    sums = torch.stack([each[a:b].sum(0) for a, b in ((0, 5), (5, 6), (6, 14), (14, 14))])
+    close(out.logits, sums + model.readout.bias)
+    close(out.logits[3], model.readout.bias)
+    with pytest.raises(PellucidError, match="pooled readout for samples of two clouds, got additive"):
+        model.add_partner(lambda: torch.nn.Identity())
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_contributions_and_baseline_sum_to_the_prediction(task, method, random_clouds):
+    """In the unit of each target: log mol/L for a solubility, log-odds for a class."""
+    clouds, spec = random_clouds((5, 1, 8), features=2), TASKS[task]
+    model = method("erm", spec, backbone="dgcnn", features=2, readout="additive")
+    with torch.no_grad():
+        model.readout.bias.uniform_(-1, 1)
+    e = explain_clouds(model, clouds)
+    assert e.signed
+    assert e.importance.shape == (14, spec.outputs)
+    total = e.baseline + torch.zeros(3, spec.outputs, dtype=torch.float64).index_add(0, clouds.batch, e.importance)
+    for target, start in zip(spec, spec.starts, strict=True):
+        own, predicted = (x[:, start : start + target.outputs] for x in (total, e.prediction))
+        if target.kind == "regression":
+            close(own, predicted)
+        elif target.kind == "binary":
+            close(own, predicted.logit())
+        else:
+            close(own.softmax(1), predicted)
+    for number, name in enumerate(spec.names):
+        one = explain_clouds(model, clouds, target=name)
+        assert torch.equal(one.importance, e.importance[:, number])
+        assert torch.equal(one.importance, e.of(name).importance)
+        assert one.quantity(0) == spec.quantities[number]
+        assert one.unit(0) == (spec.owner(number).unit if spec.owner(number).kind == "regression" else "log-odds")
+    first = e.of()  # of a multi-class target, the class that is predicted
+    assert torch.equal(first.explained, spec.explained(spec.find(), e.prediction))
 
 
 # -- both ---------------------------------------------------------------------------------------------------------
@@ -47,7 +97,7 @@ def test_erm_is_encoder_pooling_and_head(method, random_clouds):
 def test_beta_weighs_the_penalty(name, method, random_clouds):
     clouds = random_clouds()
     table = method(name).neighbors(clouds)
-    none, one, three = (method(name, beta=b)(clouds, table, generator=seeded()) for b in (0.0, 1.0, 3.0))
+    none, one, three = (method(name, beta=b)(clouds, table) for b in (0.0, 1.0, 3.0))
     assert none.penalty.item() == 0
     assert one.penalty.item() > 0
     close(three.penalty, 3 * one.penalty)
@@ -76,12 +126,12 @@ def test_separate_encoders_do_not_touch_each_other(name, method, random_clouds):
     assert all(p.grad is None for p in [*g, *model.interpreter.parameters()])
 
     model.zero_grad()
-    model(clouds, table, generator=seeded()).penalty.backward()  # and the KL concerns g alone
-    assert all(p.grad is None for p in [*f, *model.classifier.parameters()])
+    model(clouds, table).penalty.backward()  # and the KL concerns g alone
+    assert all(p.grad is None for p in [*f, *model.readout.parameters()])
     assert all(p.grad is not None for p in g)
 
     model.zero_grad()
-    model(clouds, table, generator=seeded()).logits.sum().backward()  # g learns through the noise
+    model(clouds, table).logits.sum().backward()  # g learns through the noise
     assert any(bool(p.grad.any()) for p in g)
     assert any(bool(p.grad.any()) for p in f)
 
@@ -118,7 +168,7 @@ def test_bernoulli_kl_stays_finite_and_right_in_float32():
 
 def test_prior_falls_from_a_certain_to_the_final_one(method):
     model = method("lri-bernoulli", alpha=0.6, decay=5)
-    prior = [prior_at(e, model.alpha, model.decay) for e in (0, 4, 5, 10, 14, 15, 500)]
+    prior = [model.existence.prior(e) for e in (0, 4, 5, 10, 14, 15, 500)]
     assert prior == pytest.approx([0.9, 0.9, 0.8, 0.7, 0.7, 0.6, 0.6])
     assert prior_at(0, 0.95, 10) == 0.95
     assert prior_at(20, 0.7, 10) == pytest.approx(0.7)
@@ -148,21 +198,26 @@ def spy_on(encoder, monkeypatch):
     return seen
 
 
-def masks(model, clouds, repeats, monkeypatch):
+def masks(model, clouds, repeats, monkeypatch, noise=False):
     """(repeats, points) masks that the classifier was given, and p."""
     seen = spy_on(model.encoder, monkeypatch)
-    table, random = model.neighbors(clouds), seeded(1)
+    table = model.neighbors(clouds)
+    random = CloudRandom(clouds, 1) if noise else None
+    torch.manual_seed(1)
     with torch.no_grad():
         for _ in range(repeats):
-            out = model(clouds, table, generator=random)
+            out = model(clouds, table, random=random)
     return torch.stack([s["point_weight"] for s in seen if s.get("point_weight") is not None]), out.importance
 
 
+@pytest.mark.parametrize("noise", ["in training", "by content"])
 @pytest.mark.parametrize("temperature", [0.02, 1.0])
-def test_the_mask_follows_p_in_training(temperature, method, random_clouds, monkeypatch):
+def test_the_mask_follows_p_where_noise_is_injected(temperature, noise, method, random_clouds, monkeypatch):
     clouds = random_clouds((60, 60))
-    model = method("lri-bernoulli", temperature=temperature).train()
-    drawn, p = masks(model, clouds, 60, monkeypatch)
+    model = method("lri-bernoulli", temperature=temperature).train(noise == "in training")
+    with torch.no_grad():  # so that points differ in eval mode as well
+        model.interpreter[-1].weight *= 1 if model.training else 50
+    drawn, p = masks(model, clouds, 60, monkeypatch, noise=noise == "by content")
     assert bool(((drawn >= 0) & (drawn <= 1)).all())
     assert float(p.std()) > 0.01, "points differ, or this test says little"
     n = drawn.numel()
@@ -262,23 +317,80 @@ def test_gaussian_pass_step_by_step(dim, method, random_clouds):
                    reconstruct=NeighborRule("knn", 6), neighbor_distance=0.7)
     table = model.neighbors(clouds)
     with torch.no_grad():
-        out = model(clouds, table, generator=seeded(4))
+        out = model(clouds, table, random=CloudRandom(clouds, 4))
         pos = clouds.pos * 2.0
         length = (pos[table.index] - pos[:, None]).norm(dim=-1)
-        raw = model.interpreter(model.encoder(clouds, table, pos=pos, edge_weight=model.phi(length)))
+        raw = model.interpreter(model.encoder(clouds, table, pos=pos, edge_weight=model.phi(length)).scalars)
         u, a = raw[:, : dim * dim].reshape(-1, dim, dim), torch.nn.functional.softplus(raw[:, dim * dim :])
-        s1, s2 = torch.randn(2, clouds.points, dim, generator=seeded(4), dtype=torch.float64)
+        s1, s2 = CloudRandom(clouds, 4).normal(clouds.sizes, 2 * dim).view(-1, 2, dim).unbind(1)
         moved = pos + torch.stack([a[v, 0].sqrt() * u[v] @ s1[v] + a[v, 1].sqrt() * s2[v] for v in range(len(pos))])
-        new = NeighborRule("knn", 6)(moved, clouds.ptr)
+        new = NeighborRule("knn", 6)(clouds, moved)
         length = (moved[new.index] - moved[:, None]).norm(dim=-1)
         with perturbed(model.encoder):
-            h = model.encoder(clouds, new, pos=moved, edge_weight=model.phi(length))
+            h = model.encoder(clouds, new, pos=moved, edge_weight=model.phi(length)).scalars
         sigma = a[:, 0, None, None] * u @ u.transpose(1, 2) + a[:, 1, None, None] * torch.eye(dim)
         kl = 0.5 * (sigma.diagonal(dim1=1, dim2=2).sum(1) - dim - torch.linalg.slogdet(sigma)[1])
     close(out.logits, model.classify(h, clouds).detach())
     close(out.penalty, 0.5 * kl.mean())
     close(out.importance, -torch.linalg.slogdet(sigma)[1])
     close(out.covariance, sigma / 4)
+    assert out.radius is None
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_pass_with_spheres_step_by_step(dim, method, random_clouds):
+    """The same where embeddings do not change when a cloud is turned: Sigma = a I."""
+    clouds = random_clouds((9, 7), dim)
+    model = method("lri-gaussian", dim=dim, backbone="egnn", scale=2.0, beta=0.5, reconstruct=NeighborRule("knn", 6))
+    table = model.neighbors(clouds)
+    assert model.interpreter_outputs() == 1
+    assert not model.directional
+    with torch.no_grad():
+        out = model(clouds, table, random=CloudRandom(clouds, 4))
+        a = torch.nn.functional.softplus(model.interpret(clouds, table)[:, 0])
+        normal = CloudRandom(clouds, 4).normal(clouds.sizes, dim)
+        moved = clouds.pos * 2.0 + a.sqrt()[:, None] * normal
+        new = NeighborRule("knn", 6)(clouds, moved / 2.0)
+        length = (moved[new.index] - moved[:, None]).norm(dim=-1)
+        with perturbed(model.encoder):
+            h = model.encoder(clouds, new, pos=moved, edge_weight=model.phi(length)).scalars
+    close(out.logits, model.classify(h, clouds).detach())
+    close(out.penalty, 0.5 * (0.5 * (dim * a - dim - dim * a.log())).mean())
+    close(out.importance, -dim * a.log())
+    close(out.radius, a.sqrt() / 2)
+    assert out.covariance is None
+
+
+@pytest.mark.parametrize("backbone", ["egnn", "dgcnn"])
+def test_a_prediction_moves_nothing(backbone, method, random_clouds, monkeypatch):
+    clouds = random_clouds((9, 7))
+    model = method("lri-gaussian", backbone=backbone, scale=3.0, reconstruct=NeighborRule("knn", 6))
+    seen = spy_on(model.encoder, monkeypatch)
+    with torch.no_grad():
+        model(clouds, model.neighbors(clouds))
+    assert torch.equal(seen[1]["pos"], clouds.pos * 3.0)
+    assert torch.equal(seen[1]["neighbors"].index, NeighborRule("knn", 6)(clouds).index), "rebuilt as in training"
+    seen.clear()
+    with torch.no_grad():
+        noisy(model, clouds)
+    assert float((seen[1]["pos"] - clouds.pos * 3.0).abs().min()) > 0
+
+
+@pytest.mark.parametrize(("backbone", "encoder", "kind"), [
+    ("egnn", {}, Spheres), ("egnn", {"edge_directions": True}, Ellipsoids), ("egnn", {"coordinates": True}, Ellipsoids),
+    ("egnn", {"view": "unit_length"}, Spheres), ("egnn", {"view": "eta_phi"}, Ellipsoids), ("dgcnn", {}, Ellipsoids),
+    ("point_transformer", {}, Ellipsoids)])
+@pytest.mark.parametrize("name", ["lri-gaussian", "joint"])
+def test_what_the_backbone_sees_decides_what_the_noise_looks_like(name, backbone, encoder, kind, method, random_clouds):
+    import pellucid.collisions.views  # noqa: F401 - registers eta_phi
+
+    model, clouds = method(name, backbone=backbone, encoder=encoder), random_clouds()
+    with torch.no_grad():
+        raw = model.interpret(clouds, model.neighbors(clouds))
+    assert raw.shape[1] == (1 if kind is Spheres else 11) + (name == "joint")
+    noise = model.noise(raw[:, :-1] if name == "joint" else raw)
+    assert isinstance(noise, kind)
+    assert model.directional == (kind is Ellipsoids)
 
 
 def test_the_neighbours_are_rebuilt_from_the_moved_points(method, random_clouds, monkeypatch):
@@ -287,12 +399,12 @@ def test_the_neighbours_are_rebuilt_from_the_moved_points(method, random_clouds,
     model = method("lri-gaussian", scale=10.0, reconstruct=NeighborRule("radius", 1.0))
     seen = spy_on(model.encoder, monkeypatch)
     with torch.no_grad():
-        model(clouds, model.neighbors(clouds), generator=seeded())
+        noisy(model, clouds)
     unmoved, moved = seen[0]["pos"], seen[1]["pos"]
     close(unmoved, clouds.pos * 10.0)
     assert torch.equal(seen[0]["neighbors"].index, NeighborRule("knn", 4)(clouds).index)
     assert float((moved - unmoved).abs().min()) > 0
-    assert torch.equal(seen[1]["neighbors"].index, NeighborRule("radius", 1.0)(moved / 10.0, clouds.ptr).index)
+    assert torch.equal(seen[1]["neighbors"].index, NeighborRule("radius", 1.0)(clouds, moved / 10.0).index)
 
 
 @pytest.mark.parametrize("rules", [("knn", "radius"), ("radius", "knn"), ("knn", "too few")])
@@ -302,7 +414,7 @@ def test_one_encoder_takes_full_and_masked_neighbourhoods_in_one_step(backbone, 
     kinds = {"knn": NeighborRule("knn", 3), "radius": NeighborRule("radius", 1.0), "too few": NeighborRule("knn", 12)}
     clouds = random_clouds((7, 9))
     model = method("lri-gaussian", backbone=backbone, rule=kinds[rules[0]], reconstruct=kinds[rules[1]]).train()
-    out = model(clouds, model.neighbors(clouds), generator=seeded())
+    out = model(clouds, model.neighbors(clouds))
     (out.logits.sum() + out.penalty).backward()
     assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
 
@@ -314,116 +426,168 @@ def test_without_graph_reconstruction_there_is_no_phi(method, random_clouds):
     assert model.phi is None
     assert not [key for key in model.state_dict() if key.startswith("phi")]
     assert model.edge_weight(clouds.pos, table) is None
-    h = model.encoder(clouds, table, pos=clouds.pos)
+    h = model.encoder(clouds, table, pos=clouds.pos).scalars
     close(model.plain(clouds, table).logits, model.classify(h, clouds))
     with_phi = method("lri-gaussian")
-    weighted = with_phi.encoder(clouds, table, edge_weight=with_phi.edge_weight(clouds.pos, table))
+    weighted = with_phi.encoder(clouds, table, edge_weight=with_phi.edge_weight(clouds.pos, table)).scalars
     close(with_phi.plain(clouds, table).logits, with_phi.classify(weighted, clouds))
 
 
 def test_covariance_is_in_the_unit_of_the_coordinates(method, random_clouds):
     clouds = random_clouds()
+    model = method("lri-gaussian", backbone="dgcnn", scale=7.0)
+    table = model.neighbors(clouds)
+    with torch.no_grad():
+        out = model(clouds, table)
+        noise = model.noise(model.interpret(clouds, table))
+    close(out.covariance, noise.covariance() / 49)
+    close(out.importance, -noise.log_det())
+    close(-torch.linalg.slogdet(out.covariance)[1] - 6 * math.log(7), out.importance)
+    assert model(clouds, table).covariance is None, "training does not pay for it"
+
+
+def test_the_radius_is_in_the_unit_of_the_coordinates(method, random_clouds):
+    clouds = random_clouds()
     model = method("lri-gaussian", scale=7.0)
     table = model.neighbors(clouds)
     with torch.no_grad():
-        out = model(clouds, table, generator=seeded())
-        u, a1, a2 = model.spread(model.interpret(clouds, table))
-    close(out.covariance, covariance(u, a1, a2) / 49)
-    close(out.importance, -log_det(u, a1, a2))
-    close(-torch.linalg.slogdet(out.covariance)[1] - 6 * math.log(7), out.importance)
-    assert model(clouds, table, generator=seeded()).covariance is None, "training does not pay for it"
+        out = model(clouds, table)
+        noise = model.noise(model.interpret(clouds, table))
+    close(out.radius, noise.radius() / 7)
+    close(-6 * (7 * out.radius).log(), out.importance)
+    assert model(clouds, table).radius is None, "training does not pay for it"
 
 
-def test_the_logits_have_a_gradient_through_the_noise(method, random_clouds):
+@pytest.mark.parametrize("backbone", ["egnn", "dgcnn"])
+def test_the_logits_have_a_gradient_through_the_noise(backbone, method, random_clouds):
     clouds = random_clouds()
-    model = method("lri-gaussian", backbone="egnn", shared=False)
-    model(clouds, model.neighbors(clouds), generator=seeded()).logits.sum().backward()
+    model = method("lri-gaussian", backbone=backbone, shared=False)
+    noisy(model, clouds).logits.sum().backward()
     last = model.interpreter[-1].weight.grad
-    assert bool((last.abs().sum(1) > 0).all()), "each entry of U, a1 and a2 moves the points"
+    assert bool((last.abs().sum(1) > 0).all()), "each number that is emitted moves the points"
     assert all(bool(p.grad.isfinite().all()) and bool(p.grad.any()) for p in model.phi.parameters())
 
 
-def test_with_an_invariant_backbone_sigma_does_not_turn_with_the_cloud(method, random_clouds):
-    """U comes from invariant features: the importance is invariant, but directions have no meaning in space.
+def turned_by(clouds, seed=1):
+    rotation = torch.linalg.qr(torch.randn(3, 3, generator=seeded(seed), dtype=torch.float64))[0]
+    return clouds.replace(pos=clouds.pos @ rotation), rotation
 
-    A backbone whose embeddings follow a rotation is needed to read directions.
-    """
+
+@pytest.mark.parametrize("name", ["lri-gaussian", "joint"])
+def test_where_embeddings_do_not_turn_the_radius_does_not_change(name, method, random_clouds):
     clouds = random_clouds(features=2)
-    rotation = torch.linalg.qr(torch.randn(3, 3, generator=seeded(1), dtype=torch.float64))[0]
-    moved = clouds.replace(pos=clouds.pos @ rotation)
-    model = method("lri-gaussian", backbone="egnn", features=2)
+    moved, _ = turned_by(clouds)
+    model = method(name, backbone="egnn", features=2)
     with torch.no_grad():
-        before = model(clouds, model.neighbors(clouds), generator=seeded())
-        after = model(moved, model.neighbors(moved), generator=seeded())
+        before, after = (model(x, model.neighbors(x)) for x in (clouds, moved))
+    close(after.radius, before.radius)
     close(after.importance, before.importance)
-    close(after.covariance, before.covariance)
-    turned = rotation.t() @ before.covariance @ rotation
-    assert float((turned - before.covariance).abs().max()) > 1e-3
+    close(after.logits, before.logits)
+    assert float(before.radius.std()) > 1e-3, "points differ, or this test says little"
+    assert before.covariance is after.covariance is None
+
+
+def test_where_layers_see_directions_sigma_changes_with_the_cloud_but_does_not_turn(method, random_clouds):
+    clouds = random_clouds(features=2)
+    moved, rotation = turned_by(clouds)
+    model = method("lri-gaussian", backbone="dgcnn", features=2)
+    with torch.no_grad():
+        before, after = (model(x, model.neighbors(x)) for x in (clouds, moved))
+    assert float((after.covariance - before.covariance).abs().max()) > 1e-3
+    assert float((after.covariance - rotation.t() @ before.covariance @ rotation).abs().max()) > 1e-3
 
 
 @pytest.mark.parametrize("raw", [-1e4, 1e4])
-def test_spread_is_clamped(raw, method, random_clouds):
+@pytest.mark.parametrize("backbone", ["egnn", "dgcnn"])
+def test_spread_is_clamped(backbone, raw, method, random_clouds):
     clouds = random_clouds(dtype=torch.float32)
-    model = method("lri-gaussian", dtype=torch.float32)
+    model = method("lri-gaussian", backbone=backbone, dtype=torch.float32)
     with torch.no_grad():
         model.interpreter[-1].bias[-2:] = raw * 1e3
-    _, a1, a2 = model.spread(model.interpret(clouds, model.neighbors(clouds)))
+    noise = model.noise(model.interpret(clouds, model.neighbors(clouds)))
     limit = torch.tensor(1e-6 if raw < 0 else 1e6)
-    assert bool((a1 == limit).all())
-    assert bool((a2 == limit).all())
-    out = model(clouds, model.neighbors(clouds), generator=seeded())
+    for a in ((noise.a,) if backbone == "egnn" else (noise.a1, noise.a2)):
+        assert bool((a == limit).all())
+    out = noisy(model, clouds)
     assert bool(out.logits.isfinite().all())
     assert bool(out.penalty.isfinite())
 
 
-def test_noise_can_be_kept_to_the_first_coordinates(method, random_clouds):
+@pytest.mark.parametrize("backbone", ["egnn", "dgcnn"])
+def test_noise_can_be_kept_to_the_first_coordinates(backbone, method, random_clouds):
     clouds = random_clouds((9, 7))
-    model = method("lri-gaussian", noise_dim=2, scale=2.0)
+    model = method("lri-gaussian", backbone=backbone, noise_dim=2, scale=2.0)
     table = model.neighbors(clouds)
     with torch.no_grad():
-        out = model(clouds, table, generator=seeded())
-        u, a1, a2 = model.spread(model.interpret(clouds, table))
+        out = model(clouds, table)
+        noise = model.noise(model.interpret(clouds, table))
         moved, _ = model.move(clouds, torch.ones(clouds.points, 2, dtype=torch.float64))
-    assert u.shape == (16, 2, 2)
+    assert model.dim == 2
     close(moved - 2 * clouds.pos, torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64).expand(16, 3))
-    close(out.covariance[:, :2, :2], covariance(u, a1, a2) / 4)
-    assert float(out.covariance[:, 2].abs().max()) == float(out.covariance[:, :, 2].abs().max()) == 0
-    close(out.importance, -torch.linalg.slogdet(covariance(u, a1, a2))[1])
+    if backbone == "egnn":
+        assert noise.dim == 2
+        close(out.radius, noise.radius() / 2)
+        close(out.importance, -4 * (2 * out.radius).log())
+    else:
+        assert noise.u.shape == (16, 2, 2)
+        close(out.covariance[:, :2, :2], noise.covariance() / 4)
+        assert float(out.covariance[:, 2].abs().max()) == float(out.covariance[:, :, 2].abs().max()) == 0
+        close(out.importance, -torch.linalg.slogdet(noise.covariance())[1])
     with pytest.raises(PellucidError, match="noise_dim from 0 to the 3 coordinates, got 4"):
         method("lri-gaussian", noise_dim=4)
 
 
 @pytest.mark.parametrize("name", ["lri-gaussian", "joint"])
+@pytest.mark.parametrize("backbone", ["egnn", "dgcnn"])
 @pytest.mark.parametrize("noise_dim", [0, 2])
-def test_relative_noise_grows_with_the_distance_from_the_axis(name, noise_dim, method, random_clouds):
+def test_relative_noise_grows_with_the_distance_from_the_axis(name, backbone, noise_dim, method, random_clouds):
     clouds = random_clouds((9, 7))
-    model = method(name, relative=True, noise_dim=noise_dim, scale=4.0)
+    model = method(name, backbone=backbone, relative="beam", noise_dim=noise_dim, scale=4.0)
     unit = clouds.pos[:, :2].norm(dim=1)
-    noise = torch.randn(16, noise_dim or 3, dtype=torch.float64, generator=seeded())
+    eps = torch.randn(16, noise_dim or 3, dtype=torch.float64, generator=seeded())
     with torch.no_grad():
-        moved, _ = model.move(clouds, noise)
-        out = model(clouds, model.neighbors(clouds), generator=seeded())
+        moved, _ = model.move(clouds, eps)
+        out = model(clouds, model.neighbors(clouds))
         raw = model.interpret(clouds, model.neighbors(clouds))
-        u, a1, a2 = model.spread(raw[:, :-1] if name == "joint" else raw)
-    close((moved - 4 * clouds.pos)[:, :noise.shape[1]], noise * unit[:, None])
-    close(out.covariance[:, :noise.shape[1], :noise.shape[1]], covariance(u, a1, a2) * (unit / 4)[:, None, None]**2)
+        noise = model.noise(raw[:, :-1] if name == "joint" else raw)
+    close((moved - 4 * clouds.pos)[:, :eps.shape[1]], eps * unit[:, None])
+    if backbone == "egnn":
+        close(out.radius, noise.radius() * unit / 4)
+    else:
+        close(out.covariance[:, :eps.shape[1], :eps.shape[1]], noise.covariance() * (unit / 4)[:, None, None]**2)
+
+
+@pytest.mark.parametrize("relative", ["lab", "sky", True])
+def test_relative_names_a_frame_with_a_length(relative, method):
+    with pytest.raises(PellucidError, match="beam"):
+        method("lri-gaussian", relative=relative)
 
 
 @pytest.mark.parametrize("noise_dim", [0, 2])
-def test_in_the_frame_of_the_beam_noise_turns_with_the_cloud(noise_dim, method, random_clouds):
+def test_in_the_frame_of_the_beam_noise_turns_with_the_cloud(noise_dim, method, random_clouds, monkeypatch):
     clouds = random_clouds((9, 7))
-    model = method("lri-gaussian", backbone="egnn", frame="beam", noise_dim=noise_dim)
     c, s = 0.6, 0.8
     turn = torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=torch.float64)
     turned = clouds.replace(pos=clouds.pos @ turn.T)
+    model = method("lri-gaussian", backbone="dgcnn", frame="beam", noise_dim=noise_dim)
+    raw = model.interpret(clouds, model.neighbors(clouds)).detach()
+    monkeypatch.setattr(model, "interpret", lambda *_: raw)  # as of layers that see no directions
     with torch.no_grad():
-        one, other = (model(x, model.neighbors(x), generator=seeded()) for x in (clouds, turned))
+        one, other = (model(x, model.neighbors(x)) for x in (clouds, turned))
     close(turn @ one.covariance @ turn.T, other.covariance)
     close(one.importance, other.importance)
-    with pytest.raises(PellucidError, match="lab or beam"):
+    with pytest.raises(PellucidError, match=r"a known frame, got 'sky'"):
         method("lri-gaussian", frame="sky")
     with pytest.raises(PellucidError, match="frame lab for groups"):
         method("lri-gaussian", frame="beam", groups="group")
+
+
+def test_a_sphere_is_one_in_any_frame(method, random_clouds):
+    clouds = random_clouds((9, 7))
+    with torch.no_grad():
+        lab, beam = (noisy(method("lri-gaussian", frame=frame), clouds) for frame in ("lab", "beam"))
+    assert torch.equal(lab.logits, beam.logits)
+    assert torch.equal(lab.radius, beam.radius)
 
 
 @pytest.mark.parametrize("name", ["lri-bernoulli", "lri-gaussian", "joint", "pointmask"])
@@ -432,7 +596,7 @@ def test_only_an_interpreter_of_its_own_can_train_alone(name, method):
     model.freeze_classifier()
     training = {n.split(".")[0] for n, p in model.named_parameters() if p.requires_grad}
     assert training == {"own_encoder", "interpreter"}
-    assert {n.split(".")[0] for n, p in model.named_parameters() if not p.requires_grad} >= {"encoder", "classifier"}
+    assert {n.split(".")[0] for n, p in model.named_parameters() if not p.requires_grad} >= {"encoder", "readout"}
 
 
 @pytest.mark.parametrize("name", ["erm", "lri-gaussian"])

@@ -1,17 +1,21 @@
 """What every registered method must do; a new one is covered by being registered."""
 
+from dataclasses import fields
+
 import pytest
 import torch
+from small_models import TASKS, build, noisy
 
 from pellucid.backbones import backbones
 from pellucid.clouds import PointClouds
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.methods import NeighborRule, Output, methods
+from pellucid.methods.base import Common
+from pellucid.randomness import CloudRandom
 from pellucid.targets import Targets
 
 NAMES = list(methods)
 BACKBONES = list(backbones)
-TASKS = ["binary", "two binary", "multiclass", "regression"]
 
 pytestmark = pytest.mark.parametrize("name", NAMES)
 
@@ -30,13 +34,11 @@ def seeded(seed=0):
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_every_task_trains_on_every_backbone(name, backbone, task, training, method, target, random_clouds):
     model = method(name, task, backbone=backbone, categories=(4,)).train(training)
-    if model.task.kind not in model.supports.tasks:
-        pytest.skip(f"{name} does not take {task}")
     clouds = random_clouds((7, 1, 9, 3), categories=(4,))
-    out = model(clouds, model.neighbors(clouds), epoch=3, generator=seeded())
+    out = model(clouds, model.neighbors(clouds), epoch=3)
     assert isinstance(out, Output)
-    assert out.logits.shape == (4, model.task.outputs)
-    loss = model.task.loss(out.logits, target(task, 4))
+    assert out.logits.shape == (4, model.targets.outputs)
+    loss = model.targets.loss(out.logits, target(task, 4))
     if out.penalty is not None:
         assert out.penalty.shape == ()
         loss = loss + out.penalty
@@ -56,7 +58,7 @@ def test_degenerate_clouds_give_finite_losses(name, sizes, spread, training, dty
     model = method(name, dtype=dtype).train(training)
     clouds = random_clouds(sizes, dtype=dtype)
     clouds = clouds.replace(pos=clouds.pos * spread)
-    out = model(clouds, model.neighbors(clouds), generator=seeded())
+    out = model(clouds, model.neighbors(clouds))
     loss = out.logits.square().sum() + (0 if out.penalty is None else out.penalty)
     loss.backward()
     assert bool(loss.isfinite())
@@ -66,25 +68,67 @@ def test_degenerate_clouds_give_finite_losses(name, sizes, spread, training, dty
 def test_a_batch_without_any_point_is_no_nan(name, method, random_clouds):
     model = method(name)
     clouds = random_clouds((0, 0))
-    out = model(clouds, model.neighbors(clouds), generator=seeded())
+    out = model(clouds, model.neighbors(clouds))
     assert bool(out.logits.isfinite().all())
     assert out.penalty is None or bool(out.penalty.isfinite())
 
 
-def test_what_is_declared_is_given(name, method, random_clouds):
-    model = method(name)
+@pytest.mark.parametrize("readout", ["pooled", "additive"])
+@pytest.mark.parametrize("task", ["binary", "mixed"])
+def test_targets_of_points_train_and_are_read_at_each_point(name, task, readout, method, random_clouds):
+    spec = Targets(tuple(type(t)(**{**vars(t), "level": "point"}) for t in TASKS[task]))
+    model = method(name, spec, categories=(4,), readout=readout).train()
+    clouds = random_clouds((7, 1, 9, 0), categories=(4,))
+    out = model(clouds, model.neighbors(clouds))
+    assert out.logits.shape == (17, spec.outputs)
+    y = torch.arange(17 * len(spec)).reshape(17, -1).remainder(2).double()
+    y[3] = float("nan")
+    loss = spec.loss(out.logits, y) + (0 if out.penalty is None else out.penalty)
+    loss.backward()
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
+    assert (out.importance is not None) == model.explains
+    assert not model.signed, "contributions are shares of a sum, and nothing is summed here"
+
+
+@pytest.mark.parametrize("readout", ["pooled", "additive"])
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("edge_directions", [False, True])
+def test_what_is_declared_is_given(name, backbone, edge_directions, readout, method, random_clouds):
+    model = method(name, "mixed", backbone=backbone, readout=readout, encoder={"edge_directions": edge_directions})
     clouds = random_clouds()
     with torch.no_grad():
-        out = model(clouds, model.neighbors(clouds), generator=seeded())
-    assert (out.importance is not None) == model.supports.importance
-    assert (out.covariance is not None) == model.supports.directions
+        out = model(clouds, model.neighbors(clouds))
+    assert model.explains == (model.supports.importance or readout == "additive")
+    assert model.signed == (name == "erm" and readout == "additive")
+    assert (out.importance is not None) == model.explains
+    sees = model.encoder.directions == "coordinates"
+    assert (out.covariance is not None) == (model.supports.directions and sees)
+    assert (out.radius is not None) == (model.supports.directions and not sees)
     if out.importance is not None:
-        assert out.importance.shape == (clouds.points,)
+        assert out.importance.shape == ((clouds.points, 6) if model.signed else (clouds.points,))
         assert not out.importance.requires_grad
     if out.covariance is not None:
         assert out.covariance.shape == (clouds.points, 3, 3)
         assert bool((torch.linalg.eigvalsh(out.covariance) > 0).all())
-    assert (model.importance_name == "importance") == (not model.supports.importance), "name the number"
+    if out.radius is not None:
+        assert out.radius.shape == (clouds.points,)
+        assert bool((out.radius > 0).all())
+    assert model.importance_name != "importance", "name the number"
+
+
+def test_flat_options_reach_their_group_and_others_are_refused(name):
+    make = methods[name].make
+    with pytest.raises(UnknownNameError, match=r"readuot.*did you mean 'readout'"):
+        make(lambda: backbones["egnn"](), Targets.of("binary"), readuot="additive")
+    with pytest.raises(PellucidError, match="readout out of pooled, additive, got 'pointwise'"):
+        make(lambda: backbones["egnn"](), Targets.of("binary"), readout="pointwise")
+    known = methods[name].known_options()
+    assert len(known) == sum(len(fields(kind)) for kind in methods[name].option_groups.values()), "names differ"
+    flat = make(lambda: backbones["egnn"](), Targets.of("binary"), scale=2.5, readout="additive")
+    grouped = methods[name](lambda: backbones["egnn"](), Targets.of("binary"), Common(scale=2.5, readout="additive"))
+    for model in (flat, grouped):
+        assert model.scale == 2.5
+        assert model.readout.kind == "additive"
 
 
 # -- symmetries ---------------------------------------------------------------------------------------------------
@@ -97,23 +141,29 @@ def test_permuted_points_change_no_logit_and_permute_the_importance(name, backbo
     model = method(name, backbone=backbone, features=2)
     table, new_table = model.neighbors(clouds), model.neighbors(shuffled)
     close(model.plain(shuffled, new_table).logits, model.plain(clouds, table).logits)
-    importance = model(clouds, table, generator=seeded()).importance
+    importance = model(clouds, table).importance
     if importance is not None:
-        close(model(shuffled, new_table, generator=seeded()).importance, importance[order])
+        close(model(shuffled, new_table).importance, importance[order])
+        close(model(shuffled, new_table).logits, model(clouds, table).logits)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_a_cloud_does_not_see_its_batch_mates(name, backbone, method, random_clouds):
+    """Nor what noise they draw: the same cloud moves alike alone, in a batch, and in another place of it."""
     clouds = random_clouds((7, 3, 9), features=2)
-    model = method(name, backbone=backbone, features=2)
-    together = model.plain(clouds, model.neighbors(clouds)).logits
-    importance = model(clouds, model.neighbors(clouds), generator=seeded()).importance
-    for i in range(3):
-        one = clouds.select(torch.tensor([i]))
-        close(model.plain(one, model.neighbors(one)).logits, together[i : i + 1])
-        if importance is not None:
-            alone = model(one, model.neighbors(one), generator=seeded()).importance
-            close(alone, importance[clouds.ptr[i] : clouds.ptr[i + 1]])
+    model = method(name, "mixed", backbone=backbone, features=2)
+    plain = model.plain(clouds, model.neighbors(clouds)).logits
+    together, moved = model(clouds, model.neighbors(clouds)), noisy(model, clouds, 3)
+    for chosen in ([0], [1], [2], [2, 0], [1, 2, 0]):
+        places = torch.tensor(chosen)
+        some = clouds.select(places)
+        rows = torch.cat([torch.arange(clouds.ptr[i], clouds.ptr[i + 1]) for i in chosen])
+        close(model.plain(some, model.neighbors(some)).logits, plain[places])
+        out, noise = model(some, model.neighbors(some)), noisy(model, some, 3)
+        close(out.logits, together.logits[places])
+        close(noise.logits, moved.logits[places])
+        if together.importance is not None:
+            close(out.importance, together.importance[rows])
 
 
 def test_logits_and_importance_do_not_rotate_with_an_invariant_backbone(name, method, random_clouds):
@@ -122,28 +172,76 @@ def test_logits_and_importance_do_not_rotate_with_an_invariant_backbone(name, me
     moved = clouds.replace(pos=clouds.pos @ rotation + 2.0)
     model = method(name, backbone="egnn", features=2)
     close(model.plain(moved, model.neighbors(moved)).logits, model.plain(clouds, model.neighbors(clouds)).logits)
-    importance = model(clouds, model.neighbors(clouds), generator=seeded()).importance
-    if importance is not None:
-        close(model(moved, model.neighbors(moved), generator=seeded()).importance, importance)
+    with torch.no_grad():
+        before, after = (model(x, model.neighbors(x)) for x in (clouds, moved))
+    if name != "pointmask":  # which moves points towards the origin
+        close(after.logits, before.logits)
+    turned = clouds.replace(pos=clouds.pos @ rotation)
+    close(model(turned, model.neighbors(turned)).logits, before.logits)
+    assert (before.importance is None) == (not model.explains)
+    if before.importance is not None:
+        close(after.importance, before.importance)
+    assert (before.radius is None) == (not model.supports.directions)
+    if before.radius is not None:
+        close(after.radius, before.radius)
 
 
 # -- randomness ---------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("training", [False, True])
-def test_the_generator_decides_all_the_noise(name, training, method, random_clouds):
+def test_in_training_pytorchs_own_numbers_decide_all_the_noise(name, method, random_clouds):
     clouds = random_clouds()
-    model = method(name).train(training)
-    table = model.neighbors(clouds)
-    torch.manual_seed(1)
-    first = model(clouds, table, generator=seeded(5))
-    torch.manual_seed(2)
-    second = model(clouds, table, generator=seeded(5))
+    model = method(name).train()
+    table, state = model.neighbors(clouds), {k: v.clone() for k, v in model.state_dict().items()}
+    outs = []
+    for seed in (5, 5, 6):
+        model.load_state_dict(state)
+        torch.manual_seed(seed)
+        outs.append(model(clouds, table))
+    first, second, third = outs
     assert torch.equal(first.logits, second.logits)
-    assert (first.penalty is None) == (second.penalty is None)
+    assert (first.penalty is None) == (second.penalty is None) == (not model.supports.importance)
     assert first.penalty is None or torch.equal(first.penalty, second.penalty)
-    third = model(clouds, table, generator=seeded(6))
     if first.importance is not None:
         close(third.importance, first.importance)
-        assert training is False or not torch.allclose(third.logits, first.logits), "noise is injected in training"
+        assert not torch.allclose(third.logits, first.logits), "noise is injected in training"
+
+
+def test_a_prediction_draws_nothing(name, method, random_clouds):
+    clouds, model = random_clouds(), method(name)
+    state = torch.get_rng_state()
+    first = model(clouds, model.neighbors(clouds))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(77)
+    second = model(clouds, model.neighbors(clouds))
+    assert torch.equal(first.logits, second.logits)
+    assert first.importance is None or torch.equal(first.importance, second.importance)
+
+
+def test_noise_can_be_injected_into_a_prediction(name, method, random_clouds):
+    """It moves the logits and nothing else, and the seed and the clouds' own content decide it."""
+    clouds, model = random_clouds(), method(name)
+    state = torch.get_rng_state()
+    with torch.no_grad():
+        quiet, one, same, other = (model(clouds, model.neighbors(clouds)), noisy(model, clouds, 5),
+                                   noisy(model, clouds, 5), noisy(model, clouds, 6))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(one.logits, same.logits)
+    if not model.supports.importance:
+        assert torch.equal(one.logits, quiet.logits)
+        return
+    assert not torch.allclose(one.logits, other.logits)
+    assert not torch.allclose(one.logits, quiet.logits)
+    close(one.importance, quiet.importance)
+    for given in ("covariance", "radius"):
+        assert getattr(quiet, given) is None or torch.equal(getattr(one, given), getattr(quiet, given))
+
+
+def test_a_stream_of_numbers_goes_on(name, method, random_clouds):
+    """Two passes over one stream differ; a new stream starts over."""
+    clouds, model = random_clouds(), method(name)
+    table, random = model.neighbors(clouds), CloudRandom(clouds, 1)
+    one, two = (model(clouds, table, random=random).logits for _ in range(2))
+    assert torch.equal(one, noisy(model, clouds, 1).logits)
+    assert torch.equal(one, two) == (not model.supports.importance)
 
 
 # -- nothing is injected ------------------------------------------------------------------------------------------
@@ -153,7 +251,8 @@ def test_a_pass_in_eval_mode_leaves_model_and_clouds_alone(name, method, random_
     table = model.neighbors(clouds)
     state = {key: value.clone() for key, value in model.state_dict().items()}
     copies = {key: clouds[key].clone() for key in clouds.names}
-    model(clouds, table, generator=seeded())
+    model(clouds, table)
+    noisy(model, clouds)
     assert list(model.state_dict()) == list(state)
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     assert all(torch.equal(clouds[key], copies[key]) for key in copies)
@@ -196,9 +295,12 @@ def test_bad_neighbour_rules_are_refused(name, kind, value, method):
 
 
 def test_tasks_that_are_not_supported_are_refused(name, monkeypatch):
-    monkeypatch.setattr(methods[name], "supports", type(methods[name].supports)(tasks=("binary",)))
-    with pytest.raises(PellucidError, match="out of binary, got regression"):
+    monkeypatch.setattr(methods[name], "supports", type(methods[name].supports)(kinds=("binary",)))
+    with pytest.raises(PellucidError, match="out of binary, got the regression 'y'; choose another method"):
         methods[name].make(lambda: backbones["egnn"](), Targets.of("regression"))
+    monkeypatch.setattr(methods[name], "supports", type(methods[name].supports)(levels=("cloud",)))
+    with pytest.raises(PellucidError, match="expected targets of a cloud, got targets of a point"):
+        build(name, Targets.of("binary", level="point"))
 
 
 # -- units and neighbourhoods -------------------------------------------------------------------------------------
@@ -207,8 +309,8 @@ def test_the_scale_multiplies_the_coordinates(name, method, random_clouds):
     table = NeighborRule("knn", 4)(clouds)
     scaled = clouds.replace(pos=clouds.pos * 3)
     options = {"neighbor_distance": 3.0} if name in ("lri-gaussian", "joint") else {}  # phi knows the unit
-    expected = method(name, **options)(scaled, table, generator=seeded())
-    got = method(name, scale=3.0)(clouds, table, generator=seeded())
+    expected = method(name, **options)(scaled, table)
+    got = method(name, scale=3.0)(clouds, table)
     close(got.logits, expected.logits)
     if got.importance is not None:
         close(got.importance, expected.importance)

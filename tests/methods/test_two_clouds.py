@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from explaining import tiny_clouds
+from small_models import noisy
 
 from pellucid.backbones import backbones
 from pellucid.backbones.kernels import segment_sum
@@ -13,7 +14,7 @@ from pellucid.clouds import PointClouds, offsets
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.methods import NeighborRule, methods
-from pellucid.methods.lri import mean_over_hops, most_random
+from pellucid.methods.hops import mean_over_hops, most_random
 from pellucid.methods.partner import PartnerEncoder
 from pellucid.neighbors import knn
 from pellucid.training.batches import rotated, swapped
@@ -45,10 +46,10 @@ def test_the_head_sees_the_sum_over_both_clouds(name, method):
     neighbors = model.neighbors(clouds)
     h = model.embed(clouds, neighbors)
     second = clouds.partner
-    own = model.partner.encoder(second, model.partner.rule(second))
+    own = model.partner.encoder(second, model.partner.rule(second)).scalars
     pooled = [h[a:b].sum(0) + own[c:d].sum(0) for a, b, c, d in zip(
         clouds.ptr[:-1], clouds.ptr[1:], second.ptr[:-1], second.ptr[1:], strict=True)]
-    expected = model.classifier(torch.stack(pooled))
+    expected = model.readout.head(torch.stack(pooled))
     torch.testing.assert_close(model.logits(clouds, neighbors), expected)
 
 
@@ -57,7 +58,7 @@ def test_an_empty_second_cloud_adds_nothing(name, method):
     model, clouds = built(name, method), pairs()
     alone = clouds.select(torch.tensor([2]))
     neighbors = model.neighbors(alone)
-    expected = model.classifier(segment_sum(model.embed(alone, neighbors), alone.ptr))
+    expected = model.readout.head(segment_sum(model.embed(alone, neighbors), alone.ptr))
     torch.testing.assert_close(model.logits(alone, neighbors), expected)
 
 
@@ -66,12 +67,19 @@ def test_an_empty_second_cloud_adds_nothing(name, method):
 def test_the_interpreter_hears_of_the_second_cloud(name, shared, method):
     model, clouds = built(name, method, shared=shared), pairs()
     other = clouds.replace(partner=clouds.partner.select(torch.tensor([1, 0, 2, 3])))
-    generator = torch.Generator()
-    before, after = (model(c, model.neighbors(c), generator=generator.manual_seed(0)).importance
-                     for c in (clouds, other))
+    before, after = (model(c, model.neighbors(c)).importance for c in (clouds, other))
     changed = (before != after)
     assert changed[:7].all()  # the first two clouds have each other's partner
     assert not changed[7:].any()
+
+
+@pytest.mark.parametrize("name", ["lri-bernoulli", "lri-gaussian", "joint", "pointmask"])
+def test_the_second_cloud_decides_what_is_drawn_too(name, method):
+    """The same first cloud with another second one is another sample."""
+    model, clouds = built(name, method, shared=False) if name != "pointmask" else built(name, method), pairs()
+    alone = clouds.select(torch.tensor([3]))
+    torch.testing.assert_close(noisy(model, alone).logits[0], noisy(model, clouds).logits[3])
+    assert not torch.allclose(noisy(model, alone).logits, noisy(model, alone, 1).logits)
 
 
 def test_two_encoders_of_the_second_cloud_where_f_and_g_share_nothing(method):
@@ -100,7 +108,7 @@ def test_a_partner_encoder_needs_a_partner():
 @pytest.mark.parametrize("name", list(explainers))
 def test_every_explainer_takes_two_clouds_and_leaves_the_model_alone(name, method):
     options = {"bernmask": {"steps": 3}, "bernmask-p": {"epochs": 1}}.get(name, {})
-    options |= {"epochs": 2} if name.startswith("pyg-") else {}
+    options |= {"epochs": 2} if name == "pyg" else {}
     clouds, model = pairs((3, 2, 1, 5)), built("erm", method)
     before = copy.deepcopy(model.state_dict())
     explainer = explainers[name](**options)
@@ -149,19 +157,24 @@ def test_the_most_random_point_in_reach(hops):
     assert chosen == [max(reached(neighbors, v, hops), key=lambda u: value[u]) for v in range(30)]
 
 
-@pytest.mark.parametrize("name", ["lri-bernoulli", "lri-gaussian"])
-def test_importance_over_hops_is_the_least_of_the_neighbourhood(name, method):
+@pytest.mark.parametrize(("name", "backbone"), [("lri-bernoulli", "egnn"), ("lri-gaussian", "egnn"),
+                                                ("lri-gaussian", "dgcnn")])
+def test_importance_over_hops_is_the_least_of_the_neighbourhood(name, backbone, method):
     clouds = pairs()
-    plain, wide = (built(name, method, hops=hops) for hops in (0, 2))
+    plain, wide = (built(name, method, backbone=backbone, hops=hops) for hops in (0, 2))
     wide.load_state_dict(plain.state_dict())
     neighbors = plain.neighbors(clouds)
     with torch.no_grad():
-        own, over = (m(clouds, neighbors, generator=torch.Generator().manual_seed(0)) for m in (plain, wide))
+        own, over = (m(clouds, neighbors) for m in (plain, wide))
     least = torch.stack([own.importance[list(reached(neighbors, v, 2))].min() for v in range(clouds.points)])
     torch.testing.assert_close(over.importance, least)
+    place = [min(reached(neighbors, v, 2), key=lambda u: own.importance[u]) for v in range(clouds.points)]
+    assert [over.covariance is not None, over.radius is not None] == [backbone == "dgcnn", name == "lri-gaussian"
+                                                                      and backbone == "egnn"]
     if over.covariance is not None:
-        place = [min(reached(neighbors, v, 2), key=lambda u: own.importance[u]) for v in range(clouds.points)]
         torch.testing.assert_close(over.covariance, own.covariance[place])
+    if over.radius is not None:
+        torch.testing.assert_close(over.radius, own.radius[place])
 
 
 @pytest.mark.parametrize("hops", [0, 1, 3])
@@ -191,7 +204,7 @@ def test_with_the_mean_a_point_bears_its_surroundings(method):
 @pytest.mark.parametrize("name", ["lri-bernoulli", "lri-gaussian", "joint"])
 def test_gradients_reach_the_interpreter_over_hops(name, hop_noise, method):
     model, clouds = built(name, method, hops=2, hop_noise=hop_noise).train(), pairs()
-    output = model(clouds, model.neighbors(clouds), generator=torch.Generator().manual_seed(0))
+    output = model(clouds, model.neighbors(clouds))
     (output.logits.sum() + output.penalty).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.interpreter.parameters())
     assert any(bool(p.grad.abs().sum() > 0) for p in model.partner.parameters())

@@ -70,6 +70,47 @@ def test_the_predicted_class_is_that_of_the_whole_cloud():
     assert fidelity(mean_feature, clouds, torch.arange(4.0), probability=False).deletion == pytest.approx(0.1)
 
 
+def test_of_a_regression_the_change_counts_in_units_of_the_spread():
+    """Against a loop: |f - f(whole cloud)| / spread, whichever way the prediction goes."""
+    sizes, spread = [7, 1, 4, 10], 0.25
+    clouds = clouds_of(sizes)
+    importance = torch.randn(22, generator=torch.Generator().manual_seed(1))
+
+    def predict(clouds):
+        return 30 + mean_feature(clouds)
+
+    result = fidelity(predict, clouds, importance, probability=False, spread=spread)
+    for curve, sign in ((result.deletion_curve, -1), (result.insertion_curve, 1)):
+        for fraction, height in zip(result.fractions, curve, strict=True):
+            expected = []
+            for a, b in zip(clouds.ptr[:-1].tolist(), clouds.ptr[1:].tolist(), strict=True):
+                x, w = clouds["features"][a:b, 0].numpy(), importance[a:b].numpy()
+                gone = min(math.floor(round(fraction * 10) * (b - a) / 10), b - a - 1)
+                expected.append(abs(x[np.argsort(sign * w)][gone:].mean() - x.mean()) / spread)
+            assert height == pytest.approx(np.mean(expected), abs=1e-4)
+    assert result.deletion_curve[0] == result.insertion_curve[0] == 0
+    assert result.deletion == pytest.approx(np.trapezoid(result.deletion_curve, result.fractions) / 0.9)
+    wide = fidelity(predict, clouds, importance, probability=False, spread=10 * spread)
+    assert wide.deletion == pytest.approx(result.deletion / 10)
+    upside_down = fidelity(lambda c: -predict(c), clouds, importance, probability=False, spread=spread)
+    assert upside_down.deletion == pytest.approx(result.deletion)
+
+
+def test_of_a_regression_truth_changes_more_than_chance():
+    clouds = clouds_of([20] * 30)
+    clouds = clouds.replace(features=(clouds["features"] - 0.5) ** 3)
+    important = clouds["features"][:, 0].abs()
+    total = lambda c: torch.zeros(len(c)).index_add(0, c.batch, c["features"][:, 0])  # noqa: E731
+    good, bad = (fidelity(total, clouds, sign * important, probability=False, spread=0.1) for sign in (1, -1))
+    assert good.insertion < good.random < bad.insertion, "higher is worse: what stays should change nothing"
+
+
+@pytest.mark.parametrize(("probability", "spread"), [(True, 1.0), (False, 0.0), (False, -1.0), (False, float("nan"))])
+def test_a_spread_that_makes_no_sense_is_told(probability, spread):
+    with pytest.raises(PellucidError, match="expected a positive spread, of predictions that are no probabilities"):
+        fidelity(mean_feature, clouds_of([3]), torch.zeros(3), probability=probability, spread=spread)
+
+
 def test_nothing_is_changed_and_one_point_always_stays():
     seen = []
 

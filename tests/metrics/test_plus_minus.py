@@ -70,6 +70,29 @@ def test_plus_and_minus_against_a_loop(fraction, m):
     assert minus(predict, clouds, importance, fraction=fraction, m=m) == pytest.approx(np.mean(expected_minus))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_of_a_regression_losses_are_changes_in_units_of_the_spread(sign):
+    clouds, importance = clouds_of(SIZES), importance_of(sum(SIZES))
+
+    def number(clouds):
+        total = torch.zeros(len(clouds), dtype=torch.float64).index_add(0, clouds.batch, clouds["features"][:, 0])
+        return sign * (20 + 3 * total)
+
+    result = plus_minus(number, clouds, importance, fraction=0.3, samples=2, draws=1, resamples=20, probability=False,
+                        spread=1.5)
+    expected_plus, expected_minus = [], []
+    for a, b in itertools.pairwise(clouds.ptr.tolist()):
+        x = clouds["features"][a:b, 0].numpy()[np.argsort(-importance[a:b].numpy())]
+        k = counts(len(x), 0.3, None)
+        expected_plus.append(abs(3 * (x[min(k, len(x) - 1):].sum() - x.sum())) / 1.5)
+        expected_minus.append(abs(3 * (x[: max(k, 1)].sum() - x.sum())) / 1.5)
+    assert result.plus.value == pytest.approx(np.mean(expected_plus))
+    assert result.minus.value == pytest.approx(np.mean(expected_minus))
+    assert min(result.plus_curve + result.minus_curve) >= 0
+    assert result.robust_plus.value >= 0
+    assert result.robust_minus.value >= 0
+
+
 def test_areas_are_those_of_deletion_and_insertion():
     clouds, importance = clouds_of([10, 20, 10]), importance_of(40)
     old = fidelity(predict, clouds, importance, draws=1)

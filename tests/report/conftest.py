@@ -82,7 +82,7 @@ def invented_content(samples: list[Sample]) -> ReportContent:
                     "date": "2026-01-01 12:00 UTC", "seed": 0, "machine": {"cpu": "2 cores", "gpu": None},
                     "versions": {"pellucid": "0.1.0", "torch": "2.6.0"}, "data hash": "0123456789abcdef",
                     "config": {"backbone": {"name": "dgcnn", "hidden": 64, "layers": 4}, "lr": 1e-3}},
-        metrics={"classification": {"roc_auc": 0.9931, "accuracy": 0.962},
+        metrics={"prediction": {"y": {"roc_auc": 0.9931, "accuracy": 0.962}},
                  "interpretation": {"roc_auc": 0.9468, "roc_auc_per_cloud": 0.9612, "precision@5": 0.8125,
                                     "precision@5_random": 0.31},
                  "fidelity": {"deletion": {"auc": 0.231, "random": 0.482},

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from residues import invented_complexes
 
+from pellucid.commands.reporting import samples_of
 from pellucid.report import ReportContent, Sample, depict, write_report
-from pellucid.report.run import samples_of
+from pellucid.report.content import Words
 
 pytestmark = pytest.mark.browser
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -84,7 +85,7 @@ def test_the_page_draws_and_browses(browser: Any, tmp_path: Path, content: Repor
     second = picture(page)
     assert (first != second).any(axis=2).mean() > 0.02
     assert page.locator("#view3d canvas").count() == 2  # contexts do not pile up
-    assert page.locator("#atoms tbody tr").count() == content.samples[1].pos.shape[0]
+    assert page.locator("#points tbody tr").count() == content.samples[1].pos.shape[0]
 
     box = page.locator("#view3d").bounding_box()
     page.mouse.move(box["x"] + 60, box["y"] + 60)
@@ -101,9 +102,9 @@ def test_the_page_draws_and_browses(browser: Any, tmp_path: Path, content: Repor
     page.select_option("#scale", "rank")
     assert page.locator("#depictions ellipse").first.evaluate("node => node.style.fill") != before
     page.select_option("#ellipsoids", "none")
-    page.locator("#atoms th button", has_text="Importance").click()
-    first_row = page.locator("#atoms tbody tr").first
-    assert int(first_row.get_attribute("data-atom")) == int(np.argmax(content.samples[1].importance))
+    page.locator("#points th button", has_text="Importance").click()
+    first_row = page.locator("#points tbody tr").first
+    assert int(first_row.get_attribute("data-point")) == int(np.argmax(content.samples[1].importance))
     page.locator("#wrong").check()
     assert page.locator("#name").text_content() == "ibuprofen"
     page.locator("#search").fill("nothing like this")
@@ -138,7 +139,7 @@ def test_a_bare_and_evil_page_works(browser: Any, tmp_path: Path) -> None:
 def test_without_webgl_the_rest_still_works(chromium: Any, tmp_path: Path, content: ReportContent) -> None:
     browser = chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, "--disable-3d-apis"])
     page, _ = opened(browser, write_report(tmp_path / "report.html", content))
-    page.wait_for_selector("#atoms tbody tr")
+    page.wait_for_selector("#points tbody tr")
     page.locator("#sample-3").click()
     assert page.locator("#name").text_content() == "paracetamol"
     assert page.locator("#depictions svg").count() == 2
@@ -158,8 +159,8 @@ def test_columns_can_be_shown(browser: Any, tmp_path: Path, samples: list[Sample
     page.wait_for_selector("#view3d canvas")
     options = page.locator("#shown option").all_text_contents()
     assert options == ["importance", "spread", "rank stability", "subgraph", "kind", "<odd>"]
-    assert "±" in page.locator("#atoms tbody tr").first.text_content()
-    heads = page.locator("#atoms th").all_text_contents()
+    assert "±" in page.locator("#points tbody tr").first.text_content()
+    heads = page.locator("#points th").all_text_contents()
     assert "Rank stability" in heads
     assert "Spread" not in heads
     assert page.locator("#depictions [data-kept]").count() == int(kept.sum())
@@ -178,8 +179,8 @@ def test_columns_can_be_shown(browser: Any, tmp_path: Path, samples: list[Sample
     assert page.locator("#scale").is_hidden()
     colours = page.locator("#depictions figure").first.locator("ellipse").evaluate_all("n => n.map(x => x.style.fill)")
     assert len(set(colours)) == 3
-    page.locator("#atoms th button", has_text="Rank stability").click()
-    assert page.locator("#atoms tbody tr").first.get_attribute("data-atom") == "0"
+    page.locator("#points th button", has_text="Rank stability").click()
+    assert page.locator("#points tbody tr").first.get_attribute("data-point") == "0"
 
     page.locator("#sample-1").click()  # which has no columns, and is shown by its importance
     assert "Location importance" in page.locator("#importance-name").text_content()
@@ -195,26 +196,26 @@ def test_a_complex_can_be_looked_at(browser: Any, tmp_path: Path) -> None:
     assert page.locator("#view3d canvas").count() == 1  # the pocket is outlined where importance is
     first = picture(page)
     assert distinct(first) > 500
-    assert page.locator("#atoms th").all_text_contents()[:7] == ["Chain", "Number", "Residue", "Importance ▾", "Rank",
+    assert page.locator("#points th").all_text_contents()[:7] == ["Chain", "Number", "Residue", "Importance ▾", "Rank",
                                                                   "Contact", "Distance (Å)"]
-    rows = page.locator("#atoms tbody tr")
+    rows = page.locator("#points tbody tr")
     assert rows.count() == 30  # the most important ones
-    assert int(rows.first.get_attribute("data-atom")) == int(np.argmax(samples[0].importance))
-    page.locator("#atoms th button", has_text="Number").click()
+    assert int(rows.first.get_attribute("data-point")) == int(np.argmax(samples[0].importance))
+    page.locator("#points th button", has_text="Number").click()
     assert rows.locator("td:nth-child(2)").all_text_contents() == [str(n) for n in range(1, 31)]  # 2 before 10
     page.locator("#unfold").click()
     assert rows.count() == 60
     assert page.locator("#unfold").is_hidden()
     assert page.locator("#marks").inner_text().split("\n")[0].startswith("ligand, sticks")
     traces = "document.getElementById('view3d').data.map(t => t.name)"
-    assert {"ligand", "contacts", "pocket", "ellipsoids"} <= set(page.evaluate(traces))
+    assert {"beside", "lines", "truth", "ellipsoids"} <= set(page.evaluate(traces))
     text = page.evaluate("document.getElementById('view3d').data.find(t => t.name === 'bonds').text")
     assert any(t.startswith("<b>ASP</b>, chain A, number 1<br>importance") and "distance (Å)" in t and "pocket" in t
                for t in text)
     assert len(page.evaluate("document.getElementById('view3d')._fullLayout.scene.annotations")) == 10
 
-    page.locator("#tracks").uncheck()
-    assert "pocket" not in page.evaluate(traces)
+    page.locator("#switch").uncheck()
+    assert "truth" not in page.evaluate(traces)
     assert (picture(page) != first).any(axis=2).mean() > 0.01
     page.locator("#near").click()
     centre = page.evaluate("document.getElementById('view3d').layout.scene.camera.center")
@@ -222,5 +223,108 @@ def test_a_complex_can_be_looked_at(browser: Any, tmp_path: Path) -> None:
     page.locator("#sample-1").click()
     assert rows.count() == 20
     assert page.locator("#near").is_visible()
+    assert troubles == []
+    page.close()
+
+
+def test_signed_contributions_to_several_outputs(browser: Any, tmp_path: Path, samples: list[Sample]) -> None:
+    n = len(samples[0].pos)
+    values = np.linspace(-0.4, 0.3, n)
+    values[2], values[5] = -0.9, 0.0
+    other = np.linspace(1, -2, n)
+    first = replace(samples[0], importance=values, importance_name="contribution", signed=True, covariance=None,
+                    predicts="logS (log mol/L)", probability=None, importance_unit="log mol/L", prediction=-2.25,
+                    target=-2.5, others={"P(toxic)": other}, svg=depict(samples[0].facts["SMILES"], values,
+                                                                        signed=True))
+    second = replace(first, name="stronger", importance=3 * values)
+    page, troubles = opened(browser, write_report(tmp_path / "r.html", ReportContent("t", samples=[first, second])))
+    page.wait_for_selector("#view3d canvas")
+    badges = page.locator("#badges .badge").all_text_contents()
+    assert badges[:3] == ["predicted logS −2.25 log mol/L", "target −2.5 log mol/L", "error +0.25 log mol/L"]
+    assert badges[3].startswith("|importance| against truth")
+    assert page.locator("#bar-low").text_content() == "−0.9 log mol/L"
+    assert page.locator("#bar-high").text_content() == "+0.9 log mol/L"
+    assert page.locator("#bar").text_content() == "0"
+    assert "Positive (red) raises logS, negative (blue) lowers it; in log mol/L." in page.locator(
+        "#stage-note").text_content()
+    row = page.locator("#points tbody tr")
+    cells = row.nth(2).locator("td").all_text_contents()
+    assert cells[2:4] == ["−0.9000", "1"]  # the strongest, whatever its sign
+    assert row.nth(n - 1).locator("td").nth(2).text_content() == "+0.3000"
+    assert row.nth(5).locator("td").nth(3).text_content() == str(n)
+
+    def discs() -> list[list[int]]:
+        fills = page.locator("#depictions figure").first.locator("ellipse").evaluate_all(
+            "n => n.sort((a, b) => a.dataset.point - b.dataset.point).map(x => x.style.fill)")
+        return [[int(c) for c in fill[4:-1].split(",")] for fill in fills]
+    own = discs()
+    assert own[2] == [0x18, 0x46, 0xA0]
+    assert own[5] == [0xE8] * 3
+    assert own[n - 1][0] > own[n - 1][2]  # red
+    page.select_option("#scale", "all")
+    assert page.locator("#bar-high").text_content() == "+2.7 log mol/L"
+    assert sum(discs()[2]) > sum(own[2])  # weaker than the other sample's
+    page.select_option("#scale", "rank")
+    ranked = discs()
+    assert page.locator("#bar-low").text_content() == "lowers most"
+    assert ranked[2] == own[2]
+    assert ranked[5] == [0xE8] * 3
+
+    page.select_option("#scale", "own")
+    assert page.locator("#shown option").all_text_contents() == ["logS (log mol/L)", "P(toxic)"]
+    page.select_option("#shown", "=of P(toxic)")
+    assert page.locator("#importance-name").text_content() == "Contribution: P(toxic)"
+    assert page.locator("#bar-low").text_content() == "−2 log-odds"
+    assert "raises P(toxic)" in page.locator("#stage-note").text_content()
+    assert discs()[n - 1] == [0x18, 0x46, 0xA0]
+    assert "Contribution to P(toxic) (log-odds)" in page.locator("#points th").all_text_contents()
+    text = page.evaluate("document.getElementById('view3d').data[0].text")
+    assert any("importance −0.9 log mol/L" in t and "contribution to P(toxic)" in t for t in text)
+    assert troubles == []
+    page.close()
+
+
+def test_noise_alike_in_all_directions_is_spheres(browser: Any, tmp_path: Path, samples: list[Sample]) -> None:
+    n = len(samples[0].pos)
+    signed = np.linspace(-1, 0.5, n)
+    sample = replace(samples[0], covariance=None, radius=np.linspace(0.2, 0.6, n), importance=signed, signed=True)
+    page, troubles = opened(browser, write_report(tmp_path / "r.html", ReportContent("t", samples=[sample])))
+    page.wait_for_selector("#view3d canvas")
+    names = page.evaluate("document.getElementById('view3d').data.map(t => t.name)")
+    assert "spheres" in names
+    assert "rings" not in names  # there are no axes to show
+    assert page.locator("#ellipsoids-caption").text_content() == "Spheres"
+    assert "σ (Å)" in page.locator("#points th").all_text_contents()
+    note = page.locator("#stage-note").text_content()
+    assert "does not see directions" in note
+    assert "short axis" not in note
+    written = "document.getElementById('view3d')._fullLayout.scene.annotations.map(a => a.text)"
+    assert set(page.evaluate(written)) == {"<b>O</b>"}  # all but C and H
+    page.select_option("#symbols", label="every atom, numbered")
+    assert page.evaluate(written)[:2] == ["<b>C</b><sub>0</sub>", "<b>C</b><sub>1</sub>"]
+    page.select_option("#symbols", label="none")
+    assert page.evaluate(written) == []
+    page.select_option("#ellipsoids", "top")
+    owners = set(page.evaluate("document.getElementById('view3d').data.find(t => t.name === 'spheres').customdata"))
+    assert owners == set(np.argsort(-np.abs(signed), kind="stable")[: round(n / 4)].tolist())
+    assert troubles == []
+    page.close()
+
+
+def test_predictions_of_points_are_said_to_be_so(browser: Any, tmp_path: Path) -> None:
+    ring = [[np.cos(t), np.sin(t), 0] for t in range(6)]
+    more: dict[str, Any] = {"words": Words("node", "graph"), "level": "point"}
+    graph = Sample("ring", "", ring, list("abcdef"), np.arange(6), np.nan, predicts="P(motif)",
+                   values=[0.1, 0.9, 0.8, 0.2, 0.4, 0.6], truths=[0, 1, 1, 0, 1, np.nan], **more)
+    page, troubles = opened(browser, write_report(tmp_path / "r.html", ReportContent("t", samples=[graph])))
+    page.wait_for_selector("#view3d canvas")
+    assert page.locator("#badges .badge").all_text_contents()[:2] == ["predictions are of nodes: P(motif)",
+                                                                     "4 of 5 nodes right at 0.5"]
+    assert page.locator("#points th").all_text_contents()[4:6] == ["P(motif)", "Target"]
+    assert page.locator("#points tbody tr").nth(1).locator("td").all_text_contents()[4:6] == ["0.9000", "1"]
+    assert page.locator(".item-sub").all_text_contents() == ["6 nodes"]
+    page.select_option("#shown", "=value")
+    assert page.locator("#importance-name").text_content() == "P(motif)"
+    assert page.locator("#bar-high").text_content() == "0.9"
     assert troubles == []
     page.close()

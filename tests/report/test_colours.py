@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pellucid.errors import PellucidError
 from pellucid.report import COLOUR_MAP, colour
-from pellucid.report.colours import NO_VALUE, hexadecimal, normalise, rgb
+from pellucid.report.colours import DIVERGING_MAP, NO_VALUE, centre, hexadecimal, normalise, rgb
 
 
 def oklab(colours: np.ndarray) -> np.ndarray:
@@ -53,3 +53,45 @@ def test_normalise_keeps_the_order(values: list[float]) -> None:
 def test_what_is_not_a_row_of_numbers_is_refused(values: object) -> None:
     with pytest.raises(PellucidError, match="expected"):
         colour(values)  # type: ignore[arg-type]
+
+
+MACHADO = {  # of full severity (Machado et al. 2009), on linear RGB
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}  # fmt: skip
+
+
+def test_the_diverging_map_is_even_and_lightest_in_the_middle() -> None:
+    lab = oklab(np.array(colour(np.linspace(-1, 1, len(DIVERGING_MAP)), normalised=True, signed=True)))
+    steps = np.linalg.norm(np.diff(lab, axis=0), axis=1)
+    assert steps.max() / steps.min() < 1.1
+    light, half = lab[:, 0], len(DIVERGING_MAP) // 2
+    assert (np.diff(light[half:]) < -0.02).all()
+    assert (np.diff(light[: half + 1]) > 0.02).all()
+    np.testing.assert_allclose(light, light[::-1], atol=0.01)  # grey tells how strong, alike to both sides
+    assert np.linalg.norm(lab[half, 1:]) < 0.01  # 0 leans to neither side
+
+
+@pytest.mark.parametrize("kind", MACHADO)
+def test_the_colour_blind_see_the_sign(kind: str) -> None:
+    srgb = np.array(colour(np.linspace(-1, 1, len(DIVERGING_MAP)), normalised=True, signed=True))
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    seen = (linear @ np.array(MACHADO[kind]).T).clip(0, 1)
+    lab = oklab(np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055))
+    apart = np.linalg.norm(lab - lab[::-1], axis=1)
+    half = len(DIVERGING_MAP) // 2
+    assert (apart[half + 1:] > 0.04).all()  # twice what is just seen, at the smallest step
+    assert apart[-1] > 0.2
+
+
+def test_signed_values_span_alike_to_both_sides_of_zero() -> None:
+    low, zero, middle, high = (hexadecimal(c) for c in colour([-4.0, 0.0, 1.0, 4.0], signed=True))
+    assert (low, zero, high) == (DIVERGING_MAP[0], DIVERGING_MAP[8], DIVERGING_MAP[-1])
+    assert middle == DIVERGING_MAP[10]
+    assert hexadecimal(colour([-1.0, 4.0], signed=True)[0]) == DIVERGING_MAP[6]  # no stretching to the lowest
+    assert colour([0.0, 0.0], signed=True) == [rgb(DIVERGING_MAP[8])] * 2
+    assert centre([np.nan, -2.0, np.inf]).tolist()[1:2] == [-1.0]
+    assert np.isnan(centre([np.nan, -2.0, np.inf])[[0, 2]]).all()
+    with pytest.raises(PellucidError, match=r"in \[-1, 1\]"):
+        colour([-2.0], normalised=True, signed=True)

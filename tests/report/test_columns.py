@@ -12,15 +12,17 @@ import torch
 
 from pellucid.chemistry.encoding import encode_molecules
 from pellucid.chemistry.molecules import read_molecules
+from pellucid.commands.reporting import report_explanation, samples_of
+from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.explanations.ensemble import ensemble
 from pellucid.explanations.subgraph import subgraph
 from pellucid.report import ReportContent, depict
 from pellucid.report.colours import MARK_COLOUR
-from pellucid.report.columns import KNOWN, described
+from pellucid.report.columns import Column, described, known_columns, register_column
 from pellucid.report.page import data, embed
-from pellucid.report.run import report_explanation, samples_of
 from pellucid.report.tables import provenance_table
+from pellucid.report.words import Words
 
 
 @pytest.fixture(scope="module")
@@ -36,32 +38,32 @@ def explanation() -> Explanation:
 
 
 def test_samples_carry_columns_marks_and_facts(explanation: Explanation) -> None:
-    first, second = samples_of(explanation, [0, 1])
+    first, second = samples_of(explanation, [0, 1], "molecules")
     assert list(first.columns) == ["kind", "odd_number", "spread", "rank_stability", "subgraph"]
     np.testing.assert_allclose(second.columns["spread"], explanation.columns["spread"][5:])
     kept = explanation.columns["subgraph"][:5].nonzero().squeeze(1).tolist()
     assert first.svg is not None
     assert [int(i) for i in re.findall(r"data-kept='1'[^>]*class='atom-(\d+)'", first.svg)] == kept
     assert first.facts["Subgraph"] == "2 of 5 atoms: the 2 most important points of each cloud"
-    assert first.facts["Subgraph alone"] == "predicted probability 0.250"
+    assert first.facts["Subgraph alone"] == "P(y) 0.250"
     assert re.fullmatch(r"0\.\d{3} ± 0\.\d{3}", first.facts["Prediction over members"])
     assert re.fullmatch(r"mean Spearman rank correlation -?\d\.\d\d \(random: 0\)", first.facts["Agreement of members"])
 
 
 def test_the_page_says_what_the_ensemble_is(explanation: Explanation, tmp_path: Path) -> None:
-    page = report_explanation(tmp_path / "report.html", explanation, []).read_text(encoding="utf-8")
+    page = report_explanation(tmp_path / "report.html", explanation, [], "molecules").read_text(encoding="utf-8")
     assert "Importance is the mean over 3 explanations of ranks within each sample" in page
     assert "points with a mean Jaccard index of" in page
     assert '"mark":"#0b63ce"' in page
 
 
 def test_the_page_carries_columns_and_what_they_mean(explanation: Explanation) -> None:
-    content = json.loads(embed(data(ReportContent("t", samples=samples_of(explanation, [0, 1])))))
+    content = json.loads(embed(data(ReportContent("t", samples=samples_of(explanation, [0, 1], "molecules")))))
     np.testing.assert_allclose(content["samples"][0]["columns"]["spread"], explanation.columns["spread"][:5], rtol=1e-5)
     assert content["samples"][0]["columns"]["kind"] == [0, 1, 2, 0, 1]
     assert content["columns"]["odd_number"] == {"label": "Odd number", "about": "", "kinds": [], "colours": []}
     assert content["columns"]["kind"]["kinds"] == ["neither", "existence", "location"]
-    for column in KNOWN.values():
+    for column in known_columns().values():
         assert len(column.kinds) == len(column.colours)
         assert column.about.endswith(".")
     assert described([]) == {}
@@ -81,3 +83,16 @@ def test_provenance_counts_the_members() -> None:
     page = provenance_table({"members": [{"run": "a"}, {"run": "b"}], "list": [1, 2]})
     assert re.findall(r">(\d)</th>", page) == ["1", "2"]
     assert "1, 2" in page
+
+
+def test_columns_are_registered_once() -> None:
+    column = Column("Charge (e)", "Partial charge of the {point}.")
+    register_column("a_test_charge", column)
+    register_column("a_test_charge", column)
+    assert described(["a_test_charge"], Words("node", "graph"))["a_test_charge"]["about"] == (
+        "Partial charge of the node.")
+    assert {"layer", "contact", "p_t", "distance", "spread"} <= set(known_columns())
+    with pytest.raises(PellucidError, match="new name"):
+        register_column("a_test_charge", Column("Charge"))
+    with pytest.raises(PellucidError, match="one colour"):
+        register_column("a_test_kind", Column("Kind", kinds=("a", "b")))

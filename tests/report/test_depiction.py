@@ -9,7 +9,8 @@ from rdkit import Chem
 
 from pellucid.errors import PellucidError
 from pellucid.report import colour, depict, depict_truth
-from pellucid.report.colours import TRUE_COLOUR, hexadecimal
+from pellucid.report.colours import DIVERGING_MAP, TRUE_COLOUR, hexadecimal
+from pellucid.report.depiction import INK
 
 
 def disc_colours(svg: str) -> dict[int, str]:
@@ -74,3 +75,10 @@ def test_mistakes_are_told(molecule: object, importance: list[float], message: s
 def test_importance_and_colours_exclude_each_other() -> None:
     with pytest.raises(PellucidError, match="one of them"):
         depict("C", [1.0], colours=[(0, 0, 0)])
+
+
+def test_signed_importance_is_red_above_zero_and_blue_below() -> None:
+    svg = depict("CCO", [-2.0, 0.0, 1.0], signed=True, marked=[True, False, True])
+    assert disc_colours(svg) == {0: DIVERGING_MAP[0], 1: DIVERGING_MAP[8], 2: DIVERGING_MAP[12]}
+    assert svg.count("data-kept") == 2
+    assert svg.count(INK) == 2  # an outline that no colour of the map is like

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 
 from pellucid.errors import PellucidError
 from pellucid.report import COLOUR_MAP, PublishedCell, ReportContent, Sample, write_report
-from pellucid.report.page import data, embed, render
+from pellucid.report.colours import DIVERGING_MAP
+from pellucid.report.content import Words
+from pellucid.report.page import asset, data, embed, render
 
 EVIL = '</script><script>alert("1")</script><img src=http://x.invalid/a.png onerror=alert(1)>\u2028{{content}}'
 
@@ -135,3 +138,44 @@ def test_the_path_must_end_in_html(tmp_path: Path) -> None:
     blocked.write_text("")
     with pytest.raises(PellucidError, match="expected to write"):
         write_report(blocked / "report.html", ReportContent("t"))
+
+
+def test_the_page_and_its_code_know_no_domain() -> None:
+    general = ["page.html", "page.css", "common.js", "samples.js", "scene.js", "points.js", "mesh.js", "curves.js",
+               "page.js", "page.py", "words.py", "columns.py", "tables.py", "metric_names.py"]
+    words = re.compile(r"\b(atom|molecule|hit|event|residue|complex|ligand|SMILES|track|pocket|protein)(s|es)?\b", re.I)
+    code = {"event", "hit"}  # of the mouse, and a metric
+    for name in general:
+        assert {m[0] for m in words.finditer(asset(name))} - code == set(), name
+
+
+def test_the_page_speaks_of_what_the_samples_are() -> None:
+    sample = Sample("a", "nm", [[0, 0, 0]], ["x"], [1.0], 0.5, words=Words("vertex", "mesh", points="vertices"))
+    text = render(ReportContent("t", samples=[sample], metrics={"sparsity": {"gini": 0.5}}))
+    frame = " ".join(Page(text).text)
+    assert "one range for all meshes" in frame
+    assert "every vertex" in frame
+    assert "0: all vertices equally important" in frame
+    assert not re.search(r"\{\w+\}", frame)
+    evil = Words("<b>", "&x", points="<b>s", samples="&xs")
+    assert "every &lt;b&gt;" in render(ReportContent("t", words=evil))
+
+
+def test_outputs_points_and_noise_reach_the_page() -> None:
+    sample = Sample("a", "nm", [[0, 0, 0], [1, 0, 0]], ["x", "y"], [0.5, -1.0], -2.0, target=-2.5, signed=True,
+                    predicts="logS (log mol/L)", others={"P(toxic)": [1, -1], "boil (K)": [0, 5]}, radius=[0.1, 0.2],
+                    words=Words("node", "graph"))
+    out = json.loads(embed(data(ReportContent("t", samples=[sample]))))
+    entry = out["samples"][0]
+    assert (entry["quantity"], entry["quantity_unit"], entry["probability"]) == ("logS", "log mol/L", False)
+    assert (entry["signed"], entry["importance_unit"], entry["radius"], entry["std"]) == (True, "log mol/L",
+                                                                                         [0.1, 0.2], None)
+    assert entry["columns"] == {"=of P(toxic)": [1, -1], "=of boil (K)": [0, 5]}
+    about = out["columns"]["=of boil (K)"]
+    assert (about["label"], about["unit"], about["of"], about["signed"]) == ("boil (K)", "K", "boil", True)
+    assert out["colours"]["diverging"] == list(DIVERGING_MAP)
+    points = Sample("a", "nm", [[0, 0, 0], [1, 0, 0]], ["x", "y"], [0.5, 1.0], math.nan, level="point",
+                    values=[0.2, 0.9], truths=[0, math.nan], predicts="P(motif)")
+    out = json.loads(embed(data(ReportContent("t", samples=[points]))))
+    assert out["samples"][0]["columns"] == {"=value": [0.2, 0.9], "=truth": [0, None]}
+    assert (out["columns"]["=value"]["label"], out["columns"]["=truth"]["label"]) == ("P(motif)", "Target")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from pellucid.report.run import report_run
 from toy import toy_clouds, toy_config
 
 from pellucid.backbones import Backbone, Embedding, backbones
@@ -11,7 +12,6 @@ from pellucid.clouds import PointClouds
 from pellucid.commands.explaining import Source
 from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.methods import NeighborRule, methods
-from pellucid.report.run import report_run
 from pellucid.spec import DataSpec
 from pellucid.targets import Targets
 from pellucid.testing import small_clouds

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from pellucid.backbones.kernels import Norm, dropout
+from pellucid.backbones.kernels import Norm, dropout, edge_linear, same_dtype
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.families import backbones as backbones
@@ -34,7 +34,8 @@ class Geometry:
     distance: Tensor
     direction: Tensor
     embedding: Tensor | None = None
-    """(points, k, E) what the backbone makes of distance and direction; None before that."""
+    """(points, k, E) what the backbone makes of distance, direction and features of given edges; None before that, and
+    where there is nothing to make it from."""
 
     @property
     def features(self) -> Tensor:
@@ -113,6 +114,42 @@ class EdgeEmbedding(EdgeBasis):
         return torch.cat([torch.relu(where.distance * self.slope + self.bias), rest], -1)
 
 
+class GivenEdges(nn.Module):
+    """The features of given edges as vectors: an embedding of each category and a linear map of real ones, summed.
+
+    Loops that were added have none, and get zeros.
+
+    Args:
+        category_sizes: Cardinality of each column of ``edge_categories``.
+        feature_size: Columns of ``edge_features``.
+        width: Of the vectors.
+    """
+
+    def __init__(self, category_sizes: Sequence[int], feature_size: int, width: int = 16) -> None:
+        super().__init__()
+        self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size in category_sizes)
+        self.features = nn.Linear(feature_size, width) if feature_size else None
+        self.width = width
+
+    def forward(self, clouds: PointClouds, neighbors: Neighbors) -> Tensor:
+        """(points, k, width), or (edges, width) where some places of the table are empty.
+
+        Raises:
+            PellucidError: if the neighbourhoods are not those of given edges, or the features are not there.
+        """
+        rows = neighbors.edge_rows
+        if rows is None:
+            raise PellucidError("expected neighbourhoods of given edges, whose features the model was made for, got "
+                                "others; set method.rule.kind to edges")
+        parts = [table(clouds["edge_categories"][:, column].long()) for column, table in enumerate(self.embeddings)]
+        if self.features is not None:
+            parts.append(self.features(clouds["edge_features"]))
+        each = torch.stack(parts).sum(0)
+        padded = torch.cat([each, each.new_zeros(1, self.width)])
+        found = nn.functional.embedding(torch.where(rows < 0, len(each), rows), padded, padding_idx=len(each))
+        return found.view(*neighbors.index.shape, self.width) if neighbors.mask is None else found
+
+
 class Gaussians(EdgeBasis):
     """Bumps exp(-(d - mu_k)^2 / 2 w^2) with mu_k = k w, evenly from 0 to a cutoff; the direction where it is asked for.
 
@@ -151,6 +188,56 @@ class Dropout(nn.Module):
         return dropout(values, self.p, self.training)
 
 
+def edge_map(edge: int, hidden: int) -> nn.Linear | None:
+    """The layer that a message sees the edge embedding through; None where there is none.
+
+    Args:
+        edge: Width of the edge embedding.
+        hidden: Width of the messages.
+    """
+    return nn.Linear(edge, hidden, bias=False) if edge else None
+
+
+def message_sum(source: Tensor, target: Tensor | None, where: Geometry, edge: nn.Linear | None, neighbors: Neighbors
+                ) -> Tensor:
+    """``source[j] + target[i] + W e_ij`` for each neighbour j of i; see :func:`pellucid.backbones.kernels.edge_linear`.
+
+    Args:
+        source: (points, F).
+        target: (points, F); None for zeros.
+        where: With the edge embedding.
+        edge: W, from :func:`edge_map`.
+        neighbors: The table.
+
+    Returns:
+        (points, k, F).
+    """
+    if edge is None:
+        return neighbors.gather(source) if target is None else (
+            neighbors.gather(source) + neighbors.spread(target))
+    assert where.embedding is not None
+    target = torch.zeros_like(source) if target is None else target
+    return edge_linear(source, target, where.embedding, edge.weight, neighbors)
+
+
+def weights_of_others(weight: Tensor | None, neighbors: Neighbors, like: Tensor) -> Tensor:
+    """Weights of the messages, and 0 for what a point says to itself: for layers that hear it in another way.
+
+    Args:
+        weight: (points, k) or (edges,); None for ones.
+        neighbors: The table.
+        like: Gives the dtype.
+
+    Returns:
+        (points, k), or (edges,) where some places of the table are empty.
+    """
+    if neighbors.mask is None:
+        other = neighbors.index != torch.arange(len(neighbors.index), device=like.device)[:, None]
+    else:
+        other = neighbors.sources != neighbors.targets
+    return other.to(like.dtype) if weight is None else torch.where(other, weight, 0)
+
+
 def mlp(widths: Sequence[int], p: float, *, plain_last: bool = True) -> nn.Sequential:
     """Linear, batch norm, ReLU, dropout for each width; the last layer is only linear when ``plain_last``.
 
@@ -182,10 +269,20 @@ class Backbone(nn.Module, ABC):
         coordinates: Whether coordinates, so placed, are features of the points too (paper, E.2); an embedding is then
             neither invariant to translations nor to rotations.
         edge_directions: Whether layers see directions to neighbours where the backbone by itself sees distances alone
-            (EGNN, as the paper has it on ActsTrack); it is not invariant to rotations then.
+            (EGNN, as the paper has it on ActsTrack), or nothing of coordinates (GCN, GIN); it is not invariant to
+            rotations then.
+        edge_category_sizes: Cardinality of each column of ``edge_categories``; for neighbourhoods of given edges.
+        edge_feature_size: Columns of ``edge_features``; likewise.
+
+    Raises:
+        PellucidError: if these do not go together.
     """
 
     citation: ClassVar[str]
+    needs_coordinates: ClassVar[bool] = False
+    """Whether it makes no sense for graphs without coordinates (``dim = 0``)."""
+    sees_distance: ClassVar[bool] = True
+    """Whether layers see distances to neighbours; where not, they see nothing of coordinates."""
     sees_direction: ClassVar[bool] = True
     """Whether layers see the direction to a neighbour besides the distance."""
     equivariant: ClassVar[bool] = False
@@ -195,13 +292,20 @@ class Backbone(nn.Module, ABC):
 
     def __init__(self, dim: int = 3, category_sizes: Sequence[int] = (), feature_size: int = 0, *, hidden: int = 64,
                  layers: int = 4, dropout: float = 0.2, length_scale: float = 1.0, view: str = "plain",
-                 coordinates: bool = False, edge_directions: bool = False) -> None:
+                 coordinates: bool = False, edge_directions: bool = False, edge_category_sizes: Sequence[int] = (),
+                 edge_feature_size: int = 0) -> None:
         super().__init__()
         if hidden < 1 or layers < 1:
             raise PellucidError(f"expected at least one layer of width 1, got layers={layers}, hidden={hidden}")
         Dropout(dropout)  # refuses a probability that cannot be used
         if not length_scale > 0:
             raise PellucidError(f"expected a positive length_scale, got {length_scale}")
+        if dim == 0 and self.needs_coordinates:
+            raise PellucidError(f"expected coordinates for {type(self).__name__}, got graphs without; choose a "
+                                "backbone that needs none: gcn, gin, dgcnn or egnn")
+        if dim == 0 and (coordinates or edge_directions or view != "plain"):
+            raise PellucidError("expected coordinates to see, got graphs without; leave view, coordinates and "
+                                "edge_directions as they are")
         self.dim, self.hidden, self.dropout, self.length_scale = dim, hidden, dropout, length_scale
         check_view(view, dim)
         self.view = view
@@ -210,7 +314,12 @@ class Backbone(nn.Module, ABC):
         if not category_sizes and not feature_size:
             self.constant = nn.Parameter(torch.randn(hidden))  # a dummy feature of ones, as on ActsTrack
         self.coordinates = nn.Linear(dim, hidden, bias=False) if coordinates else None
-        self.edges = self.edge_embedding(self.sees_direction or edge_directions)
+        sees = dim > 0 and (self.sees_distance or edge_directions)
+        self.edges = self.edge_embedding(self.sees_direction or edge_directions) if sees else None
+        self.given = (GivenEdges(edge_category_sizes, edge_feature_size) if edge_category_sizes or edge_feature_size
+                      else None)
+        self.edge_width = sum(part.width for part in (self.edges, self.given) if part is not None)
+        """Width of the edge embedding that the layers see."""
         self.layers = nn.ModuleList(self.layer() for _ in range(layers))
 
     @classmethod
@@ -227,9 +336,15 @@ class Backbone(nn.Module, ABC):
         offsets in the axes of the coordinates, so that scalars change in no simple way, and directions read from them
         are told in those axes. ``"equivariant"``: scalars do not change, and vectors turn with the cloud.
         """
-        if not views[self.view].turns or self.coordinates is not None or self.edges.direction:
+        seen_directions = self.edges is not None and self.edges.direction
+        if self.coordinates is not None or seen_directions or (self.edges is not None and not views[self.view].turns):
             return "coordinates"
         return "equivariant" if self.equivariant else "none"
+
+    @property
+    def sees_coordinates(self) -> bool:
+        """Whether embeddings depend on coordinates, besides through who neighbours are."""
+        return self.edges is not None or self.coordinates is not None
 
     def place(self, pos: Tensor) -> Tensor:
         """(points, D) coordinates as the layers see them, but for the length scale."""
@@ -284,9 +399,8 @@ class Backbone(nn.Module, ABC):
         Returns:
             The embedding, with scalars of width ``hidden``.
         """
-        placed = self.place(clouds.pos if pos is None else pos)
-        where = geometry(placed / self.length_scale, neighbors)
-        where = replace(where, embedding=self.edges(where))
+        placed = self.place(clouds.pos if pos is None else pos) if self.sees_coordinates else None
+        where = self._where(clouds, neighbors, placed)
         weight = None if edge_weight is None else neighbors.at_edges(edge_weight)
         if point_weight is not None:
             pair = (neighbors.gather(point_weight[:, None]) * neighbors.spread(point_weight[:, None])).squeeze(-1)
@@ -297,6 +411,23 @@ class Backbone(nn.Module, ABC):
         for layer in self.layers:
             h = layer(h, where, neighbors, weight)
         return Embedding(h)
+
+    def _where(self, clouds: PointClouds, neighbors: Neighbors, placed: Tensor | None) -> Geometry:
+        """Where neighbours are, and the edge embedding; without columns where layers see nothing of coordinates."""
+        parts: list[Tensor] = []
+        if self.edges is not None and placed is not None:
+            where = geometry(placed / self.length_scale, neighbors)
+            parts.append(self.edges(where))
+        else:
+            shape = neighbors.index.shape if neighbors.mask is None else neighbors.sources.shape
+            nothing = torch.zeros(*shape, 0, device=clouds.device)
+            where = Geometry(nothing, nothing, nothing)
+        if self.given is not None:
+            parts.append(self.given(clouds, neighbors))
+        if not parts:
+            return where
+        return replace(where, embedding=parts[0] if len(parts) == 1 else torch.cat(same_dtype(*parts), -1))
+
 
 __all__ = ["Backbone", "Directions", "Dropout", "EdgeBasis", "Embedding", "Gaussians", "Geometry", "backbones",
            "geometry", "mlp"]

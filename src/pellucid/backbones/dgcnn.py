@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from pellucid.backbones.base import Backbone, Geometry, backbones, mlp
-from pellucid.backbones.kernels import Norm, edge_linear, norm_relu_dropout_sum
+from pellucid.backbones.base import Backbone, Geometry, backbones, edge_map, message_sum, mlp
+from pellucid.backbones.kernels import Norm, norm_relu_dropout_sum
 from pellucid.neighbors import Neighbors
 
 
@@ -16,7 +16,7 @@ class EdgeConv(nn.Module):
 
     Args:
         hidden: Width of the embeddings.
-        edge: Number of edge features.
+        edge: Width of the edge embedding.
         p: Dropout probability.
     """
 
@@ -24,17 +24,16 @@ class EdgeConv(nn.Module):
         super().__init__()
         self.p = p
         self.message = nn.Linear(2 * hidden, hidden)
-        self.edge = nn.Linear(edge, hidden, bias=False)  # its own fan-in, so that geometry is not drowned at the start
+        self.edge = edge_map(edge, hidden)  # its own fan-in, so that geometry is not drowned at the start
         self.norm = Norm(hidden)
         self.update = mlp([hidden, hidden, hidden], p)
 
     def forward(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
         """(points, hidden) -> (points, hidden)."""
-        assert where.embedding is not None
         own, other = self.message.weight.chunk(2, 1)
         # W [h_i, h_j - h_i, e] = (W_own - W_other) h_i + W_other h_j + W_edge e
         target = nn.functional.linear(h, own - other, self.message.bias)
-        message = edge_linear(h @ other.t(), target, where.embedding, self.edge.weight, neighbors)
+        message = message_sum(h @ other.t(), target, where, self.edge, neighbors)
         mean = norm_relu_dropout_sum(message, self.norm, neighbors, weight, self.p, 1 / neighbors.k)
         if neighbors.mask is not None:
             mean = mean * (neighbors.k / neighbors.degree.clamp(min=1)[:, None].to(mean.dtype))
@@ -49,4 +48,4 @@ class DGCNN(Backbone):
 
     def layer(self) -> nn.Module:
         """One edge convolution."""
-        return EdgeConv(self.hidden, self.edges.width, self.dropout)
+        return EdgeConv(self.hidden, self.edge_width, self.dropout)

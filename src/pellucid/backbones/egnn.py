@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pellucid.backbones.base import Backbone, Geometry, backbones, mlp
-from pellucid.backbones.kernels import Norm, edge_linear, norm_relu_dropout_sum, sum_neighbors
+from pellucid.backbones.base import Backbone, Geometry, backbones, edge_map, message_sum, mlp
+from pellucid.backbones.kernels import Norm, norm_relu_dropout_sum, sum_neighbors
 from pellucid.neighbors import Neighbors
 
 
@@ -26,17 +26,16 @@ class EquivariantConv(nn.Module):
         super().__init__()
         self.p = p
         self.message = nn.Linear(2 * hidden, hidden)
-        self.edge = nn.Linear(edge, hidden, bias=False)  # its own fan-in, so that geometry is not drowned at the start
+        self.edge = edge_map(edge, hidden)  # its own fan-in, so that geometry is not drowned at the start
         self.norm = Norm(hidden)
         self.out = nn.Linear(hidden, hidden)
         self.update = mlp([2 * hidden, hidden, hidden], p)
 
     def forward(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
         """(points, hidden) -> (points, hidden)."""
-        assert where.embedding is not None
         own, other = self.message.weight.chunk(2, 1)
         target = nn.functional.linear(h, own, self.message.bias)
-        message = edge_linear(h @ other.t(), target, where.embedding, self.edge.weight, neighbors)
+        message = message_sum(h @ other.t(), target, where, self.edge, neighbors)
         total = norm_relu_dropout_sum(message, self.norm, neighbors, weight, self.p)
         count = (neighbors.degree[:, None].to(total.dtype) if weight is None
                  else sum_neighbors(weight[..., None], None, neighbors))
@@ -53,4 +52,4 @@ class EGNN(Backbone):
 
     def layer(self) -> nn.Module:
         """One equivariant convolution."""
-        return EquivariantConv(self.hidden, self.edges.width, self.dropout)
+        return EquivariantConv(self.hidden, self.edge_width, self.dropout)

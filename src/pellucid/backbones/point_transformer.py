@@ -51,8 +51,9 @@ class VectorAttention(nn.Module):
 class PointTransformer(Backbone):
     """Point Transformer: vector attention with an embedding of r_i - r_j, edge embedding in the value, residual."""
 
+    needs_coordinates = True
     citation = "Zhao et al., Point Transformer, ICCV 2021"
 
     def layer(self) -> nn.Module:
         """One vector attention layer."""
-        return VectorAttention(self.hidden, self.dim, self.edges.width, self.dropout)
+        return VectorAttention(self.hidden, self.dim, self.edge_width, self.dropout)

@@ -40,7 +40,7 @@ class SchNet(Backbone):
         **common: As for :class:`Backbone`.
     """
 
-    sees_direction = False
+    needs_coordinates, sees_direction = True, False
     citation = "Schütt et al., SchNet: A continuous-filter convolutional neural network, NeurIPS 2017"
 
     def __init__(self, *shape: Any, radial: int = 50, cutoff: float = 10.0, **common: Any) -> None:
@@ -53,4 +53,4 @@ class SchNet(Backbone):
 
     def layer(self) -> nn.Module:
         """One convolution."""
-        return ContinuousFilterConv(self.hidden, self.edges.width, self.cutoff, self.dropout)
+        return ContinuousFilterConv(self.hidden, self.edge_width, self.cutoff, self.dropout)

@@ -91,7 +91,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Dataset(_Strict):
+class TableColumn(_Strict):
     """A column of the table: a dataset, and what is measured on it.
 
     Attributes:
@@ -173,7 +173,7 @@ class Experiment(_Strict):
     methods: tuple[str, ...]
     extra_methods: tuple[str, ...] = ()
     variants: dict[str, Variant] = Field(default_factory=dict)
-    datasets: dict[str, Dataset]
+    datasets: dict[str, TableColumn]
     presets: dict[str, Preset]
     axis: Axis | None = None
     doubts: dict[str, str] = Field(default_factory=dict)
@@ -194,7 +194,7 @@ class Experiment(_Strict):
 
     def recipe(self, dataset: str) -> str:
         """The registered dataset behind a column."""
-        column: Dataset = self._known("dataset", dataset, self.datasets)
+        column: TableColumn = self._known("dataset", dataset, self.datasets)
         return column.recipe or dataset
 
     @cached_property

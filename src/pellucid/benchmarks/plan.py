@@ -33,7 +33,7 @@ Place = tuple[str, str, str]
 
 
 @dataclass
-class Row:
+class MethodRow:
     """One method on one dataset and backbone: what the search compares, and one job for each seed of what it chose."""
 
     place: Place
@@ -79,7 +79,7 @@ class BenchPlan:
         self.uses: dict[str, set[str]] = defaultdict(set)
         """Key of what is shared -> keys of the jobs that use it."""
         self._configs: dict[str, RunConfig] = {}
-        self.rows = [Row((d, b, m), experiment.points(preset, d, m))
+        self.rows = [MethodRow((d, b, m), experiment.points(preset, d, m))
                      for d in self._data for b in self.backbones for m in self.methods]
         for row in self.rows:
             for point in row.points:
@@ -179,7 +179,7 @@ class BenchPlan:
                     wanted[need] = self.jobs[need]
         return self._with_warm_ups(wanted)
 
-    def _choose(self, row: Row, index: int) -> None:
+    def _choose(self, row: MethodRow, index: int) -> None:
         row.chosen = index
         row.final = {seed: self._job(row.place, row.points[index], seed, len(row.points) > 1) for seed in self.seeds}
 

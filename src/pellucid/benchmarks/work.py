@@ -101,8 +101,8 @@ def _explain(content: dict[str, Any]) -> dict[str, Any]:
     judged = test if chosen is None else test.select(chosen)
     explanation = explainer.explain(model, judged, seed=content["seed"])
     seconds["explaining"] = time.perf_counter() - started
-    metrics = {"interpretation": interpretation_metrics(model.targets[0], judged, explanation.importance,
-                                                        spec.precision_at),
+    metrics = {"interpretation": interpretation_metrics(judged, explanation.importance, spec.precision_at,
+                                                        counted(model.targets[0], judged)),
                **measured_explanation(explanation, counted(model.targets[0], judged),
                                       max(spec.precision_at, default=1), content["seed"])}
     validation = None

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from pellucid.clouds import PointClouds
+from pellucid.commands.data import data_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation, asking
 from pellucid.families import explainers
 from pellucid.methods import Method
 from pellucid.spec import DataSpec
 from pellucid.training.config import RunConfig
-from pellucid.training.data import data_of
 from pellucid.training.explaining import JITTER, explain_clouds
 from pellucid.training.model import load_model, mean_neighbor_distance, refuse_untaught
 from pellucid.training.predict import prediction_of
@@ -253,3 +253,57 @@ def subgraph_of(explanation: Explanation, sources: Sequence[Source], rule: str, 
     validation = validation.select(ones[torch.arange(count) * len(ones) // count])
     explained = explain_with(sources, validation, asked=asked, draws=draws, seed=seed, advance=advance).of()
     return subgraph(explanation, name, predict=predict, calibration=calibrate(predict, explained, **given))
+
+
+def other_targets(explanation: Explanation) -> str | None:
+    """Which target is shown and which others there are, as a sentence; None where there is one output.
+
+    Args:
+        explanation: Of a run.
+
+    Example:
+        >>> from pellucid.targets import Targets
+        >>> clouds = PointClouds(torch.tensor([0, 2]), {"pos": torch.zeros(2, 3)})
+        >>> other_targets(Explanation(clouds, torch.rand(1, 2), torch.rand(2), targets=Targets.of("binary", 2)))
+        'shown is the target y0; others: y1; choose with --target'
+    """
+    targets, one = explanation.targets, explanation.of()
+    if targets.outputs == 1:
+        return None
+    shown = targets.owner(int(one.explained[0])) if len(one.explained) else targets[0]
+    whole = f"the predicted class of {shown.name}" if shown.kind == "multiclass" else f"the target {shown.name}"
+    own = {target.name: [name for name in targets.names if name.startswith(f"{target.name}=")] for target in targets}
+    others = [*own[shown.name], *(name for target in targets if target != shown
+                                  for name in (target.name, *own[target.name]))]
+    return f"shown is {whole}; others: {', '.join(others)}; choose with --target"
+
+
+def prediction_table(explanation: Explanation) -> tuple[list[str], list[list[str]]]:
+    """What is predicted of each sample, for printing.
+
+    Args:
+        explanation: Of a run.
+
+    Returns:
+        Names of the columns: ``""`` (of samples) and the quantity, or where samples have several a column for it and
+        one for its value; and the rows. Where points have predictions, those of a sample are counted and averaged.
+
+    Example:
+        >>> clouds = PointClouds(torch.tensor([0, 2]), {"pos": torch.zeros(2, 3)}, text={"id": ["first"]})
+        >>> prediction_table(Explanation(clouds, torch.tensor([[0.25]]), torch.rand(2)))
+        (['', 'P(y)'], [['first', '0.250']])
+    """
+    one = explanation.of()
+    clouds = one.clouds
+    places = range(len(clouds))
+    names = clouds.text.get("id", [str(i) for i in places])
+    quantities = [one.quantity(i) for i in places]
+    if one.level == "point":
+        ptr = clouds.ptr.tolist()
+        own = [one.prediction[ptr[i]:ptr[i + 1], int(one.explained[i])] for i in places]
+        values = [f"mean {float(rows.mean()):.3f} of {len(rows)}" if len(rows) else "none" for rows in own]
+    else:
+        values = [f"{one.value(i):.3f}" for i in places]
+    if len(set(quantities)) == 1:
+        return ["", quantities[0]], [[name, value] for name, value in zip(names, values, strict=True)]
+    return ["", "quantity", "value"], [list(row) for row in zip(names, quantities, values, strict=True)]

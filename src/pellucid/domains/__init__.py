@@ -1,5 +1,12 @@
 """Domains: what a kind of sample is read from, called, drawn as and written to."""
 
-from pellucid.domains.base import Domain, Given, domains
+from typing import TYPE_CHECKING
 
-__all__ = ["Domain", "Given", "domains"]
+from pellucid.lazy import lazy
+
+if TYPE_CHECKING:
+    from pellucid.domains.base import Clouds, Domain, Given, Shown, domain_of, domains
+
+lazy(__name__, {"base": ["Clouds", "Domain", "Given", "Shown", "domain_of", "domains"]})
+
+__all__ = ["Clouds", "Domain", "Given", "Shown", "domain_of", "domains"]

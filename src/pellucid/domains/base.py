@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.families import domains as domains
 from pellucid.report.content import Sample, Words
+from pellucid.report.plane import plane, tones
+
+Floats = NDArray[np.float64]
+MOST_FEATURES = 16
+"""Columns of ``features`` that a report shows at most; more are no help to a reader."""
 
 
 @dataclass(frozen=True)
@@ -31,46 +40,245 @@ class Given:
     held: Any = None
 
 
-class Domain:
-    """Base of the domains.
+@dataclass(frozen=True)
+class Shown:
+    """One sample of an explanation, taken apart for whoever draws it.
 
-    A subclass says what it differs in; this one is of plain clouds.
+    Attributes:
+        explanation: Of one output.
+        place: Of the sample.
+
+    Example:
+        >>> import torch
+        >>> flat = PointClouds(torch.tensor([0, 1, 3]), {"pos": torch.ones(3, 2)})
+        >>> one = Shown(Explanation(flat, torch.rand(2, 1), torch.rand(3)), 1)
+        >>> len(one), one.dim, one.pos.tolist(), one.field("group")
+        (2, 2, [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0]], None)
+    """
+
+    explanation: Explanation
+    place: int
+
+    @property
+    def clouds(self) -> PointClouds:
+        """All samples."""
+        return self.explanation.clouds
+
+    @property
+    def rows(self) -> slice:
+        """Where its points are."""
+        return slice(int(self.clouds.ptr[self.place]), int(self.clouds.ptr[self.place + 1]))
+
+    def __len__(self) -> int:
+        return int(self.clouds.sizes[self.place])
+
+    def field(self, name: str) -> NDArray[Any] | None:
+        """A point-level field of its points, floats as float64; None where the clouds lack it."""
+        if name not in self.clouds or self.clouds.declared[name].level != "point":
+            return None
+        return _array(self.clouds[name][self.rows])
+
+    def text(self, name: str) -> str | None:
+        """A string of the sample; None where the clouds lack it."""
+        return self.clouds.text[name][self.place] if name in self.clouds.text else None
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates; 0 where there are none."""
+        return int(self.clouds.pos.shape[1]) if "pos" in self.clouds else 0
+
+    @property
+    def pos(self) -> Floats | None:
+        """(n, 3) coordinates, flat ones padded with zero; None unless there are two or three of each point."""
+        return np.pad(_array(self.clouds.pos[self.rows]), ((0, 0), (0, 3 - self.dim))) if self.dim in (2, 3) else None
+
+    @property
+    def unit(self) -> str:
+        """Of the coordinates."""
+        return self.clouds.unit("pos") if self.dim else ""
+
+    @property
+    def importance(self) -> Floats:
+        """(n,) of the output that is explained."""
+        return _array(self.explanation.importance[self.rows])
+
+    @property
+    def important(self) -> NDArray[np.bool_] | None:
+        """(n,) which points truly decide; None where that is unknown, or none does."""
+        truth = self.field("important")
+        return truth if truth is not None and bool(truth.any()) else None
+
+    @property
+    def directions(self) -> Floats | None:
+        """(n, D, D) how far points may move, where that depends on the direction."""
+        covariance = self.explanation.covariance
+        return None if covariance is None else _array(covariance[self.rows])
+
+    @property
+    def covariance(self) -> Floats | None:
+        """(n, 3, 3) how far points may move, flat ones padded with zero; a sphere where directions are alike."""
+        sigma, radius = self.directions, self.explanation.radius
+        if self.dim not in (2, 3) or (sigma is None and radius is None):
+            return None
+        if sigma is None:
+            assert radius is not None
+            sigma = _array(radius[self.rows])[:, None, None] ** 2 * np.eye(self.dim)
+        return np.pad(sigma, ((0, 0), (0, 3 - self.dim), (0, 3 - self.dim)))
+
+    @property
+    def edges(self) -> list[tuple[int, int]]:
+        """Pairs of points that a given edge joins, each pair once."""
+        if self.clouds.edge_ptr is None or "edge_index" not in self.clouds:
+            return []
+        rows = slice(int(self.clouds.edge_ptr[self.place]), int(self.clouds.edge_ptr[self.place + 1]))
+        ends = self.clouds["edge_index"][rows].sort(1).values.tolist()
+        return sorted({(a, b) for a, b in ends if a != b})
+
+    @property
+    def columns(self) -> dict[str, Floats]:
+        """The further numbers of the explanation, (n,) each."""
+        return {name: _array(column[self.rows].double()) for name, column in self.explanation.columns.items()}
+
+    @property
+    def features(self) -> dict[str, Floats]:
+        """Real features by name, (n,) each; none where there are more than :data:`MOST_FEATURES`."""
+        values = self.field("features")
+        if values is None or values.shape[1] > MOST_FEATURES:
+            return {}
+        return {f"feature_{c}": column for c, column in enumerate(values.T)}
+
+
+def _array(values: Tensor) -> NDArray[Any]:
+    return np.asarray((values.double() if values.dtype.is_floating_point else values).cpu().numpy())
+
+
+class Domain:
+    """Base of the domains: plain clouds, from which a subclass differs where it must.
+
+    A subclass sets :attr:`words` and overrides what it knows better: :meth:`make` (its own files), :meth:`drawn` (what
+    a sample looks like), :meth:`grouped` and :meth:`write`. Modules of all domains are imported together, so what is
+    heavy is imported in the methods that use it.
+
+    Example:
+        >>> import torch
+        >>> class Stars(Domain):
+        ...     "Stars of a sky, given as a list of places."
+        ...     words, inputs = Words("star", "sky"), "a list of places"
+        ...     def make(self, source, **more):
+        ...         return Given(PointClouds(torch.tensor([0, len(source)]), {"pos": torch.tensor(source)}))
+        >>> stars = Stars()
+        >>> stars.points, stars.samples, stars.read([[0.0, 1.0], [2.0, 3.0]]).clouds.points
+        ('stars', 'skies', 2)
     """
 
     words: ClassVar[Words] = Words("point", "sample")
     """What a report calls one point and one sample."""
-    inputs: ClassVar[str] = "a PointClouds"
+    inputs: ClassVar[str] = "a PointClouds, or the .safetensors file of one"
     """What a user may give, for messages."""
+    parts: ClassVar[tuple[str, ...]] = ()
+    """Further parts of the input that :meth:`make` takes; others are refused."""
 
-    def read(self, source: Any, *, options: Mapping[str, Any], seed: int = 0, progress: bool = False,
-             **more: Any) -> Given:
-        """A user's input as clouds.
+    @property
+    def points(self) -> str:
+        """The word for several points."""
+        return plural(str(astuple(self.words)[0]))
+
+    @property
+    def samples(self) -> str:
+        """The word for several samples."""
+        return plural(str(astuple(self.words)[1]))
+
+    # -- from a user's input to clouds ---------------------------------------------------------------------------------
+    def read(self, source: Any, *, options: Mapping[str, Any] | None = None, seed: int = 0, progress: bool = False,
+             **parts: Any) -> Given:
+        """A user's input as clouds; what all domains take is handled here, the rest by :meth:`make`.
 
         Args:
-            source: A path, or what the domain takes in its place.
-            options: How the run's dataset was prepared.
+            source: Clouds, the ``.safetensors`` file of :meth:`pellucid.clouds.PointClouds.save`, or what the domain
+                takes in their place.
+            options: How the run's dataset was prepared: the key of its provenance.
             seed: Of what is random, e.g. conformers.
             progress: Whether to show a bar.
-            **more: Further parts of the input that were given, e.g. ``ligand``, ``columns``; None is left out.
+            **parts: Further parts of the input by name; one that is None was not given.
+
+        Returns:
+            The clouds and what is to be told of them.
+
+        Raises:
+            PellucidError: if the input is none of this domain, or a part is given that the domain does not know.
+        """
+        given = {name: value for name, value in parts.items() if value is not None}
+        ready = isinstance(source, PointClouds) or (isinstance(source, (str, Path))
+                                                    and Path(source).suffix.lower() == ".safetensors")
+        for name, value in given.items():
+            if ready or name not in self.parts:
+                beside = "beside clouds" if ready else f"for a run on {self.samples}"
+                raise PellucidError(f"expected no {name} {beside}, got {value}; leave it out")
+        if isinstance(source, PointClouds):
+            return Given(source)
+        if ready:
+            return Given(PointClouds.load(Path(source))[0])
+        return self.make(source, options=options or {}, seed=seed, progress=progress, **given)
+
+    def make(self, source: Any, *, options: Mapping[str, Any], seed: int, progress: bool, **parts: Any) -> Given:
+        """The domain's own inputs as clouds; arguments as for :meth:`read`, parts only where they were given.
 
         Raises:
             PellucidError: if the input is none of this domain.
         """
-        raise PellucidError(f"expected {self.inputs} for this run, got something else; make one from your data, or "
-                            "give a dataset that was prepared")
+        raise PellucidError(f"expected {self.inputs} for a run on {self.samples}, got {_told(source)}; convert your "
+                            "data with PointClouds or pellucid.from_pyg")
 
+    def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
+        """Clouds with a field of groups that this domain can make; as they are where it cannot, or has no need to."""
+        return clouds
+
+    # -- from an explanation to what people see ------------------------------------------------------------------------
     def sample(self, explanation: Explanation, cloud: int) -> Sample | None:
         """What the report's browser shows of a sample; None where nothing can be drawn.
 
         Args:
-            explanation: Of one output.
+            explanation: Of one output, or of several: then of the one in ``explained``, or the first.
             cloud: Place of the sample.
         """
-        raise NotImplementedError
+        one = Shown(explanation.of(), cloud)
+        drawn = self.drawn(one) if len(one) else None
+        if drawn is None:
+            return None
+        unit = one.explanation.unit(cloud)
+        common: dict[str, Any] = {
+            "name": one.text("id") or f"{astuple(self.words)[1]} {cloud}",
+            "unit": one.unit,
+            "pos": one.pos,
+            "importance": one.importance,
+            "importance_name": one.explanation.importance_name + (f", {unit}" if unit else ""),
+            "prediction": one.explanation.value(cloud),
+            "predicts": one.explanation.quantity(cloud),
+            "target": one.explanation.truth(cloud),
+            "important": one.important,
+            "covariance": one.covariance,
+            "words": self.words,
+        }
+        return Sample(**{**common, **drawn, "columns": {**drawn.get("columns", {}), **one.columns},
+                         "facts": {**drawn.get("facts", {}), **self._facts(one)}})
 
-    def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
-        """Clouds with a field of groups that this domain can make; as they are where it cannot."""
-        return clouds
+    def drawn(self, one: Shown) -> dict[str, Any] | None:
+        """What a sample of this domain looks like: attributes of :class:`pellucid.report.Sample`.
+
+        Those that all domains share are filled in by :meth:`sample`; ``labels`` is needed, ``pos`` where the clouds
+        have no two or three coordinates. ``columns`` and ``facts`` stand before those of the explanation.
+
+        Args:
+            one: The sample.
+
+        Returns:
+            Attributes by name; None where nothing can be drawn.
+        """
+        if one.pos is None:
+            return None
+        edges = one.edges
+        return {"labels": labels(one), "bonds": [(a, b, 1.0) for a, b in edges], "columns": one.features,
+                "views": planes(one, [np.array(edge) for edge in edges])}
 
     def write(self, folder: Path, explanation: Explanation, held: Any) -> list[Path]:
         """Writes further files of an explanation, e.g. a structure with importance as its B-factors.
@@ -85,9 +293,92 @@ class Domain:
         """
         return []
 
+    def _facts(self, one: Shown) -> dict[str, str]:
+        """What an ensemble and a subgraph say of one sample."""
+        explanation, i = one.explanation, one.place
+        facts, output = {}, int(explanation.explained[i])
+        if (members := explanation.provenance.get("ensemble")) is not None:
+            if explanation.level == "cloud":
+                facts["Prediction over members"] = (f"{explanation.value(i):.3f} ± "
+                                                    f"{members['prediction_spread'][i][output]:.3f}")
+            if (agreed := members["rank_correlations"][i]) is not None:
+                facts["Agreement of members"] = f"mean Spearman rank correlation {agreed:.2f} (random: 0)"
+        if (chosen := explanation.provenance.get("subgraph")) is not None:
+            facts["Subgraph"] = f"{chosen['sizes'][i]} of {len(one)} {self.points}: {chosen['rule']}"
+            if chosen.get("alone") and chosen["alone"][i] is not None:
+                facts["Subgraph alone"] = f"{explanation.quantity(i)} {chosen['alone'][i]:.3f}"
+        return facts
+
+
+def labels(one: Shown) -> list[str]:
+    """A short name of each point: its group, else its category, else a dash.
+
+    Example:
+        >>> import torch
+        >>> clouds = PointClouds(torch.tensor([0, 2]), {"pos": torch.zeros(2, 2), "group": torch.tensor([3, -1])})
+        >>> labels(Shown(Explanation(clouds, torch.rand(1, 1), torch.rand(2)), 0))
+        ['group 3', '–']
+    """
+    group, categories = one.field("group"), one.field("categories")
+    if group is not None:
+        return [f"group {g}" if g >= 0 else "–" for g in group.tolist()]
+    if categories is not None and categories.shape[1]:
+        return [str(c) for c in categories[:, 0].tolist()]
+    return ["–"] * len(one)
+
+
+def planes(one: Shown, lines: list[NDArray[np.int64]]) -> dict[str, str]:
+    """Flat drawings of a sample by caption: x-y, and x-z of three coordinates.
+
+    Args:
+        one: A sample with two or three coordinates.
+        lines: Points to join, a row of places each.
+    """
+    pos, sigma = one.pos, one.directions
+    assert pos is not None
+    drawings = {}
+    for a, b in [(0, 1), (0, 2)][: one.dim - 1]:
+        names = tuple("xyz"[d] + (f" ({one.unit})" if one.unit else "") for d in (a, b))
+        svg, note = plane(pos[:, [a, b]], (names[0], names[1]), tones(one.importance), lines, one.important,
+                          None if sigma is None else sigma[:, [[a], [b]], [[a, b]]], equal=True)
+        drawings[f"{'xyz'[a]} – {'xyz'[b]}{note}"] = svg
+    return drawings
+
+
+def plural(word: str) -> str:
+    """Several of what an English noun names.
+
+    Example:
+        >>> [plural(word) for word in ("hit", "complex", "body", "essay")]
+        ['hits', 'complexes', 'bodies', 'essays']
+    """
+    if word.endswith("y") and word[-2:-1] not in "aeiou":
+        return word[:-1] + "ies"
+    return word + ("es" if word.endswith(("s", "x", "z", "ch", "sh")) else "s")
+
+
+def _told(source: Any) -> str:
+    return repr(str(source)) if isinstance(source, (str, Path)) else type(source).__name__
+
+
+def path_of(source: Any, domain: Domain) -> Path:
+    """The path that a user gave.
+
+    Raises:
+        PellucidError: if it is something else.
+    """
+    if not isinstance(source, (str, Path)):
+        raise PellucidError(f"expected {domain.inputs} for a run on {domain.samples}, got {_told(source)}; give its "
+                            "path")
+    return Path(source)
+
 
 def domain_of(name: str) -> Domain:
-    """The domain of a name."""
+    """The domain of a name.
+
+    Raises:
+        UnknownNameError: for an unknown one, with the near misses.
+    """
     return domains[name]()
 
 

@@ -1,5 +1,118 @@
-"""Collision events."""
+"""Collision events: hits read by declared columns, drawn as tracks in space and in the planes of a collider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pellucid.collisions import fields, views
+from pellucid.domains.base import Domain, Given, Shown, domains, path_of
+from pellucid.errors import PellucidError
+from pellucid.report.columns import Column, register_column
+from pellucid.report.content import Words
+from pellucid.report.plane import plane, tones
 
-__all__ = ["fields", "views"]
+Floats = NDArray[np.float64]
+
+register_column("layer", Column("Layer", "The detector surface that measured the hit."))
+register_column("p_t", Column("p_T (GeV)", "True transverse momentum at the hit; the model does not see it."))
+
+
+@domains.register("events")
+class Events(Domain):
+    """Collision events: points are hits of a detector, read from CSV, parquet, ROOT or pickled tables."""
+
+    words = Words("hit", "event")
+    inputs = "a file or folder of hits together with columns, or a PointClouds"
+    parts = ("columns",)
+
+    def make(self, source: Any, *, options: Mapping[str, Any], columns: Any = None, **more: Any) -> Given:
+        """See :meth:`Domain.make`.
+
+        Args:
+            source: A file or folder of hits.
+            options: Where the run was trained on hits, their own columns are in it and need not be given again.
+            columns: See :func:`pellucid.collisions.columns.columns`.
+            **more: Not used.
+        """
+        from pellucid.datasets.hits import read_events
+
+        path = path_of(source, self)
+        mapping = options.get("columns") if columns is None else columns
+        if mapping is None:
+            raise PellucidError(f"expected columns for the hits in {path}, got none; say what they mean with --columns "
+                                "(columns=): trackml, or a YAML file")
+        if columns is None and isinstance(mapping, dict):  # what only training needs may be missing in new files
+            mapping = {**mapping, "label": None, "split": None, "important": None}
+        return Given(read_events(path, mapping))
+
+    def drawn(self, one: Shown) -> dict[str, Any] | None:
+        """The 3D scene with true tracks, and flat views as drawings; see :meth:`Domain.drawn`."""
+        pos, group, layer, momentum = one.pos, one.field("group"), one.field("layer"), one.field("momentum")
+        if pos is None:
+            return None
+        pos = pos[:, :one.dim]
+        group = np.full(len(pos), -1) if group is None else group
+        tracks = track_lines(pos, group)
+        columns: dict[str, Floats] = {}
+        if layer is not None:
+            columns["layer"] = layer.astype(float)
+        if momentum is not None:
+            columns["p_t"] = np.linalg.norm(momentum[:, :2], axis=1)
+        return {"labels": [f"track {g}" if g >= 0 else "–" for g in group.tolist()],
+                "bonds": [(a, b, 1.0) for line in tracks for a, b in pairwise(line.tolist())],
+                "columns": columns | one.features,
+                "views": flat_views(pos, one.unit, one.importance, tracks, one.important, one.directions, layer)}
+
+
+def track_lines(pos: Floats, group: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Rows of each true track, from the inside out; tracks of one hit are left out.
+
+    Example:
+        >>> [line.tolist() for line in track_lines(np.array([[3.0, 0], [1, 0], [2, 0]]), np.array([0, 0, -1]))]
+        [[1, 0]]
+    """
+    away = np.linalg.norm(pos, axis=1)
+    lines = [np.flatnonzero(group == g) for g in np.unique(group[group >= 0])]
+    return [line[np.argsort(away[line], kind="stable")] for line in lines if len(line) > 1]
+
+
+def flat_views(pos: Floats, unit: str, importance: Floats, tracks: list[NDArray[np.int64]],
+          truth: NDArray[np.bool_] | None, sigma: Floats | None, layer: NDArray[np.int64] | None) -> dict[str, str]:
+    """Flat drawings by caption: x-y and r-z of three coordinates, the plane itself of two.
+
+    Args:
+        pos: (n, 2 or 3).
+        unit: Of the coordinates; with two and none they are called eta and phi.
+        importance: (n,).
+        tracks: Rows of each.
+        truth: (n,) bool.
+        sigma: (n, D, D) covariance of the noise.
+        layer: (n,) surfaces.
+    """
+    colours = tones(importance)
+    if pos.shape[1] == 2:
+        axes = ("eta", "phi (rad)") if unit == "" else (f"x ({unit})", f"y ({unit})")
+        svg, note = plane(pos, axes, colours, tracks, truth, sigma, origin=True)
+        return {f"{axes[0]} – {axes[1]}{note}": svg}
+    r = np.hypot(pos[:, 0], pos[:, 1])
+    side = np.where(pos[:, 1] >= 0, 1.0, -1.0)
+    for line in tracks:  # a track stays on one side
+        side[line] = side[line[-1]]
+    across = np.zeros((len(pos), 2, 3))  # d(z, signed r) / d(x, y, z)
+    across[:, 0, 2] = 1
+    across[:, 1, :2] = side[:, None] * pos[:, :2] / np.maximum(r, 1e-9)[:, None]
+    flat = None if sigma is None else sigma[:, :2, :2]
+    along = None if sigma is None else across @ sigma @ across.transpose(0, 2, 1)
+    xy, note_xy = plane(pos[:, :2], (f"x ({unit})", f"y ({unit})"), colours, tracks, truth, flat, rings=layer,
+                        equal=True, origin=True)
+    rz, note_rz = plane(np.stack([pos[:, 2], side * r], 1), (f"z ({unit})", f"r ({unit}), signed as y"), colours,
+                        tracks, truth, along, origin=True)
+    return {f"x – y{note_xy}": xy, f"r – z{note_rz}": rz}
+
+
+__all__ = ["Events", "fields", "flat_views", "track_lines", "views"]

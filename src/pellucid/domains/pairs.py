@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pellucid.chemistry.complexes import Complex, complex_clouds, read_complex
-from pellucid.chemistry.proteins import stem
-from pellucid.chemistry.secondary import with_secondary_structure
 from pellucid.clouds import PointClouds
-from pellucid.datasets.complex_lists import FILES, check_distinct, table_rows
 from pellucid.errors import PellucidError
 from pellucid.progress import waiting
+
+if TYPE_CHECKING:
+    from pellucid.chemistry.complexes import Complex
 
 
 def named_pairs(source: Path, ligand: Path | None = None) -> list[tuple[str, Path, Path]]:
@@ -27,6 +26,9 @@ def named_pairs(source: Path, ligand: Path | None = None) -> list[tuple[str, Pat
         PellucidError: if a structure comes without its ligand, a table with one, or a table lacks a column, a cell or
             rows, or has a name twice.
     """
+    from pellucid.chemistry.proteins import stem
+    from pellucid.datasets.complex_lists import FILES, check_distinct, table_rows
+
     if source.suffix.lower() != ".csv":
         if ligand is None:
             raise PellucidError(f"expected a ligand beside {source}, got none; give its .sdf or .mol2 with the pose in "
@@ -67,6 +69,9 @@ def read_pairs(source: Path, ligand: Path | None, options: Mapping[str, Any], *,
     Raises:
         PellucidError: if none can be used.
     """
+    from pellucid.chemistry.complexes import complex_clouds, read_complex
+    from pellucid.chemistry.secondary import with_secondary_structure
+
     reading = {name: options[name] for name in ("chains",) if name in options}
     drawing = {name: options[name] for name in ("radius", "conformer") if name in options}
     complexes: list[Complex] = []

@@ -302,9 +302,10 @@ def _asked(clouds: PointClouds, point: int | None) -> Tensor:
     """(points,) bool, the points whose predictions are explained."""
     if point is None:
         return torch.ones(clouds.points, dtype=torch.bool, device=clouds.device)
-    if not 0 <= point < int(clouds.sizes.min() if len(clouds) else 0):
-        raise PellucidError(f"expected a point from 0 to {int(clouds.sizes.min()) - 1}, which all clouds have, got "
-                            f"{point}")
+    least = int(clouds.sizes.min()) if len(clouds) else 0
+    if not 0 <= point < least:
+        raise PellucidError(f"expected a point from 0 to {least - 1}, which all clouds have, got {point}" if least else
+                            f"expected clouds that all have points to explain point {point}, got one without or none")
     asked = torch.zeros(clouds.points, dtype=torch.bool, device=clouds.device)
     asked[clouds.ptr[:-1] + point] = True
     return asked

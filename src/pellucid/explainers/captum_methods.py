@@ -77,7 +77,8 @@ class _Padded:
         """All clouds ``count`` times."""
         if len(self._copies[0]) != count * len(self.clouds):  # steps come in few numbers: keep the last
             places = torch.arange(len(self.clouds), device=self.clouds.device).repeat(count)
-            self._copies = self.clouds.select(places), self.neighbors.select(self.clouds.ptr, places)
+            self._copies = (self.clouds.select(places),
+                            self.neighbors.select(self.clouds.ptr, places, self.clouds.edge_ptr))
         return self._copies
 
     def logits(self, *padded: Tensor) -> Tensor:
@@ -112,8 +113,10 @@ class CaptumExplainer(Explainer):
         super().refuse(predictor, clouds)
         for need in _PARTS[self.on]:
             if need not in predictor.can:
+                other = [part for part in ("inputs", "pos") if part in predictor.can]
+                advice = f"choose another on, on={other[0]!r}" if other else "choose another on"
                 raise PellucidError(f"expected {WHAT[need]} for {type(self).__name__}(on={self.on!r}), got a model "
-                                    "without; choose another on, or an explainer that does not need it")
+                                    f"without; {advice}, or an explainer that does not need it")
 
     @abstractmethod
     def run(self, padded: _Padded, given: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], dict[str, list[Any]]]:

@@ -187,8 +187,8 @@ class BernMaskP(_MaskLoss):
                     with torch.enable_grad():
                         logit = network(batch["h"]).squeeze(-1)
                         mask = concrete(logit, self.temperature, generator)
-                        loss = self.loss(predictor, batch, neighbors.select(clouds.ptr, chosen), logit, mask,
-                                         own[chosen], explained[chosen]).mean()
+                        loss = self.loss(predictor, batch, neighbors.select(clouds.ptr, chosen, clouds.edge_ptr),
+                                         logit, mask, own[chosen], explained[chosen]).mean()
                         adam.zero_grad()
                         loss.backward()  # type: ignore[no-untyped-call]
                     adam.step()
@@ -203,7 +203,7 @@ class BernMaskP(_MaskLoss):
         parts = []
         for start in range(0, len(clouds), 2 * self.batch_size):
             chosen = torch.arange(start, min(start + 2 * self.batch_size, len(clouds)), device=clouds.device)
-            parts.append(predictor.embed(clouds.select(chosen), neighbors.select(clouds.ptr, chosen)))
+            parts.append(predictor.embed(clouds.select(chosen), neighbors.select(clouds.ptr, chosen, clouds.edge_ptr)))
         h = torch.cat(parts)
         return h, predictor.classify(h, clouds)
 

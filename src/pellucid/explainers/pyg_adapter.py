@@ -170,7 +170,8 @@ class PyGExplainer(Explainer):
             yield wrapped(predictor, clouds, neighbors, target, self._probs)
             return
         for i in torch.arange(len(clouds), device=clouds.device)[:, None]:
-            yield wrapped(predictor, clouds.select(i), neighbors.select(clouds.ptr, i), target[i], self._probs)
+            own = neighbors.select(clouds.ptr, i, clouds.edge_ptr)
+            yield wrapped(predictor, clouds.select(i), own, target[i], self._probs)
 
     def _attribute(self, part: Any, seed: int) -> Attribution:
         config = self.algorithm.explainer_config

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.clouds import PointClouds
+from pellucid.edges import given_edges, places_in_rows
 from pellucid.errors import PellucidError
 from pellucid.explainers.base import frozen
 from pellucid.neighbors import Neighbors
@@ -129,15 +130,10 @@ class PyGPredictor(nn.Module):
 
     def neighbors(self, clouds: PointClouds) -> Neighbors:
         """The sources of the edges into each point; empty neighbourhoods are fully masked."""
-        index = torch.arange(clouds.points, device=clouds.device)[:, None]
-        if "edge_index" not in clouds or not len(clouds["edge_index"]):
+        if "edge_index" not in clouds:
+            index = torch.arange(clouds.points, device=clouds.device)[:, None]
             return Neighbors(index, torch.zeros_like(index, dtype=torch.bool))
-        edges = clouds.edges()
-        column = _columns(edges[1], clouds.points)
-        index = index.repeat(1, int(column.max()) + 1)
-        mask = torch.zeros_like(index, dtype=torch.bool)
-        index[edges[1], column], mask[edges[1], column] = edges[0], True
-        return Neighbors(index, mask)
+        return given_edges(clouds, loop=False, undirected=False)
 
     def inputs(self, clouds: PointClouds) -> Tensor:
         """(points, width) features, in the model's dtype."""
@@ -233,7 +229,7 @@ class PyGPredictor(nn.Module):
         if point_weight is not None:
             factors.append(point_weight[source] * point_weight[target])
         if edge_weight is not None:
-            factors.append(edge_weight[target, _columns(target, clouds.points)])
+            factors.append(edge_weight[target, places_in_rows(target, clouds.points)])
         for factor in factors:
             weight = factor if weight is None else weight * factor.view(-1, *[1] * (weight.ndim - 1))
         return weight
@@ -282,12 +278,3 @@ def _with_node(clouds: PointClouds) -> PointClouds:
     edge_ptr = None if clouds.edge_ptr is None else torch.cat([clouds.edge_ptr, clouds.edge_ptr[-1:]])
     return PointClouds(torch.cat([clouds.ptr, clouds.ptr[-1:] + 1]), fields, declared=clouds.declared,
                        edge_ptr=edge_ptr)
-
-
-def _columns(target: Tensor, points: int) -> Tensor:
-    """(edges,) place of each edge among those with the same target, in order."""
-    order = torch.argsort(target, stable=True)
-    degree = torch.bincount(target, minlength=points)
-    column = torch.empty_like(target)
-    column[order] = torch.arange(len(target), device=target.device) - (degree.cumsum(0) - degree)[target[order]]
-    return column

@@ -31,7 +31,10 @@ def ensemble(explanations: Sequence[Explanation], *, scale: Scale = "ranks", m: 
     - ``"none"``: x_v itself. For draws of one model.
 
     Importance is the mean over members; the covariance is the mean of theirs where all have one (exactly the
-    covariance of a draw from a member chosen at random); the prediction is the mean. Columns:
+    covariance of a draw from a member chosen at random), the radius accordingly the root of the mean square; the
+    prediction is the mean. Of a multi-class target without a class, each member explains the one that it predicts.
+    Ranks and z-scores of signed importance are those of |value|, with ``"none"`` signs stay.
+    Columns:
 
     - ``spread``: standard deviation over members of the scaled importance (divisor members - 1).
     - ``rank_stability``: 1 - s_v^2 / sigma^2, where s_v^2 is the variance over members of u_v (divisor members - 1) and
@@ -70,15 +73,19 @@ def ensemble(explanations: Sequence[Explanation], *, scale: Scale = "ranks", m: 
     """
     from pellucid.metrics.stability import expected_jaccard, jaccard_values, rank_correlation_values
 
+    explanations = [e.of() for e in explanations]
     _refuse(explanations, scale)
     first = explanations[0]
     ptr, dtype = first.clouds.ptr, first.importance.dtype
-    raw = torch.stack([e.importance for e in explanations]).double()
+    raw = torch.stack([e.strength() for e in explanations]).double()
     ranks = torch.stack([_scaled(row, ptr, "ranks") for row in raw])
-    values = ranks if scale == "ranks" else torch.stack([_scaled(row, ptr, scale) for row in raw])
+    values = ranks if scale == "ranks" else torch.stack(
+        [_scaled((e.importance if scale == "none" else e.strength()).double(), ptr, scale) for e in explanations])
     predictions = torch.stack([e.prediction for e in explanations]).double()
     covariances = [e.covariance for e in explanations if e.covariance is not None]
     covariance = torch.stack(covariances).mean(0) if len(covariances) == len(explanations) else None
+    radii = [e.radius for e in explanations if e.radius is not None]
+    radius = torch.stack(radii).square().mean(0).sqrt() if len(radii) == len(explanations) else None
     columns = {name: _together([e.columns[name] for e in explanations]) for name in first.columns
                if all(name in e.columns for e in explanations)}
     sizes = ptr.diff()[batch_of(ptr)].double()
@@ -99,7 +106,9 @@ def ensemble(explanations: Sequence[Explanation], *, scale: Scale = "ranks", m: 
         "members": [_beyond(p, shared) for p in provenances],
     }
     return Explanation(first.clouds, predictions.mean(0).to(first.prediction.dtype), values.mean(0).to(dtype),
-                       _named(explanations, scale), covariance, {**shared, "ensemble": about}, columns)
+                       _named(explanations, scale), covariance, {**shared, "ensemble": about}, columns, radius,
+                       first.targets, _explained(explanations, predictions.mean(0)),
+                       all(e.shared for e in explanations), scale == "none" and first.signed)
 
 
 def agreement(explanation: Explanation) -> str | None:
@@ -134,7 +143,8 @@ def draws(explain: Callable[[PointClouds, int], Explanation], clouds: PointCloud
         explain: Clouds and a seed -> their explanation.
         clouds: What to explain.
         n: Number of draws, at least 1.
-        jitter: In the unit of ``pos``; 0 leaves the clouds as they are and changes the seed alone.
+        jitter: In the unit of ``pos``; 0 leaves the clouds as they are and changes the seed alone, as it is
+            without coordinates.
         seed: Of the first draw; draw k has ``seed + k``.
         start: The first draw that is made.
 
@@ -154,7 +164,7 @@ def draws(explain: Callable[[PointClouds, int], Explanation], clouds: PointCloud
     if n < 1 or not jitter >= 0:
         raise PellucidError(f"expected at least 1 draw and a jitter of at least 0, got {n} and {jitter}; raise them")
     for k in range(start, n):
-        if k == 0 or jitter == 0:
+        if k == 0 or jitter == 0 or "pos" not in clouds:
             yield replace(explain(clouds, seed + k), clouds=clouds)
             continue
         noise = torch.randn(clouds.pos.shape, generator=torch.Generator().manual_seed(seed + k)).to(clouds.pos)
@@ -175,6 +185,9 @@ def _refuse(explanations: Sequence[Explanation], scale: str) -> None:
         if other.prediction.shape != first.prediction.shape:
             raise PellucidError(f"expected predictions of shape {tuple(first.prediction.shape)}, got "
                                 f"{tuple(other.prediction.shape)} in member {number}; take runs of one task")
+        if other.targets.names != first.targets.names or _asked(other) != _asked(first):
+            raise PellucidError(f"expected explanations of the same target, got another in member {number}; name it "
+                                "with each run")
         if scale == "none" and other.importance_name != first.importance_name:
             raise PellucidError(f"expected one kind of importance, got {first.importance_name!r} and "
                                 f"{other.importance_name!r}; use scale='ranks'")
@@ -188,6 +201,21 @@ def _same(a: PointClouds, b: PointClouds) -> bool:
     fields = [(a.get(name), b.get(name)) for name in names]
     return (torch.equal(a.ptr, b.ptr) and a.text == b.text
             and all((x is None) == (y is None) and (x is None or y is None or torch.equal(x, y)) for x, y in fields))
+
+
+def _asked(explanation: Explanation) -> str:
+    """Name of the target that is explained."""
+    return explanation.targets.owner(int(explanation.explained[0])).name if len(explanation.explained) else ""
+
+
+def _explained(explanations: Sequence[Explanation], prediction: Tensor) -> Tensor:
+    """(clouds,) the output that is explained: where members predict different classes, that of the mean prediction."""
+    first = explanations[0]
+    same = torch.stack([e.explained == first.explained for e in explanations]).all(0)
+    if bool(same.all()):
+        return first.explained
+    rows = prediction if first.level == "cloud" else prediction[first.clouds.ptr[:-1].clamp(max=len(prediction) - 1)]
+    return torch.where(same, first.explained, first.targets.explained(first.targets.find(_asked(first)), rows))
 
 
 def _scaled(values: Tensor, ptr: Tensor, scale: Scale) -> Tensor:

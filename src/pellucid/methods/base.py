@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pellucid.backbones.base import Backbone, Embedding
 from pellucid.clouds import PointClouds
+from pellucid.edges import given_edges
 from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.families import methods as methods
 from pellucid.methods.readout import Answer, Readout
@@ -25,31 +26,49 @@ class NeighborRule:
     """How neighbourhoods are made.
 
     Attributes:
-        kind: ``"knn"`` or ``"radius"``.
-        value: k, or the radius in the unit of the coordinates.
+        kind: ``"knn"``, ``"radius"``, or ``"edges"``: those that clouds give in ``edge_index``, wherever points are.
+        value: k, or the radius in the unit of the coordinates; nothing for given edges.
         loop: Whether a point is its own neighbour.
         view: As what coordinates are seen before distances are taken; see :func:`pellucid.views.seen`.
+        undirected: Whether a given edge is heard in both directions; see :func:`pellucid.edges.given_edges`.
     """
 
-    kind: Literal["knn", "radius"] = "knn"
+    kind: Literal["knn", "radius", "edges"] = "knn"
     value: float = 5
     loop: bool = True
     view: str = "plain"
+    undirected: bool = True
 
     def __post_init__(self) -> None:
-        if self.kind not in ("knn", "radius") or not self.value > 0:
-            raise PellucidError(f"expected a knn or radius rule with a positive value, got {self.kind} {self.value}")
-
+        if self.kind not in ("knn", "radius", "edges") or not self.value > 0:
+            raise PellucidError(f"expected a knn, radius or edges rule with a positive value, got {self.kind} "
+                                f"{self.value}")
         if self.kind == "knn" and not float(self.value).is_integer():
             raise PellucidError(f"expected a whole number of neighbours, got {self.value}")
+
+    def refuse(self, clouds: PointClouds) -> None:
+        """Raises PellucidError if the clouds lack what neighbourhoods are made from."""
+        if self.kind == "edges" and "edge_index" not in clouds:
+            raise PellucidError(f"expected given edges (a field edge_index) for the rule edges, got only "
+                                f"{', '.join(clouds.names)}; add them, or choose the rule knn or radius")
+        if self.kind != "edges" and "pos" not in clouds:
+            raise PellucidError(f"expected coordinates for the rule {self.kind}, got clouds without; set "
+                                "method.rule.kind to edges, or add a field pos")
 
     def __call__(self, clouds: PointClouds, pos: Tensor | None = None) -> Neighbors:
         """Neighbourhoods of the points of clouds.
 
         Args:
             clouds: The clouds.
-            pos: (points, D) in place of ``clouds.pos``, e.g. moved.
+            pos: (points, D) in place of ``clouds.pos``, e.g. moved; nothing for given edges.
+
+        Raises:
+            PellucidError: as :meth:`refuse`.
         """
+        if pos is None or self.kind == "edges":
+            self.refuse(clouds)
+        if self.kind == "edges":
+            return given_edges(clouds, loop=self.loop, undirected=self.undirected)
         at = seen(clouds.pos if pos is None else pos, self.view)
         if self.kind == "knn":
             return knn(at, clouds.ptr, int(self.value), loop=self.loop)
@@ -65,7 +84,7 @@ class Supports:
         levels: Of targets.
         importance: Whether it learns importance, whatever the readout.
         directions: Whether it says in which directions a point may move, where the backbone sees any.
-        coordinates: Whether it needs coordinates.
+        coordinates: Whether it needs coordinates, and a backbone that sees them.
         origin: Whether its predictions depend on where the origin lies, even if the backbone's embeddings do not.
     """
 
@@ -86,8 +105,8 @@ class Output:
         penalty: Scalar regulariser, already weighted; None where there is none.
         importance: (points,), or (points, outputs) of contributions to each output; None where there is none.
         covariance: (points, D, D) in the squared unit of ``clouds.pos``, or None.
-        radius: (points,) standard deviation in every direction, in the unit of ``clouds.pos``, where a point may move
-            alike in all directions; else None.
+        radius: (points,) standard deviation in every direction that noise moves, in the unit of ``clouds.pos``, where a
+            point may move alike in all of them; else None.
         parts: Named scalars for the progress display.
         columns: More named numbers a point, (points,) each.
     """
@@ -139,8 +158,6 @@ class Method(nn.Module, ABC):
     check: ClassVar[str]
     """The correctness check that the method's tests make."""
     importance_name: str = "importance"
-    can: ClassVar[frozenset[str]] = frozenset({"pos", "inputs", "point_weight", "edge_weight", "embed"})
-    """What post-hoc explainers may change or read; see :mod:`pellucid.explainers.base`."""
     option_groups: ClassVar[Mapping[str, type]] = {"common": Common}
     """Argument of the class -> dataclass of its options. Names of options differ between all groups of a method."""
 
@@ -187,6 +204,17 @@ class Method(nn.Module, ABC):
         return {entry.name: group for group, kind in cls.option_groups.items() for entry in fields(kind)}
 
     @property
+    def can(self) -> frozenset[str]:
+        """What post-hoc explainers may change or read; see :mod:`pellucid.explainers.base`."""
+        every = frozenset({"inputs", "point_weight", "edge_weight", "embed"})
+        return every | {"pos"} if self.sees_coordinates else every
+
+    @property
+    def sees_coordinates(self) -> bool:
+        """Whether a prediction depends on coordinates in other ways than through who neighbours are."""
+        return self.encoder.sees_coordinates
+
+    @property
     def explains(self) -> bool:
         """Whether a pass yields importance."""
         return self.supports.importance
@@ -202,7 +230,12 @@ class Method(nn.Module, ABC):
         Args:
             make_partner: Makes one :class:`pellucid.methods.partner.PartnerEncoder`; called twice when f and g do not
                 share encoders.
+
+        Raises:
+            PellucidError: for a readout that does not pool.
         """
+        if self.readout.kind != "pooled":
+            raise PellucidError(f"expected a pooled readout for samples of two clouds, got {self.readout.kind}")
         self.partner = make_partner()
 
     def refuse(self, clouds: PointClouds) -> None:
@@ -211,9 +244,18 @@ class Method(nn.Module, ABC):
             expected, got = ("one cloud", "two") if self.partner is None else ("two clouds", "one")
             raise PellucidError(f"expected samples of {expected}, as the model was trained on, got {got}; give samples "
                                 "of the same kind")
-        if "pos" not in clouds or clouds.pos.shape[1] != self.encoder.dim:
+        dim = self.encoder.dim
+        if self.supports.coordinates and not (dim and "pos" in clouds):
+            others = ", ".join(name for name in methods if not methods[name].supports.coordinates)
+            raise PellucidError(f"expected clouds with coordinates for {type(self).__name__}, got clouds without; "
+                                f"choose a method that needs none: {others}")
+        if self.supports.coordinates and not self.sees_coordinates:
+            raise PellucidError(f"expected a backbone that sees coordinates for {type(self).__name__}, got "
+                                f"{type(self.encoder).__name__}; choose another backbone, or another method")
+        if dim and ("pos" not in clouds or clouds.pos.shape[1] != dim):
             got = f"{clouds.pos.shape[1]}" if "pos" in clouds else "none"
-            raise PellucidError(f"expected coordinates of dimension {self.encoder.dim}, got {got}")
+            raise PellucidError(f"expected coordinates of dimension {dim}, got {got}")
+        self.rule.refuse(clouds)
         clouds.check_finite()
 
     def neighbors(self, clouds: PointClouds) -> Neighbors:
@@ -246,6 +288,17 @@ class Method(nn.Module, ABC):
         """(points, hidden) what the layers start from: the embedding of categories and features."""
         return self.encoder.encode(clouds)
 
+    def scaled(self, clouds: PointClouds, pos: Tensor | None = None) -> Tensor | None:
+        """(points, D) coordinates multiplied by c; None for clouds without.
+
+        Args:
+            clouds: The clouds.
+            pos: (points, D) in place of ``clouds.pos``.
+        """
+        if self.encoder.dim == 0:
+            return None
+        return (clouds.pos if pos is None else pos) * self.scale
+
     def edge_weight(self, pos: Tensor, neighbors: Neighbors) -> Tensor | None:
         """(points, k) weights of the messages at scaled coordinates, where the method has any."""
         return None
@@ -263,8 +316,8 @@ class Method(nn.Module, ABC):
             point_weight: (points,) existence of each point in [0, 1].
             edge_weight: (points, k) factor of each message, on top of :meth:`edge_weight`.
         """
-        scaled = (clouds.pos if pos is None else pos) * self.scale
-        own = self.edge_weight(scaled, neighbors)
+        scaled = self.scaled(clouds, pos)
+        own = None if scaled is None else self.edge_weight(scaled, neighbors)
         if own is not None:
             edge_weight = own if edge_weight is None else own * neighbors.at_edges(edge_weight)
         return self.encoder(clouds, neighbors, pos=scaled, inputs=inputs,  # type: ignore[no-any-return]

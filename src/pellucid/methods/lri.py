@@ -112,7 +112,7 @@ class LRI(Method):
         if self.own_encoder is None:
             h, partner = self.embed(clouds, neighbors), self.partner
         else:
-            h, partner = self.own_encoder(clouds, neighbors, pos=clouds.pos * self.scale).scalars, self.own_partner
+            h, partner = self.own_encoder(clouds, neighbors, pos=self.scaled(clouds)).scalars, self.own_partner
         if partner is not None:
             h = h + partner(clouds)[clouds.batch]
         return self.interpreter(h)  # type: ignore[no-any-return]

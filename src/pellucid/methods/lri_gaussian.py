@@ -123,8 +123,16 @@ class LRIGaussian(LRI):
         self.dim, self.directional = 0, False
         super().__init__(self._remember(make_backbone), targets, common, interpreter)
         self.reconstruct = location.reconstruct or self.rule
+        if self.rule.kind == "edges" != self.reconstruct.kind and self.encoder.given is not None:
+            raise PellucidError(f"expected the rule edges for moved points too, as edges have features, got "
+                                f"{self.reconstruct.kind}; leave method.reconstruct out")
         length = location.neighbor_distance * (self.scale if self.encoder.view == "plain" else 1.0)
         self.phi = DistanceWeight(length) if location.graph_reconstruction else None
+
+    @property
+    def sees_coordinates(self) -> bool:
+        """See :meth:`Method.sees_coordinates`; phi sees distances, whatever the backbone sees."""
+        return self.encoder.sees_coordinates or (self.phi is not None and self.encoder.dim > 0)
 
     def _remember(self, make_backbone: Callable[[], Backbone]) -> Callable[[], Backbone]:
         """What the noise looks like follows from the backbone, and is needed before the head is made."""

@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page with metrics, curves and a browser of explained molecules."""
+"""The report: one self-contained HTML page with metrics, curves and a browser of explained samples."""
 
 from typing import TYPE_CHECKING
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.report.colours import COLOUR_MAP, FALSE_COLOUR, MARK_COLOUR, NO_VALUE, TRUE_COLOUR
 from pellucid.report.gallery import Kind
-from pellucid.report.page import asset, embed
+from pellucid.report.page import asset, embed, palette
 from pellucid.report.tables import notes_list, number, provenance_table
+from pellucid.report.words import Words
 
 _BINS = 48
 _CODED = 10
@@ -138,9 +138,7 @@ def data(content: AuditContent) -> dict[str, Any]:
     points = content.mapped.tolist()
     first = content.ranking[:KEPT].tolist()
     return {
-        "colours": {"map": list(COLOUR_MAP), "none": NO_VALUE, "true": TRUE_COLOUR, "false": FALSE_COLOUR,
-                    "mark": MARK_COLOUR},
-        "words": {"point": "feature", "cloud": "sample"},
+        "colours": palette(), "words": Words("feature", "sample").document(),
         "kind": content.kind, "typical": content.typical, "labels": words, "classes": classes, "samples": len(place),
         "code": [word_code(name, classes) for name in words],
         "about": {i: about(i) for i in sorted({*shown, *near, *points})},

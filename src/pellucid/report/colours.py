@@ -1,4 +1,4 @@
-"""The one colour map of the report, shared by the 2D depictions (Python) and the 3D scenes (JavaScript)."""
+"""The colour maps of the report, of importance and of signed values, shared by drawings (Python) and scenes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ from pellucid.errors import PellucidError
 COLOUR_MAP: tuple[str, ...] = (
     "#e7e1d4", "#e8d4b3", "#eac493", "#edb377", "#ef9f5f", "#f28b4e", "#f37646", "#f16049", "#eb4b52",
     "#e1395e", "#d32b6b", "#c22275", "#af1d7d", "#9b1c83", "#851c85", "#701e83", "#5a217c",
+)  # fmt: skip
+# Of signed values: two arms of equal steps in OKLab from a pale middle, blue below 0 and red above, as light as each
+# other at the same distance from it, so that grey and the colour blind read how strong, and blue-red which way.
+DIVERGING_MAP: tuple[str, ...] = (
+    "#1846a0", "#255caf", "#3773bc", "#4e88c7", "#679dd1", "#84b1d8", "#a3c5df", "#c4d7e4", "#e8e8e8",
+    "#e2d0c3", "#dcb7a1", "#d49e83", "#ca8567", "#be6b4e", "#b05138", "#a03724", "#8f1714",
 )  # fmt: skip
 NO_VALUE = "#b9bec7"
 TRUE_COLOUR = "#0f8f83"
@@ -50,8 +56,8 @@ def numbers(values: ArrayLike, name: str, shape: tuple[int | None, ...]) -> NDAr
     if array.ndim != len(shape) or any(want is not None and want != got
                                        for want, got in zip(shape, array.shape, strict=True)):
         wanted = "(" + ", ".join("n" if size is None else str(size) for size in shape) + ("," * (len(shape) == 1)) + ")"
-        raise PellucidError(f"expected {name} of shape {wanted}, got {array.shape}; pass one row an atom, in the "
-                            "order of the atoms")
+        raise PellucidError(f"expected {name} of shape {wanted}, got {array.shape}; pass one row a point, in the "
+                            "order of the points")
     return array
 
 
@@ -82,12 +88,35 @@ def normalise(values: ArrayLike) -> NDArray[np.float64]:
     return out
 
 
-def colour(values: ArrayLike, *, normalised: bool = False) -> list[RGB]:
+def centre(values: ArrayLike) -> NDArray[np.float64]:
+    """Maps 0 to 0 and the largest finite absolute value to 1 or -1; what is not finite stays NaN.
+
+    Args:
+        values: (n,) real numbers with a sign, in any unit.
+
+    Returns:
+        (n,) in [-1, 1], NaN where ``values`` is not finite.
+
+    Raises:
+        PellucidError: if ``values`` is not a row of numbers.
+
+    Example:
+        >>> centre([-2.0, 1.0, 0.0]).tolist()
+        [-1.0, 0.5, 0.0]
+    """
+    array = numbers(values, "values", (None,))
+    array[~np.isfinite(array)] = np.nan
+    most = np.nanmax(np.abs(array)) if np.isfinite(array).any() else 0.0
+    return array / most if most > 0 else array
+
+
+def colour(values: ArrayLike, *, normalised: bool = False, signed: bool = False) -> list[RGB]:
     """Colours of importance values: pale for the least important of them, dark violet for the most.
 
     Args:
         values: (n,) real numbers. NaN gets a neutral grey.
-        normalised: The values are already in [0, 1] and are not stretched.
+        normalised: The values are already in [0, 1], or [-1, 1] with a sign, and are not stretched.
+        signed: The values have a sign: pale grey is 0, red above and blue below, over a range alike to both sides.
 
     Returns:
         n triples (red, green, blue) in [0, 1].
@@ -98,14 +127,17 @@ def colour(values: ArrayLike, *, normalised: bool = False) -> list[RGB]:
     Example:
         >>> [tuple(round(c, 2) for c in rgb) for rgb in colour([0.0, 10.0])]
         [(0.91, 0.88, 0.83), (0.35, 0.13, 0.49)]
+        >>> [hexadecimal(rgb) for rgb in colour([-3.0, 0.0, 3.0], signed=True)]
+        ['#1846a0', '#e8e8e8', '#8f1714']
     """
-    array = numbers(values, "values", (None,)) if normalised else normalise(values)
+    low = -1.0 if signed else 0.0
+    array = numbers(values, "values", (None,)) if normalised else centre(values) if signed else normalise(values)
     finite = np.isfinite(array)
-    if ((array[finite] < 0) | (array[finite] > 1)).any():
-        raise PellucidError(f"expected normalised values in [0, 1], got {array[finite].min():g} to "
+    if ((array[finite] < low) | (array[finite] > 1)).any():
+        raise PellucidError(f"expected normalised values in [{low:g}, 1], got {array[finite].min():g} to "
                             f"{array[finite].max():g}; pass normalised=False")
-    anchors = np.array([rgb(anchor) for anchor in COLOUR_MAP])
-    at = np.linspace(0, 1, len(anchors))
+    anchors = np.array([rgb(anchor) for anchor in (DIVERGING_MAP if signed else COLOUR_MAP)])
+    at = np.linspace(low, 1, len(anchors))
     table = np.stack([np.interp(array, at, anchors[:, channel]) for channel in range(3)], axis=1)
     grey = rgb(NO_VALUE)
     return [(float(r), float(g), float(b)) if ok else grey for (r, g, b), ok in zip(table, finite, strict=True)]

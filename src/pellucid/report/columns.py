@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from pellucid.errors import PellucidError
 from pellucid.report.colours import FALSE_COLOUR, MARK_COLOUR
-from pellucid.report.content import MOLECULES, Words
+from pellucid.report.words import CLOUDS, Words
 
 
 @dataclass(frozen=True)
@@ -27,37 +28,66 @@ class Column:
     colours: tuple[str, ...] = ()
 
 
-CONTACTS = ("–", "hydrophobic", "H-bond", "H-bond, hydrophobic")
-"""Kinds of contact between residue and ligand; a place is 1 if hydrophobic, plus 2 with a hydrogen bond."""
-CONTACT_COLOURS = (FALSE_COLOUR, "#b08a00", "#1f77d0", "#0a3f86")
+_KNOWN: dict[str, Column] = {}
 
-KNOWN: dict[str, Column] = {
-    "spread": Column("Spread", "Standard deviation of the importance over the members of the ensemble: dark atoms are "
-                     "uncertain."),
-    "rank_stability": Column("Rank stability", "1: every member of the ensemble gives the atom the same rank; 0: as if "
-                             "ranked at random; below 0: members disagree more than chance would."),
-    "subgraph": Column("Subgraph", "The atoms that the chosen rule keeps.", ("left out", "kept"),
+
+def register_column(name: str, column: Column) -> None:
+    """Tells reports what a column of an explanation says; the same name again must say the same.
+
+    Args:
+        name: As in :attr:`pellucid.explanation.Explanation.columns`.
+        column: Its texts may have the placeholders of :class:`~pellucid.report.words.Words`.
+
+    Raises:
+        PellucidError: if there is another column of this name, or not one colour a kind.
+
+    Example:
+        >>> register_column("charge", Column("Charge (e)", "Partial charge of the {point}."))
+        >>> described(["charge"])["charge"]["about"]
+        'Partial charge of the point.'
+    """
+    if len(column.kinds) != len(column.colours):
+        raise PellucidError(f"expected one colour for each of {len(column.kinds)} kinds of {name!r}, got "
+                            f"{len(column.colours)}; pass as many")
+    if _KNOWN.setdefault(name, column) != column:
+        raise PellucidError(f"expected a new name of a column, got {name!r}, which is {_KNOWN[name].label!r} already; "
+                            "choose another")
+
+
+def known_columns() -> dict[str, Column]:
+    """The columns that were registered, by name; others are shown under their own names.
+
+    Example:
+        >>> known_columns()["rank_stability"].label
+        'Rank stability'
+    """
+    return dict(_KNOWN)
+
+
+for _name, _column in {
+    "spread": Column("Spread", "Standard deviation of the importance over the members of the ensemble: dark {points} "
+                     "are uncertain."),
+    "rank_stability": Column("Rank stability", "1: every member of the ensemble gives the {point} the same rank; 0: as "
+                             "if ranked at random; below 0: members disagree more than chance would."),
+    "subgraph": Column("Subgraph", "The {points} that the chosen rule keeps.", ("left out", "kept"),
                        (FALSE_COLOUR, MARK_COLOUR)),
-    "existence": Column("Existence", "Probability with which the atom is kept: near 1, the prediction needs it to be "
-                        "there."),
-    "location": Column("Location", "−log det Σ: the larger, the less the atom may move."),
-    "layer": Column("Layer", "The detector surface that measured the hit."),
-    "contact": Column("Contact", "How the residue touches the ligand.", CONTACTS, CONTACT_COLOURS),
-    "distance": Column("Distance (Å)", "The least distance between heavy atoms of the residue and of the ligand."),
-    "p_t": Column("p_T (GeV)", "True transverse momentum at the hit; the model does not see it."),
-    "kind": Column("Kind", "What the prediction needs of the atom: that it is there, that it is where it is, or "
+    "existence": Column("Existence", "Probability with which the {point} is kept: near 1, the prediction needs it to "
+                        "be there."),
+    "location": Column("Location", "−log det Σ: the larger, the less the {point} may move."),
+    "kind": Column("Kind", "What the prediction needs of the {point}: that it is there, that it is where it is, or "
                    "neither.", ("neither", "existence", "location"), (FALSE_COLOUR, "#ef7f45", "#4c7bd9")),
-}
-"""The columns that the library makes; others are shown under their own names."""
+}.items():
+    register_column(_name, _column)
 
 
-def described(names: Iterable[str], words: Words = MOLECULES) -> dict[str, dict[str, Any]]:
+def described(names: Iterable[str], words: Words = CLOUDS) -> dict[str, dict[str, Any]]:
     """What the page needs to know of columns.
 
     Example:
         >>> described(["odd_number"])
         {'odd_number': {'label': 'Odd number', 'about': '', 'kinds': [], 'colours': []}}
     """
-    columns = {name: KNOWN.get(name) or Column(name.replace("_", " ").strip().capitalize() or name) for name in names}
-    return {name: {"label": c.label, "about": words.of(c.about), "kinds": list(c.kinds), "colours": list(c.colours)}
-            for name, c in columns.items()}
+    known = known_columns()
+    columns = {name: known.get(name) or Column(name.replace("_", " ").strip().capitalize() or name) for name in names}
+    return {name: {"label": words.of(c.label), "about": words.of(c.about), "kinds": list(c.kinds),
+                   "colours": list(c.colours)} for name, c in columns.items()}

@@ -16,19 +16,18 @@ const uncapital = text => text.charAt(0).toLowerCase() + text.slice(1); // units
 const UNITS = { angstrom: "Å", ångström: "Å", angstroms: "Å", nanometer: "nm", nanometre: "nm" };
 const unitOf = s => UNITS[s.unit.toLowerCase()] || s.unit;
 
-const isMolecule = DATA.words.point === "atom";
-const isComplex = DATA.words.point === "residue";
-const words = text => isMolecule ? text : text.replace(/\ban atom\b/g, "a " + DATA.words.point) // as Words.of in content.py
-  .replace(/\batom(?=s?\b)/g, DATA.words.point).replace(/\bmolecules\b/g, DATA.words.cloud + (DATA.words.cloud.endsWith("x") ? "es" : "s"))
-  .replace(/\bmolecule\b/g, DATA.words.cloud);
+const LOOK = DATA.look; // how samples are drawn: see Look in words.py
+const words = text => text.replace(/\{(\w+)\}/g, (whole, name) => DATA.words[name] ?? whole); // as Words.of in words.py
+const plus = (x, digits = 3) => (finite(x) && x > 0 ? "+" : "") + show(x, digits); // a number with its sign
 
-const MAP = DATA.colours.map.map(h => [1, 3, 5].map(at => parseInt(h.slice(at, at + 2), 16)));
-const rgbAt = t => {
-  const at = Math.min(Math.max(t, 0), 1) * (MAP.length - 1), low = Math.min(Math.floor(at), MAP.length - 2);
-  return [0, 1, 2].map(c => Math.round(MAP[low][c] + (MAP[low + 1][c] - MAP[low][c]) * (at - low)));
+const [MAP, DIVERGING] = [DATA.colours.map, DATA.colours.diverging].map(map => map.map(h => [1, 3, 5].map(at => parseInt(h.slice(at, at + 2), 16))));
+const rgbAt = (t, signed) => { // of t in [0, 1], with a sign in [-1, 1]
+  const map = signed ? DIVERGING : MAP, at = Math.min(Math.max(signed ? (t + 1) / 2 : t, 0), 1) * (map.length - 1), low = Math.min(Math.floor(at), map.length - 2);
+  return [0, 1, 2].map(c => Math.round(map[low][c] + (map[low + 1][c] - map[low][c]) * (at - low)));
 };
-const colourAt = t => finite(t) ? "rgb(" + rgbAt(t).join(",") + ")" : DATA.colours.none;
-const darkAt = t => { const [r, g, b] = rgbAt(t); return 0.299 * r + 0.587 * g + 0.114 * b < 127.5; };
+const colourAt = (t, signed = false) => finite(t) ? "rgb(" + rgbAt(t, signed).join(",") + ")" : DATA.colours.none;
+const darkAt = (t, signed = false) => { const [r, g, b] = rgbAt(t, signed); return 0.299 * r + 0.587 * g + 0.114 * b < 127.5; };
+const strength = s => s.signed ? s.importance.map(v => finite(v) ? Math.abs(v) : v) : s.importance; // what ranks go by
 
 function ranks(values) { // average ranks, 0 = least important; missing values have none
   const order = values.map((v, i) => i).filter(i => finite(values[i])).sort((a, b) => values[a] - values[b]);
@@ -42,43 +41,58 @@ function ranks(values) { // average ranks, 0 = least important; missing values h
   return out;
 }
 
-function quantity(sample) { // what the atoms are coloured by
+function quantity(sample) { // what the points are coloured by
   const id = $("shown").value, column = sample.columns[id];
-  return column ? { id, values: column, ...DATA.columns[id] }
-    : { id: "importance", values: sample.importance, label: sample.importance_name, about: "", kinds: [] };
+  if (!column) return { id: "importance", values: sample.importance, label: sample.importance_name + (sample.signed ? `: ${sample.predicts}` : ""), kinds: [], signed: sample.signed, unit: sample.importance_unit,
+    about: sample.signed ? meaning(sample.quantity, sample.importance_unit) : "" };
+  const known = { unit: "", signed: false, ...DATA.columns[id] };
+  return { id, values: column, ...known, label: known.signed ? `${sample.importance_name}: ${known.label}` : known.label, about: known.signed ? meaning(known.of, known.unit) : known.about };
 }
 
-function painted(sample, mode) { // the colour of each atom, whether it is dark, and what the colours mean
-  const { values, kinds, colours } = quantity(sample);
+const meaning = (of, unit) => `Positive (red) raises ${of}, negative (blue) lowers it${unit ? `; in ${unit}` : ""}.`;
+
+function painted(sample, mode) { // the colour of each point, whether it is dark, and what the colours mean
+  const { values, kinds, colours, signed } = quantity(sample);
   if (!kinds.length) {
     const { t, ...more } = scaled(sample, mode);
-    return { colours: t.map(colourAt), dark: t.map(x => finite(x) && darkAt(x)), kinds: null, ...more };
+    return { colours: t.map(x => colourAt(x, signed)), dark: t.map(x => finite(x) && darkAt(x, signed)), kinds: null, signed, ...more };
   }
   const known = v => finite(v) && kinds[v] !== undefined, bright = v => [1, 3, 5].reduce((sum, at, c) =>
     sum + [0.299, 0.587, 0.114][c] * parseInt(colours[v].slice(at, at + 2), 16), 0);
   return { colours: values.map(v => known(v) ? colours[v] : DATA.colours.none), dark: values.map(v => known(v) && bright(v) < 127.5),
-    kinds: kinds.map((kind, v) => [kind, colours[v]]), low: "", high: "", note: "" };
+    kinds: kinds.map((kind, v) => [kind, colours[v]]), low: "", high: "", note: "", signed: false };
 }
 
-function scaled(sample, mode) { // where each atom is on the colour map, and what its two ends mean
-  const { id, values, label } = quantity(sample);
+function scaled(sample, mode) { // where each point is on the colour map, and what its two ends mean
+  const { id, values, label, signed, unit } = quantity(sample), size = v => signed ? Math.abs(v) : v;
+  if (mode === "rank" && signed) { // by |value|, with the sign's colour; 0 is the middle
+    const rank = ranks(values.map(v => finite(v) ? Math.abs(v) : v)), last = Math.max(...rank.filter(finite), 0);
+    return { t: rank.map((r, i) => finite(r) ? Math.sign(values[i]) * (r + 1) / (last + 1) : null), low: "lowers most", high: "raises most",
+      note: words("Colours show ranks by absolute value within this {sample}: how much the {points} differ is not shown.") };
+  }
   if (mode === "rank") {
     const rank = ranks(values), last = Math.max(...rank.filter(finite), 0) || 1, lowest = Math.min(...rank.filter(finite), last);
     return { t: rank.map(r => finite(r) ? (last > lowest ? (r - lowest) / (last - lowest) : 0.5) : null),
       low: id === "importance" ? "least important" : "lowest", high: id === "importance" ? "most important" : "highest",
-      note: words("Colours show ranks within this molecule: how much the atoms differ is not shown.") };
+      note: words("Colours show ranks within this {sample}: how much the {points} differ is not shown.") };
   }
   const pool = mode === "all"
-    ? DATA.samples.map(quantity).filter(q => q.id === id && q.label === label).flatMap(q => q.values) : values;
+    ? DATA.samples.map(quantity).filter(q => q.id === id && q.label === label && q.unit === unit).flatMap(q => q.values) : values;
   let low = Infinity, high = -Infinity;
-  for (const v of pool) if (finite(v)) { if (v < low) low = v; if (v > high) high = v; }
+  for (const v of pool) if (finite(v)) { if (size(v) < low) low = size(v); if (size(v) > high) high = size(v); }
+  if (signed) {
+    const most = high > 0 ? high : 0, named = v => plus(v) + (unit ? " " + unit : "");
+    return { t: values.map(v => finite(v) ? (most ? v / most : 0) : null), low: named(-most), high: named(most),
+      note: words(mode === "all" ? "Colours span all {samples} of this report, alike to both sides of 0: they may be compared between {samples}."
+        : "Colours span this {sample}'s largest absolute value to both sides of 0: do not compare them between {samples}.") };
+  }
   return { t: values.map(v => finite(v) ? (high > low ? (v - low) / (high - low) : 0.5) : null),
     low: show(low), high: show(high),
-    note: words(mode === "all" ? "Colours span all molecules of this report: they may be compared between molecules."
-      : "Colours span this molecule's lowest to highest value: do not compare them between molecules.") };
+    note: words(mode === "all" ? "Colours span all {samples} of this report: they may be compared between {samples}."
+      : "Colours span this {sample}'s lowest to highest value: do not compare them between {samples}.") };
 }
 
-function auc(values, truth) { // chance that an important atom is ranked above an unimportant one
+function auc(values, truth) { // chance that an important point is ranked above an unimportant one
   const rank = ranks(values);
   let sum = 0, ones = 0, zeros = 0;
   rank.forEach((r, i) => { if (!finite(r)) return; if (truth[i]) { sum += r; ones++; } else zeros++; });

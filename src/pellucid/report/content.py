@@ -6,13 +6,32 @@ import math
 import re
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import PellucidError
 from pellucid.report.colours import numbers
+from pellucid.report.presets import (
+    COMPLEX_LOOK,
+    COMPLEXES,
+    EVENT_LOOK,
+    EVENTS,
+    LOOKS,
+    MOLECULE_LOOK,
+    MOLECULES,
+)
+from pellucid.report.words import CLOUD_LOOK, CLOUDS, Look, Words, whole_look
+
+__all__ = ["AXES_NOTE", "CLOUDS", "CLOUD_LOOK", "COMPLEXES", "COMPLEX_LOOK", "EVENTS", "EVENT_LOOK", "MOLECULES",
+           "MOLECULE_LOOK", "RADIUS_NOTE", "Look", "PublishedCell", "ReportContent", "Sample", "Sticks", "Words",
+           "is_number", "split_unit", "unit_of"]
+
+AXES_NOTE = "The axes are told in the frame of the coordinates: they do not turn with the {sample} when it is turned."
+"""Said where samples have a covariance."""
+RADIUS_NOTE = "The backbone does not see directions, so that noise has a radius, alike in all directions, and no axes."
+"""Said where samples have a radius."""
 
 
 def _text(value: object, name: str) -> None:
@@ -25,35 +44,25 @@ def is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
 
 
-@dataclass(frozen=True)
-class Words:
-    """What the page calls a point and a cloud.
-
-    Attributes:
-        point: One point, e.g. ``"atom"``.
-        cloud: One cloud, e.g. ``"molecule"``.
+def unit_of(quantity: str) -> str:
+    """Unit of contributions to a quantity: its own, which stands in brackets at its end, or log-odds of a P(class).
 
     Example:
-        >>> Words("hit", "event").of("an atom of this molecule, atoms")
-        'a hit of this event, hits'
+        >>> unit_of("logS (log mol/L)"), unit_of("P(toxic)"), unit_of("pK")
+        ('log mol/L', 'log-odds', '')
     """
-
-    point: str
-    cloud: str
-
-    def of(self, text: str) -> str:
-        """A text about atoms and molecules, as one about these points and clouds."""
-        if self.point != "atom":
-            text = re.sub(r"\ban atom\b", f"a {self.point}", text)
-        text = re.sub(r"\batom(?=s?\b)", self.point, text)
-        text = re.sub(r"\bmolecules\b", self.cloud + ("es" if self.cloud.endswith("x") else "s"), text)
-        return re.sub(r"\bmolecule\b", self.cloud, text)
+    return "log-odds" if quantity.startswith("P(") else split_unit(quantity)[1]
 
 
-MOLECULES = Words("atom", "molecule")
-EVENTS = Words("hit", "event")
-CLOUDS = Words("point", "sample")
-COMPLEXES = Words("residue", "complex")
+def split_unit(quantity: str) -> tuple[str, str]:
+    """Name and unit of a quantity as reports write it.
+
+    Example:
+        >>> split_unit("logS (log mol/L)"), split_unit("P(toxic)"), split_unit("k (1/(s m))")
+        (('logS', 'log mol/L'), ('P(toxic)', ''), ('k', '1/(s m)'))
+    """
+    found = re.fullmatch(r"(.+?) \((.*)\)", quantity)
+    return (found[1], found[2]) if found else (quantity, "")
 
 
 @dataclass(frozen=True)
@@ -92,19 +101,19 @@ class PublishedCell:
 
 @dataclass(frozen=True, eq=False)
 class Sticks:
-    """A molecule beside the points, such as a ligand: drawn as sticks in the colours of its elements.
+    """What stands beside the points and is not explained itself: drawn as sticks, coloured by label.
 
     Attributes:
-        name: What it is, e.g. ``"ligand"``.
+        name: What it is, e.g. ``"anchor"``.
         pos: (m, 3) coordinates, in the frame and the unit of the sample's ``pos``.
-        labels: m element symbols.
+        labels: m names; the look has a colour for each, see :class:`~pellucid.report.words.Look`.
         bonds: ``(i, j, order)``, as those of a :class:`Sample`.
 
     Raises:
         PellucidError: if shapes disagree or a bond points nowhere.
 
     Example:
-        >>> Sticks("ligand", [[0, 0, 0], [1.4, 0, 0]], ["C", "O"], [(0, 1, 1.0)]).pos.shape
+        >>> Sticks("anchor", [[0, 0, 0], [1.4, 0, 0]], ["C", "O"], [(0, 1, 1.0)]).pos.shape
         (2, 3)
     """
 
@@ -114,7 +123,7 @@ class Sticks:
     bonds: list[tuple[int, int, float]]
 
     def __post_init__(self) -> None:
-        _text(self.name, "the name of a molecule beside the points")
+        _text(self.name, "the name of what stands beside the points")
         at = f"of {self.name}"
         pos, n = _places(self.pos, self.labels, at)
         object.__setattr__(self, "pos", pos)
@@ -124,41 +133,58 @@ class Sticks:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One molecule (or any bonded point cloud) for the browser of the report.
+    """One sample for the browser of the report.
 
-    Everything that has one row an atom is in one and the same order.
+    Everything that has one row a point is in one and the same order.
 
     Attributes:
         name: Shown in the list.
         unit: Unit of ``pos``, e.g. ``"angstrom"``.
         pos: (n, 3) coordinates in ``unit``; pad flat clouds with zero.
-        labels: n element symbols, or any short names.
-        importance: (n,) real numbers, large = important; NaN is drawn grey.
-        prediction: Predicted probability in [0, 1] of the positive class, or NaN; for a regression, any number.
+        labels: n short names.
+        importance: (n,) real numbers, large = important; with ``signed``, what raises the output is positive, what
+            lowers it negative, and the larger |value|, the more important. NaN is drawn grey.
+        prediction: What ``predicts`` names: a probability in [0, 1], or of a regression any number; NaN for none.
         importance_name: What the importance is, e.g. ``"location importance (-log det Σ)"``.
-        target: The known answer, 0 or 1 (a probability is fine), or ``None``; for a regression, any number.
-        bonds: ``(i, j, order)`` with 1, 2, 3 or 1.5 for aromatic, or ``None``.
+        target: The known answer, 0 or 1 (a probability is fine), or ``None``; for a regression, any number, in the unit
+            of the prediction.
+        bonds: ``(i, j, order)`` with 1, 2, 3, or 1.5 for one and a half, or ``None``.
         important: (n,) bool ground truth, or ``None``.
-        covariance: (n, 3, 3) in ``unit``², symmetric and positive semi-definite, or ``None``.
+        covariance: (n, 3, 3) in ``unit``², symmetric and positive semi-definite: the noise of each point,
+            drawn as ellipsoids; or ``None``.
         svg: 2D depiction from :func:`pellucid.report.depict`, or ``None``.
         svg_truth: The same with the ground truth, from :func:`pellucid.report.depict_truth`, or ``None``.
-        facts: Shown as they are, e.g. ``{"SMILES": "CCO"}``.
-        columns: More named numbers, (n,) each; those in :data:`pellucid.report.columns.KNOWN` are explained, and
+        facts: Shown as they are, e.g. ``{"source": "table 3"}``.
+        columns: More named numbers, (n,) each; those that
+            :func:`pellucid.report.columns.register_column` knows are explained, and
             ``spread`` is shown as the ± of the importance.
-        views: Further drawings (SVG) by caption; a hit is an ellipse of class ``atom-i``.
-        words: What points and clouds are called.
-        predicts: What the prediction is: ``"P(...)"`` of a class, else a quantity with its unit.
-        texts: More named texts, one a point each: columns of the table, e.g. the chain of a residue.
-        sticks: A molecule beside the points, or ``None``.
+        views: Further drawings (SVG) by caption; point i is an ellipse whose class is one word with ``-i`` behind it.
+        words: What points and samples are called.
+        predicts: What the prediction is: ``"P(toxic)"`` of a class, else a quantity with its unit in brackets, e.g.
+            ``"logS (log mol/L)"``; see :meth:`pellucid.explanation.Explanation.quantity`.
+        texts: More named texts, one a point each: columns of the table.
+        sticks: What stands beside the points, or ``None``.
+        probability: Whether the prediction is a probability; None for what ``predicts`` says.
+        signed: Whether importance has a sign.
+        importance_unit: Of signed importance, e.g. ``"log-odds"``; ``""`` for what ``predicts`` says.
+        radius: (n,) standard deviation of each point's noise, alike in all directions, in ``unit``: drawn as spheres;
+            or ``None``.
+        frame_note: What is said of the noise's axes, or of why there are none; ``""`` for the usual sentence.
+        others: Signed contributions to the model's other outputs, (n,) by the name of the output, as ``predicts``
+            writes it.
+        level: Whether the prediction is of the sample (``"cloud"``) or of each point (``"point"``).
+        values: (n,) predictions of the points; with ``level="point"`` only.
+        truths: (n,) the known answers of the points, NaN where unknown; or ``None``.
+        look: How it is drawn and tabled; None for what goes with ``words``.
 
     Raises:
-        PellucidError: if shapes disagree, a bond points nowhere, or a covariance is none.
+        PellucidError: if shapes disagree, a bond points nowhere, a covariance is none, or parts exclude each other.
 
     Example:
-        >>> sample = Sample("methanol", "angstrom", [[0, 0, 0], [1.4, 0, 0]], ["C", "O"], [0.1, 0.9], 0.8,
-        ...                 bonds=[(0, 1, 1.0)])
-        >>> sample.pos.shape
-        (2, 3)
+        >>> sample = Sample("methanol", "angstrom", [[0, 0, 0], [1.4, 0, 0]], ["C", "O"], [0.1, -0.9], -0.8,
+        ...                 bonds=[(0, 1, 1.0)], predicts="logS (log mol/L)", signed=True)
+        >>> sample.pos.shape, sample.probability, sample.importance_unit
+        ((2, 3), False, 'log mol/L')
     """
 
     name: str
@@ -181,10 +207,25 @@ class Sample:
     predicts: str = "P(1)"
     texts: dict[str, list[str]] = field(default_factory=dict)
     sticks: Sticks | None = None
+    probability: bool | None = None
+    signed: bool = False
+    importance_unit: str = ""
+    radius: NDArray[np.float64] | None = None
+    frame_note: str = ""
+    others: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    level: Literal["cloud", "point"] = "cloud"
+    values: NDArray[np.float64] | None = None
+    truths: NDArray[np.float64] | None = None
+    look: Look | None = None
 
     def __post_init__(self) -> None:
-        for name in ("name", "unit", "importance_name", "predicts"):
+        for name in ("name", "unit", "importance_name", "predicts", "importance_unit", "frame_note"):
             _text(getattr(self, name), f"the {name} of a sample")
+        if self.probability is None:
+            object.__setattr__(self, "probability", self.predicts.startswith("P("))
+        if self.signed and not self.importance_unit:
+            object.__setattr__(self, "importance_unit", unit_of(self.predicts))
+        whole_look(self.look)
         at = f"of sample {self.name!r}"
         pos, n = _places(self.pos, self.labels, at)
         object.__setattr__(self, "pos", pos)
@@ -199,6 +240,11 @@ class Sample:
             object.__setattr__(self, "important", truth.astype(bool))
         if self.covariance is not None:
             object.__setattr__(self, "covariance", self._covariance(n, at))
+        if self.radius is not None:
+            object.__setattr__(self, "radius", self._radius(n, at))
+        object.__setattr__(self, "others", {str(name): numbers(values, f"contributions to {name} {at}", (n,))
+                                            for name, values in self.others.items()})
+        self._check_points(n, at)
         for name in ("svg", "svg_truth"):
             svg = getattr(self, name)
             if svg is not None and (not isinstance(svg, str) or "<svg" not in svg):
@@ -216,18 +262,59 @@ class Sample:
                 raise PellucidError(f"expected {n} texts of {name} {at}, one a point, got {len(texts)}; pass one for "
                                     "each row of pos")
 
+    @property
+    def drawn(self) -> Look:
+        """The look, or the one that goes with the words, with the defaults filled in."""
+        return whole_look(self.look if self.look is not None else LOOKS.get(self.words))
+
+    @property
+    def noise_note(self) -> str:
+        """What is said of the noise: ``frame_note`` or the usual sentence, with the words put in; ``""`` without."""
+        if self.covariance is None and self.radius is None:
+            return ""
+        return self.words.of(self.frame_note or (AXES_NOTE if self.radius is None else RADIUS_NOTE))
+
     def _check_answers(self, at: str) -> None:
         answers: tuple[tuple[str, Any], ...] = (("prediction", self.prediction), ("target", self.target))
         for name, value in answers:
             if value is None and name == "target":
                 continue
-            if not self.predicts.startswith("P("):
+            if not self.probability:
                 if not is_number(value) or math.isinf(value):
                     raise PellucidError(f"expected a number as the {name} {at}, got {value!r}; pass NaN for none")
             elif not is_number(value) or not (math.isnan(value) or 0 <= value <= 1):
                 raise PellucidError(f"expected a probability in [0, 1] as the {name} {at}, got {value!r}; apply the "
                                     "sigmoid to a logit first")
             object.__setattr__(self, name, float(value))
+
+    def _check_points(self, n: int, at: str) -> None:
+        """Predictions of points, which go with the level of points."""
+        if self.level not in ("cloud", "point"):
+            raise PellucidError(f"expected cloud or point as the level {at}, got {self.level!r}")
+        if (self.values is None) == (self.level == "point") or (self.truths is not None and self.values is None):
+            raise PellucidError(f"expected values {at} with level='point', and values and truths with no other, got "
+                                f"level={self.level!r} and values {'missing' if self.values is None else 'given'}")
+        if self.values is None:
+            return
+        if math.isfinite(self.prediction):
+            raise PellucidError(f"expected NaN as the prediction {at}, since its points have their own, got "
+                                f"{self.prediction}; pass float('nan')")
+        object.__setattr__(self, "values", numbers(self.values, f"values {at}", (n,)))
+        if self.truths is not None:
+            object.__setattr__(self, "truths", numbers(self.truths, f"truths {at}", (n,)))
+        for name in ("values", "truths") if self.probability else ():
+            given = getattr(self, name)
+            if given is not None and ((given < 0) | (given > 1)).any():
+                raise PellucidError(f"expected probabilities in [0, 1] as {name} {at}, got {given.min():g} to "
+                                    f"{given.max():g}; apply the sigmoid to logits first")
+
+    def _radius(self, n: int, at: str) -> NDArray[np.float64]:
+        array = numbers(self.radius, f"radius {at}", (n,))  # type: ignore[arg-type]
+        if not (np.isfinite(array) & (array >= 0)).all():
+            raise PellucidError(f"expected finite radii of 0 or more {at}, got others; pass standard deviations")
+        if self.covariance is not None:
+            raise PellucidError(f"expected a radius or a covariance {at}, got both; pass the one that the method gave")
+        return array
 
     def _covariance(self, n: int, at: str) -> NDArray[np.float64]:
         array = numbers(self.covariance, f"covariance {at}", (n, 3, 3))  # type: ignore[arg-type]
@@ -248,10 +335,10 @@ def _places(pos: Any, labels: list[str], at: str) -> tuple[NDArray[np.float64], 
     array = numbers(pos, f"pos {at}", (None, 3))
     n = len(array)
     if n == 0 or not np.isfinite(array).all():
-        raise PellucidError(f"expected at least one atom with finite coordinates in pos {at}, got "
-                            f"{'no atoms' if n == 0 else 'NaN or infinity'}; leave the sample out")
+        raise PellucidError(f"expected at least one point with finite coordinates in pos {at}, got "
+                            f"{'no points' if n == 0 else 'NaN or infinity'}; leave the sample out")
     if len(labels) != n:
-        raise PellucidError(f"expected {n} labels {at}, one an atom, got {len(labels)}; pass one for each row of pos")
+        raise PellucidError(f"expected {n} labels {at}, one a point, got {len(labels)}; pass one for each row of pos")
     return array, n
 
 
@@ -261,8 +348,8 @@ def _bond(bond: Any, n: int, at: str) -> tuple[int, int, float]:
     except (TypeError, ValueError, IndexError) as error:
         raise PellucidError(f"expected bonds (i, j, order) {at}, got {bond!r}; pass three numbers a bond") from error
     if not (0 <= first < n and 0 <= second < n) or first == second or not 0 < order < 10:
-        raise PellucidError(f"expected bonds between two of the {n} atoms {at}, got {bond!r}; count atoms from 0, "
-                            "in the order of pos")
+        raise PellucidError(f"expected bonds between two of the {n} points {at}, got {bond!r}; count points from "
+                            "0, in the order of pos")
     return first, second, order
 
 
@@ -274,22 +361,24 @@ class ReportContent:
         title: Headline.
         subtitle: One line below it.
         provenance: Config, seed, versions, data hash, command, machine, date; nested as wished.
-        metrics: Numbers, nested as in ``metrics.json``. A key ``random`` in a group, or ``X_random`` beside ``X``,
-            is shown as the baseline.
+        metrics: Numbers, nested as in ``metrics.json``. A key ``random`` in a group (a number, or a group of the same
+            names), or ``X_random`` beside ``X``, is shown as the baseline; ``intervals`` as the interval.
         published: Published numbers to compare with.
         history: One dict an epoch, with ``epoch``, ``phase`` and any numbers (nested or flat). Names with ``loss``,
             ``interp`` and ``auc`` find their charts.
         selected_epoch: The ``epoch`` whose weights were kept, or ``None``.
         samples: For the browser.
         notes: Warnings and remarks, in plain text.
-        words: What points and clouds are called; None for what the samples call them.
+        words: What points and samples are called; None for what the samples call them.
+        units: Unit of each regression by the name of its target, for the metrics.
+        explained: The target that interpretation and fidelity are of; ``""`` for the first one of the metrics.
 
     Raises:
-        PellucidError: if a part is of the wrong kind, samples are of several kinds, or the selected epoch is not in
+        PellucidError: if a part is of the wrong kind, samples differ in words or look, or the selected epoch is not in
             the history.
 
     Example:
-        >>> ReportContent("LRI-Gaussian on SynMol", metrics={"classification": {"roc_auc": 0.99}}).samples
+        >>> ReportContent("LRI-Gaussian", metrics={"prediction": {"y": {"roc_auc": 0.99}}}).samples
         []
     """
 
@@ -303,6 +392,8 @@ class ReportContent:
     samples: list[Sample] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     words: Words | None = None
+    units: dict[str, str] = field(default_factory=dict)
+    explained: str = ""
 
     def __post_init__(self) -> None:
         _text(self.title, "the title")
@@ -317,10 +408,12 @@ class ReportContent:
                 if not isinstance(entry, element):
                     raise PellucidError(f"expected a {element.__name__} in {name}, got {type(entry).__name__} at "
                                         f"position {index}; convert it first")
-        if len({sample.words for sample in self.samples}) > 1:
-            raise PellucidError("expected samples of one kind, got molecules and events; write a report for each")
+        if len(kinds := {sample.words.samples for sample in self.samples}) > 1 or any(
+                sample.drawn != self.samples[0].drawn for sample in self.samples):
+            raise PellucidError(f"expected samples of one kind and look, got {' and '.join(sorted(kinds))}; write a "
+                                "report for each")
         if self.words is None:
-            object.__setattr__(self, "words", self.samples[0].words if self.samples else MOLECULES)
+            object.__setattr__(self, "words", self.samples[0].words if self.samples else CLOUDS)
         _check_metrics(self.metrics, "metrics")
         epochs = [entry.get("epoch") for entry in self.history]
         if self.selected_epoch is not None and self.selected_epoch not in epochs:
@@ -334,6 +427,8 @@ def _check_metrics(metrics: dict[str, Any], path: str) -> None:
             raise PellucidError(f"expected names as keys of {path}, got {key!r}; use text")
         if isinstance(value, dict):
             _check_metrics(value, f"{path}.{key}")
+        elif isinstance(value, list | tuple) and all(end is None or is_number(end) for end in value):
+            continue  # an interval
         elif value is not None and not is_number(value):
             raise PellucidError(f"expected a number as {path}.{key}, got {type(value).__name__}; put what is not a "
                                 "number into provenance or notes")

@@ -14,15 +14,15 @@ function setUpCurves() {
   const selected = DATA.selected_epoch === null ? -1 : rows.map(r => r.epoch).lastIndexOf(DATA.selected_epoch);
   const keys = [...new Set(rows.flatMap(row => Object.keys(row)))]
     .filter(key => key !== "epoch" && key !== "phase" && rows.some(row => finite(row[key])));
-  const groups = { loss: [], classification: [], interpretation: [], other: [] };
+  const groups = { loss: [], prediction: [], interpretation: [], other: [] };
   for (const key of keys) {
     if (/loss/i.test(key)) groups.loss.push(key);
     else if (/interp|explan|attr/i.test(key) && /auc|roc/i.test(key)) groups.interpretation.push(key);
-    else if (/auc|roc/i.test(key)) groups.classification.push(key);
+    else if (/auc|roc/i.test(key)) groups.prediction.push(key);
     else groups.other.push(key);
   }
   const warm = rows.map(row => /warm|pre-?train/i.test(String(row.phase || "")));
-  const titles = { loss: "Loss", classification: "Classification ROC AUC", interpretation: "Interpretation ROC AUC", other: "More" };
+  const titles = { loss: "Loss", prediction: "ROC AUC of the prediction", interpretation: "Interpretation ROC AUC", other: "More" };
   for (const [group, members] of Object.entries(groups)) {
     if (!members.length) continue;
     const box = make("div", "chart"), head = make("h4", "", titles[group]), plot = make("div", "plot");

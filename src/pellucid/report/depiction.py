@@ -15,9 +15,13 @@ from rdkit.Chem.Draw import rdMolDraw2D
 from pellucid.errors import PellucidError
 from pellucid.report.colours import FALSE_COLOUR, MARK_COLOUR, RGB, TRUE_COLOUR, colour, numbers, rgb
 
+INK = "#10151f"
+"""Outlines where colours may be blue themselves."""
+
 
 def depict(molecule: Any, importance: ArrayLike | None = None, *, colours: Sequence[RGB] | None = None,
-           marked: ArrayLike | None = None, title: str = "", size: tuple[int, int] = (420, 300)) -> str:
+           marked: ArrayLike | None = None, title: str = "", size: tuple[int, int] = (420, 300),
+           signed: bool = False) -> str:
     """Draws a molecule in 2D with its atoms on coloured discs.
 
     With ``importance`` the colours span this molecule's least to most important atom, as the report's 3D view does
@@ -30,6 +34,7 @@ def depict(molecule: Any, importance: ArrayLike | None = None, *, colours: Seque
         marked: (n,) bool: these atoms' discs get an outline, and the bonds between them are thick.
         title: Accessible name of the drawing.
         size: Width and height in pixels; the drawing scales with the page.
+        signed: Importance has a sign: red where positive, blue where negative, pale at 0; outlines are black.
 
     Returns:
         An SVG document. Discs carry the class ``atom-i``, those of marked atoms ``data-kept`` too.
@@ -48,7 +53,7 @@ def depict(molecule: Any, importance: ArrayLike | None = None, *, colours: Seque
     n = mol.GetNumAtoms()
     table: list[RGB] | None = None
     if importance is not None:
-        table = colour(numbers(importance, f"importance (the molecule has {n} atoms)", (n,)))
+        table = colour(numbers(importance, f"importance (the molecule has {n} atoms)", (n,)), signed=signed)
     elif colours is not None:
         rows = numbers(colours, f"colours (the molecule has {n} atoms)", (n, 3))
         table = [(float(r), float(g), float(b)) for r, g, b in rows.clip(0, 1)]
@@ -56,7 +61,7 @@ def depict(molecule: Any, importance: ArrayLike | None = None, *, colours: Seque
     if marked is None:
         return svg
     kept = numbers(marked, f"marked (the molecule has {n} atoms)", (n,)).astype(bool)
-    return _mark(svg, set(kept.nonzero()[0].tolist()))
+    return _mark(svg, set(kept.nonzero()[0].tolist()), INK if signed else MARK_COLOUR)
 
 
 def depict_truth(molecule: Any, important: ArrayLike, *, title: str = "", size: tuple[int, int] = (420, 300)) -> str:
@@ -126,13 +131,13 @@ def _draw(mol: Any, colours: list[RGB] | None, title: str, size: tuple[int, int]
     return _tidy(str(drawer.GetDrawingText()), colours, title, kind)
 
 
-def _mark(svg: str, kept: set[int]) -> str:
+def _mark(svg: str, kept: set[int], tone: str) -> str:
     """Outlines discs, and thickens the bonds between them."""
 
     def outline(match: re.Match[str]) -> str:
         if int(match.group(1)) not in kept:
             return match.group(0)
-        return re.sub(r"stroke:#\w{6};stroke-width:[\d.]+px", f"stroke:{MARK_COLOUR};stroke-width:2.6px",
+        return re.sub(r"stroke:#\w{6};stroke-width:[\d.]+px", f"stroke:{tone};stroke-width:2.6px",
                       match.group(0)).replace("<ellipse", "<ellipse data-kept='1'", 1)
 
     def thicken(match: re.Match[str]) -> str:

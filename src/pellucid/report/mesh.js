@@ -84,8 +84,8 @@ const Mesh = (() => {
     }
   }
 
-  // Bonds as one to three sticks; an aromatic bond is one full and one broken stick. With `halves`, each half of a bond
-  // belongs to its atom and has its colour: colourOf(atom, its neighbour).
+  // Bonds as one to three sticks; one and a half is one full and one broken stick. With `halves`, each half of a bond
+  // belongs to its point and has its colour: colourOf(point, its neighbour).
   function bonds(pos, list, scale, colourOf, halves = false) {
     const out = empty(), sides = list.length > 5000 ? 4 : list.length > 1500 ? 5 : 9, neighbours = pos.map(() => []);
     for (const [a, b] of list) { neighbours[a].push(b); neighbours[b].push(a); }

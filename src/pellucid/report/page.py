@@ -16,12 +16,15 @@ from numpy.typing import ArrayLike
 
 from pellucid.errors import PellucidError
 from pellucid.files import write_text
-from pellucid.report.colours import COLOUR_MAP, FALSE_COLOUR, MARK_COLOUR, NO_VALUE, TRUE_COLOUR
+from pellucid.report.colours import COLOUR_MAP, DIVERGING_MAP, FALSE_COLOUR, MARK_COLOUR, NO_VALUE, TRUE_COLOUR
 from pellucid.report.columns import described
-from pellucid.report.content import MOLECULES, ReportContent, Sample
+from pellucid.report.content import CLOUDS, ReportContent, Sample, Words, split_unit, unit_of
 from pellucid.report.tables import key_numbers, metrics_table, notes_list, provenance_table, rows
+from pellucid.report.words import whole_look
 
-_CODE = ("mesh.js", "common.js", "curves.js", "samples.js", "scene.js", "atoms.js", "page.js")
+_CODE = ("mesh.js", "common.js", "curves.js", "samples.js", "scene.js", "points.js", "page.js")
+_VALUES, _TRUTHS, _OTHER = "=value", "=truth", "=of "
+"""Columns that a sample does not bring as columns; no name of a target has an equals sign before all else."""
 
 
 def write_report(path: Path, content: ReportContent) -> Path:
@@ -60,8 +63,8 @@ def render(content: ReportContent) -> str:
         >>> render(ReportContent("<Alcohols>")).count("<h1>&lt;Alcohols&gt;</h1>")
         1
     """
-    table = rows(content.metrics, content.published)
-    words = content.words or MOLECULES
+    table = rows(content.metrics, content.published, units=content.units, explained=content.explained)
+    words = content.words or CLOUDS
     notes, metrics = notes_list(content.notes), metrics_table(table, words)
     provenance = provenance_table(content.provenance)
     parts = {
@@ -79,29 +82,69 @@ def render(content: ReportContent) -> str:
         "content": embed(data(content)),
     }
     # One pass, so that text put in is never searched for the names of other parts.
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], _worded(content))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], _frame(content))
 
 
 def data(content: ReportContent) -> dict[str, Any]:
     """What the page's code draws, as JSON-able data; NaN and infinities become ``None``."""
-    words = content.words or MOLECULES
+    words, samples = content.words or CLOUDS, content.samples
+    look = samples[0].drawn if samples else whole_look(None)
     return {
-        "colours": {"map": list(COLOUR_MAP), "none": NO_VALUE, "true": TRUE_COLOUR, "false": FALSE_COLOUR,
-                    "mark": MARK_COLOUR},
-        "columns": described(dict.fromkeys(name for sample in content.samples for name in sample.columns), words),
-        "words": {"point": words.point, "cloud": words.cloud},
+        "colours": palette(),
+        "columns": {**described(dict.fromkeys(name for sample in samples for name in sample.columns), words),
+                    **_more_columns(samples, words)},
+        "words": words.document(), "look": _worded(look, words),
         "history": _clean(content.history),
         "selected_epoch": content.selected_epoch,
         "published": [_clean({"metric": cell.metric, "mean": cell.mean, "std": cell.std, "source": cell.source})
                       for cell in content.published],
-        "samples": [_sample(sample) for sample in content.samples],
-    }
+        "samples": [_sample(sample) for sample in samples],
+    }  # fmt: skip
 
 
-def _worded(content: ReportContent) -> str:
-    """The page's frame, whose visible text calls points and clouds what they are."""
-    words = content.words or MOLECULES
-    return re.sub(r">[^<>{}]+<", lambda match: words.of(match.group()), asset("page.html"))
+def palette() -> dict[str, Any]:
+    """The colours that the page's code draws in."""
+    return {"map": list(COLOUR_MAP), "diverging": list(DIVERGING_MAP), "none": NO_VALUE, "true": TRUE_COLOUR,
+            "false": FALSE_COLOUR, "mark": MARK_COLOUR}
+
+
+def _more_columns(samples: list[Sample], words: Words) -> dict[str, dict[str, Any]]:
+    """What is said of predictions of points and of contributions to other outputs."""
+    found: dict[str, dict[str, Any]] = {}
+    quantities = list(dict.fromkeys(sample.predicts for sample in samples if sample.values is not None))
+    plain: dict[str, Any] = {"about": "", "kinds": [], "colours": []}
+    if quantities:
+        label = quantities[0] if len(quantities) == 1 else "Prediction"
+        found[_VALUES] = {**plain, "label": label, "about": f"{label} as predicted of each {words.point}."}
+    if any(sample.truths is not None for sample in samples):
+        unit = split_unit(quantities[0])[1] if len(quantities) == 1 else ""
+        found[_TRUTHS] = {**plain, "label": f"Target ({unit})" if unit else "Target",
+                          "about": f"The known answer of each {words.point}."}
+    for name in dict.fromkeys(name for sample in samples for name in sample.others):
+        found[_OTHER + name] = {**plain, "label": name, "signed": True, "unit": unit_of(name), "of": _bare(name),
+                                "about": f"Contribution to {_bare(name)}."}
+    return found
+
+
+def _bare(quantity: str) -> str:
+    """A quantity without its unit."""
+    return quantity if quantity.startswith("P(") else split_unit(quantity)[0]
+
+
+def _worded(value: Any, words: Words) -> Any:
+    """A look with its placeholders filled in."""
+    if isinstance(value, dict):
+        return {key: _worded(entry, words) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_worded(entry, words) for entry in value]
+    return words.of(value) if isinstance(value, str) else value
+
+
+def _frame(content: ReportContent) -> str:
+    """The page's frame, whose visible text calls points and samples what they are."""
+    words = content.words or CLOUDS
+    safe = Words(*map(html.escape, (words.point, words.sample, words.points, words.samples)))
+    return safe.of(asset("page.html"))
 
 
 def embed(value: Any) -> str:
@@ -124,18 +167,31 @@ def _sample(sample: Sample) -> dict[str, Any]:
         "importance_name": sample.importance_name,
         "important": None if sample.important is None else [int(true) for true in sample.important],
         "std": None, "axes": None, "prediction": _clean(sample.prediction), "target": _clean(sample.target),
-        "svg": sample.svg, "svg_truth": sample.svg_truth,
-        "views": sample.views, "facts": sample.facts, "predicts": sample.predicts, "texts": sample.texts,
+        "svg": sample.svg, "svg_truth": sample.svg_truth, "views": sample.views, "facts": sample.facts,
+        "predicts": sample.predicts, "quantity": sample.predicts if sample.probability else _bare(sample.predicts),
+        "quantity_unit": "" if sample.probability else split_unit(sample.predicts)[1],
+        "probability": sample.probability, "signed": sample.signed, "importance_unit": sample.importance_unit,
+        "level": sample.level, "radius": None if sample.radius is None else _rounded(sample.radius),
+        "noise_note": sample.noise_note, "texts": sample.texts,
         "sticks": None if sample.sticks is None else {
             "name": sample.sticks.name, "pos": _rounded(sample.sticks.pos), "labels": sample.sticks.labels,
             "bonds": [list(bond) for bond in sample.sticks.bonds]},
-        "columns": {name: _rounded(values) for name, values in sample.columns.items()},
+        "columns": {name: _rounded(values) for name, values in _columns(sample).items()},
     }  # fmt: skip
     if sample.covariance is not None:
         variances, axes = np.linalg.eigh(sample.covariance)
         out["std"] = _rounded(np.sqrt(variances.clip(0))[:, ::-1])  # largest first
-        out["axes"] = _rounded(axes.transpose(0, 2, 1)[:, ::-1])  # axes[atom][k] belongs to std[atom][k]
+        out["axes"] = _rounded(axes.transpose(0, 2, 1)[:, ::-1])  # axes[point][k] belongs to std[point][k]
     return out
+
+
+def _columns(sample: Sample) -> dict[str, ArrayLike]:
+    """Predictions of points with their truth, contributions to other outputs, and the sample's own columns."""
+    found: dict[str, ArrayLike] = {}
+    for name, values in ((_VALUES, sample.values), (_TRUTHS, sample.truths)):
+        if values is not None:
+            found[name] = values
+    return found | {_OTHER + name: values for name, values in sample.others.items()} | sample.columns
 
 
 def _rounded(values: ArrayLike) -> Any:

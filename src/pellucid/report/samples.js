@@ -1,6 +1,6 @@
 // The list of samples, and what is said about the chosen one.
 const samples = DATA.samples;
-const verdict = s => s.predicts.startsWith("P(") && finite(s.target) && finite(s.prediction) ? (s.prediction >= 0.5) === (s.target >= 0.5) : null;
+const verdict = s => s.probability && finite(s.target) && finite(s.prediction) ? (s.prediction >= 0.5) === (s.target >= 0.5) : null;
 const state = { at: -1, visible: [], sort: "index", down: false, camera: null, lit: -1, drawn: null };
 const view = $("view3d");
 
@@ -12,7 +12,7 @@ function setUpSamples() {
   $("dot-false").style.background = DATA.colours.false;
   $("dot-false").style.boxShadow = "inset 0 0 0 1px #aab";
   $("wrong-label").hidden = !samples.some(s => verdict(s) === false);
-  const major = samples.flatMap(s => s.std ? s.std.map(row => row[0] / lengthScale(s)) : []).sort((a, b) => a - b);
+  const major = samples.flatMap(s => (extents(s) || []).map(row => row[0] / lengthScale(s))).sort((a, b) => a - b);
   if (major.length) { // start where a middling ellipsoid is about as wide as a ball, and say so
     const wish = 0.55 / Math.max(major[Math.floor(major.length / 2)], 1e-6);
     const centre = Math.min(Math.max(Math.log10(wish), -2), 2);
@@ -20,38 +20,39 @@ function setUpSamples() {
     Object.assign($("k"), { min: nice - 1, max: nice + 0.7 });
     $("k").value = nice;
   }
-  $("symbols-label").hidden = !isMolecule && !isComplex;
-  if (!isMolecule) $("symbols").value = "none";
-  $("tracks-label").hidden = isMolecule || !samples.some(s => isComplex ? s.important : s.bonds.length);
-  if (isComplex) {
-    $("samples").classList.add("complex");
-    $("tracks-label").lastChild.textContent = " true pocket";
-    $("ellipsoids").value = "top";
-    $("symbols-label").firstChild.textContent = "Names ";
-    $("symbols").replaceChildren(...[["top", "10 most important"], ["contacts", "residues in contact"], ["none", "none"]]
-      .map(([value, text]) => new Option(text, value)));
-    Object.assign(state, { sort: "importance", down: true });
-  }
-  $("near").hidden = !samples.some(s => s.sticks);
-  $("near").onclick = () => { state.camera = ligandCamera(samples[state.at]); draw(); };
-  $("shown").add(new Option("importance", "importance"));
-  for (const [id, { label }] of Object.entries(DATA.columns)) $("shown").add(new Option(uncapital(label), id));
+  $("symbols-label").hidden = !LOOK.symbols.length;
+  $("symbols-caption").textContent = LOOK.symbols_caption;
+  $("symbols").replaceChildren(...LOOK.symbols.map(({ text }, at) => new Option(text, at)));
+  $("switch-label").hidden = !LOOK.switch || !samples.some(s => LOOK.switches === "truth" ? s.important : s.bonds.length);
+  $("switch-text").textContent = LOOK.switch;
+  $("truth-name").textContent = LOOK.truth.caption;
+  $("truth-yes").textContent = LOOK.truth.yes;
+  $("truth-no").textContent = LOOK.truth.no;
+  $("samples").classList.toggle("tall", LOOK.tall);
+  $("ellipsoids").value = LOOK.extents;
+  Object.assign(state, { sort: LOOK.sort, down: LOOK.sort === "importance" });
+  $("near").textContent = LOOK.near;
+  $("near").hidden = !LOOK.near || !samples.some(s => s.sticks);
+  $("near").onclick = () => { state.camera = nearCamera(samples[state.at]); draw(); };
+  const asked = new Set(samples.map(s => s.signed ? s.predicts : "importance"));
+  $("shown").add(new Option(asked.size === 1 && samples.some(s => Object.keys(s.columns).some(id => DATA.columns[id].signed)) ? [...asked][0] : "importance", "importance"));
+  for (const [id, { label }] of Object.entries(DATA.columns)) $("shown").add(new Option(id.startsWith("=") ? label : uncapital(label), id));
   $("shown-label").hidden = $("shown").options.length < 2;
   samples.forEach((s, at) => {
     const item = make("div", "item"), ok = verdict(s);
     item.id = "sample-" + at;
     item.setAttribute("role", "option");
     item.append(make("span", ok === null ? "quiet" : ok ? "right" : "wrong", ok === null ? "·" : ok ? "✓" : "✗"),
-      make("span", "item-name", s.name), make("span", "item-p", finite(s.prediction) ? s.prediction.toFixed(3) : "–"),
-      make("span", "item-sub", words(`${s.labels.length} atoms`) + (finite(s.target) ? `, target ${show(s.target)}` : "")
-        + (ok === false ? ", wrong" : "")));
-    item.title = s.name;
+      make("span", "item-name", s.name), make("span", "item-p", finite(s.prediction) ? s.probability ? s.prediction.toFixed(3) : show(s.prediction, 4) : s.level === "point" ? "" : "–"),
+      make("span", "item-sub", [...s.level === "point" ? [] : [s.quantity + (s.quantity_unit ? ` in ${s.quantity_unit}` : "")], ...finite(s.target) ? [`target ${show(s.target, s.probability ? 3 : 4)}`] : [],
+        ...ok === false ? ["wrong"] : [], counted(s.labels.length)].join(", ")));
+    item.title = `${s.name}: ${item.lastChild.textContent}`;
     item.onclick = () => select(at);
     $("list").append(item);
   });
   $("search").oninput = $("wrong").onchange = filter;
   document.addEventListener("keydown", key);
-  for (const id of ["shown", "scale", "symbols", "ellipsoids", "tracks"]) $(id).onchange = () => draw();
+  for (const id of ["shown", "scale", "symbols", "ellipsoids", "switch"]) $(id).onchange = () => draw();
   $("k").oninput = () => { sizeLabel(); resized(); };
   $("reset").onclick = () => { state.camera = firstCamera(samples[state.at]); draw(); };
   sizeLabel();
@@ -113,22 +114,38 @@ function select(at) {
 function describe(s) {
   $("name").textContent = s.name;
   const ok = verdict(s), badges = $("badges");
-  badges.replaceChildren(make("span", "badge", `${s.predicts.startsWith("P(") ? "" : "predicted "}${s.predicts} ${!finite(s.prediction) ? "–" : s.predicts.startsWith("P(") ? s.prediction.toFixed(4) : show(s.prediction, 4)}`));
-  if (finite(s.target)) badges.append(make("span", "badge", `target ${show(s.target)}`));
+  badges.replaceChildren(...s.level === "point" ? ofPoints(s) : ofSample(s));
   if (ok !== null) badges.append(make("span", "badge " + (ok ? "right" : "wrong"), ok ? "✓ right" : "✗ wrong"));
-  const score = s.important ? auc(s.importance, s.important) : null;
-  if (score !== null) badges.append(make("span", "badge", `importance against truth: ROC AUC ${score.toFixed(3)}`));
-  document.querySelectorAll(".needs-ellipsoids").forEach(node => { node.hidden = !s.std; });
+  const score = s.important ? auc(strength(s), s.important) : null;
+  if (score !== null) badges.append(make("span", "badge", `${s.signed ? "|importance|" : "importance"} against truth: ROC AUC ${score.toFixed(3)}`));
+  document.querySelectorAll(".needs-ellipsoids").forEach(node => { node.hidden = !extents(s); });
+  $("ellipsoids-caption").textContent = s.radius ? "Spheres" : "Ellipsoids";
   $("facts").replaceChildren(...Object.entries(s.facts).flatMap(([k, v]) => [make("dt", "", k), make("dd", "", v)]));
-  const figures = [[s.svg, "2D structure"], [s.svg_truth, "Ground truth"], ...Object.entries(s.views).map(([text, svg]) => [svg, text])].filter(([svg]) => svg).map(([svg, text]) => {
+  const figures = [[s.svg, LOOK.drawing], [s.svg_truth, LOOK.truth.caption], ...Object.entries(s.views).map(([text, svg]) => [svg, text])].filter(([svg]) => svg).map(([svg, text]) => {
     const figure = make("figure"), node = clean(svg);
     if (!node) return null;
-    figure.append(node, make("figcaption", "", text + (node.dataset.colours === "fixed" || text === "Ground truth" ? "" : ", same colours as in 3D")
+    figure.append(node, make("figcaption", "", text + (node.dataset.colours === "fixed" || svg === s.svg_truth ? "" : ", same colours as in 3D")
       + (node.querySelector("[data-kept]") ? "; outlined: the subgraph" : "")));
     return figure;
   }).filter(Boolean);
   $("depictions").replaceChildren(...figures);
   document.querySelector(".below").classList.toggle("no-depictions", !figures.length);
+}
+
+const counted = n => `${n} ${n === 1 ? DATA.words.point : DATA.words.points}`;
+const unitIn = s => s.quantity_unit ? " " + s.quantity_unit : "";
+function ofSample(s) { // what is predicted, what is known, and of a number how far they are apart
+  const badges = [make("span", "badge", s.probability ? `${s.predicts} ${finite(s.prediction) ? s.prediction.toFixed(4) : "–"}` : `predicted ${s.quantity} ${show(s.prediction, 4)}${unitIn(s)}`)];
+  if (finite(s.target)) badges.push(make("span", "badge", `target ${show(s.target, 4)}${unitIn(s)}`));
+  if (!s.probability && finite(s.target) && finite(s.prediction)) badges.push(make("span", "badge", `error ${plus(s.prediction - s.target)}${unitIn(s)}`));
+  return badges;
+}
+function ofPoints(s) {
+  const values = s.columns["=value"], truths = s.columns["=truth"] || [], known = values.map((v, i) => i).filter(i => finite(values[i]) && finite(truths[i]));
+  const badges = [make("span", "badge", words(`predictions are of {points}: ${s.predicts}`))];
+  if (known.length && s.probability) badges.push(make("span", "badge", `${known.filter(i => (values[i] >= 0.5) === (truths[i] >= 0.5)).length} of ${counted(known.length)} right at 0.5`));
+  else if (known.length) badges.push(make("span", "badge", `mean |error| ${show(known.reduce((sum, i) => sum + Math.abs(values[i] - truths[i]), 0) / known.length)}${unitIn(s)} over ${counted(known.length)}`));
+  return badges;
 }
 
 // A drawing may only draw: everything else in it is dropped.
@@ -141,6 +158,10 @@ function clean(text) {
     for (const { name, value } of [...node.attributes])
       if (/^on|href$/i.test(name) || /url\s*\(|@import|javascript:/i.test(value)) node.removeAttribute(name);
   }
+  for (const node of root.querySelectorAll("[class]")) { // a class of one word and a number marks what belongs to a point
+    const mark = /^[a-z]+-(\d+)$/.exec(node.getAttribute("class").trim());
+    if (mark) node.dataset.point = mark[1];
+  }
   root.removeAttribute("width");
   root.removeAttribute("height");
   return document.importNode(root, true);
@@ -148,15 +169,13 @@ function clean(text) {
 
 function recolour(colours, dark) { // the 2D drawing follows the colour scale of the 3D scene
   const drawings = [...$("depictions").querySelectorAll("svg[data-colours=importance]")];
-  document.querySelectorAll("#depictions .track").forEach(line => { line.style.display = $("tracks").checked ? "" : "none"; });
-  document.querySelectorAll("#depictions ellipse[class^=atom-]").forEach(disc => {
-    const at = +disc.getAttribute("class").slice(5);
+  if (LOOK.switched) document.querySelectorAll("#depictions ." + LOOK.switched).forEach(part => { part.style.display = $("switch").checked ? "" : "none"; });
+  document.querySelectorAll("#depictions ellipse[data-point]").forEach(disc => {
+    const at = +disc.dataset.point;
     disc.onmouseenter = () => light(at);
     disc.onmouseleave = () => light(-1);
   });
-  for (const svg of drawings) colours.forEach((colour, at) => svg.querySelectorAll(".atom-" + at).forEach(node => {
-    const cls = node.getAttribute("class").trim();
-    if (cls !== "atom-" + at) return; // a bond
+  for (const svg of drawings) colours.forEach((colour, at) => svg.querySelectorAll(`[data-point="${at}"]`).forEach(node => {
     if (node.localName === "ellipse") { node.style.fill = colour; if (!node.dataset.kept && !node.dataset.outlined) node.style.stroke = colour; }
     else if (node.getAttribute("fill") || node.style.fill) node.style.fill = dark[at] ? "#fff" : "#000";
   }));

@@ -1,7 +1,7 @@
 // The 3D scenes.
-const COVALENT = { H: 0.31, B: 0.84, C: 0.76, N: 0.71, O: 0.66, F: 0.57, Na: 1.2, Mg: 1.2, Si: 1.11, P: 1.07, S: 1.05, Cl: 1.02,
-  K: 1.3, Ca: 1.3, Fe: 1.2, Zn: 1.15, Se: 1.2, Br: 1.2, I: 1.39 };
-function lengthScale(s) { // the unit of drawing: 1 for bonds of 1.4 Å, so that any unit of length looks right
+const extents = s => s.std || s.radius && s.radius.map(r => [r, r, r]); // standard deviations of the noise along its axes
+const EVEN = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
+function lengthScale(s) { // the unit of drawing: 1 for bonds of length 1.4, so that any unit of length looks right
   if (s.scale) return s.scale;
   let lengths = s.bonds.map(([a, b]) => Mesh.length(Mesh.sub(s.pos[a], s.pos[b])));
   if (!lengths.length) lengths = s.pos.slice(0, 200).map((p, a) => Math.min(...s.pos.filter((q, b) => b !== a)
@@ -10,10 +10,9 @@ function lengthScale(s) { // the unit of drawing: 1 for bonds of 1.4 Å, so that
   return s.scale = lengths.length ? lengths[Math.floor(lengths.length / 2)] / 1.4 : 1;
 }
 
-const ELEMENTS = { N: "#2f5bd8", O: "#d8262c", S: "#c9a400", P: "#e07000", F: "#1f9a3a", Cl: "#1f9a3a", Br: "#8a2b0e", I: "#6a0dad" };
-const elementColour = label => ELEMENTS[label] || "#3b4352"; // of a ligand
+const besideColour = label => LOOK.colours[label] || "#3b4352"; // of what stands beside the points
 
-const REACH = 4; // the axes go this much farther out than the atoms, so that no ellipsoid is cut off
+const REACH = 4; // the axes go this much farther out than the points, so that no ellipsoid is cut off
 function frame(s) {
   const { centre: mean, axes } = Mesh.principal(s.pos), scale = lengthScale(s);
   let centre = [0, 0, 0]; // the middle of the box along the principal axes, so that the picture is centred
@@ -34,18 +33,18 @@ function facing(axes, way) { // the axes turned so that the last one points alon
   return [x.map(c => c / size), Mesh.cross(z, x).map(c => c / size), z];
 }
 
-// How far away one must be to see a point at `p` (from the middle), `pad` around it, with Plotly's 45 degrees: a protein is
-// deep, and what is near takes more room.
+// How far away one must be to see a point at `p` (from the middle), `pad` around it, with Plotly's 45 degrees: a sample may
+// be deep, and what is near takes more room.
 const fitting = (p, [x, y, z], aspect, pad) => Mesh.dot(p, z) + (Math.max(Math.abs(Mesh.dot(p, x)) / aspect, Math.abs(Mesh.dot(p, y))) + pad) / Math.tan(Math.PI / 8);
 
 function firstCamera(s) {
   const { axes: principal, centre, radius } = frame(s);
-  const axes = s.sticks ? facing(principal, Mesh.sub(Mesh.middle(s.sticks.pos), centre)) : principal; // the ligand in front
+  const axes = s.sticks ? facing(principal, Mesh.sub(Mesh.middle(s.sticks.pos), centre)) : principal; // what stands beside is in front
   const wide = Math.max(...s.pos.map(p => Math.abs(Mesh.dot(Mesh.sub(p, centre), axes[0]))));
   const high = Math.max(...s.pos.map(p => Math.abs(Mesh.dot(Mesh.sub(p, centre), axes[1]))));
   const box = view.getBoundingClientRect(), pair = !!s.important && !s.sticks, stacked = pair && narrow();
   const aspect = (box.width / (pair && !stacked ? 2 : 1)) / ((box.height || 470) / (stacked ? 2 : 1)) || 1;
-  const middling = s.std ? s.std.map(row => row[0]).sort((a, b) => a - b)[Math.floor(s.std.length / 2)] * kValue() : 0;
+  const middling = extents(s) ? extents(s).map(row => row[0]).sort((a, b) => a - b)[Math.floor(s.pos.length / 2)] * kValue() : 0;
   const pad = 0.9 * lengthScale(s) + Math.min(middling, 1.2 * lengthScale(s));
   const fill = Math.max((wide + pad) / Math.max(aspect, 0.3), high + pad) / radius; // half-height wanted, in radii
   const narrowest = axes[2], tilt = axes[1];
@@ -58,7 +57,7 @@ function firstCamera(s) {
   return { eye: { x: eye[0], y: eye[1], z: eye[2] }, up: { x, y, z }, center: { x: 0, y: 0, z: 0 } };
 }
 
-function ligandCamera(s) { // from where the first view looks, but near the ligand and around it
+function nearCamera(s) { // from where the first view looks, but near what stands beside and around it
   const { centre, radius } = frame(s), middle = Mesh.middle(s.sticks.pos), { eye, up } = firstCamera(s);
   const around = Math.max(...s.sticks.pos.map(p => Mesh.length(Mesh.sub(p, middle)))) + 6;
   const [x, y, z] = Mesh.sub(middle, centre).map(c => c / (2 * radius)), far = (1.05 * around / radius) / Math.hypot(eye.x, eye.y, eye.z);
@@ -72,54 +71,55 @@ function sizeLabel() {
   const erf = 1 - poly * (0.254829592 + poly * (-0.284496736 + poly * (1.421413741 + poly * (-1.453152027 + poly * 1.061405429)))) * Math.exp(-z * z);
   const inside = Math.max(erf - Math.sqrt(2 / Math.PI) * k * Math.exp(-k * k / 2), 0);
   $("k-out").textContent = `${show(k, 2)} std`;
-  $("k-out").title = `${(100 * inside).toFixed(0)} % of the noise lies inside an ellipsoid`;
+  $("k-out").title = `${(100 * inside).toFixed(0)} % of the noise lies inside ${samples[state.at]?.radius ? "a sphere" : "an ellipsoid"}`;
   return inside;
 }
 
 function draw(onlySizes = false) {
-  const s = samples[state.at], { colours, dark, kinds, low, high, note } = painted(s, $("scale").value), n = s.pos.length;
+  const s = samples[state.at], { colours, dark, kinds, low, high, note, signed } = painted(s, $("scale").value), n = s.pos.length;
   const scale = lengthScale(s), { centre, radius } = frame(s), unit = unitOf(s);
-  const rank = rankLabels(s.importance), { label: title, about } = quantity(s);
+  const rank = rankLabels(strength(s)), { label: title, about } = quantity(s);
   const level = n > 1200 ? 0 : n > 250 ? 1 : n > 90 ? 2 : 3;
   const chosen = chooseEllipsoids(s), shrink = chosen.length ? 0.85 : 1; // leave room for small ellipsoids
-  const ball = s.labels.map(label => isComplex ? 0.2 * scale : shrink * scale * (0.15 + 0.23 * (COVALENT[label] || 0.76)));
-  const unitAxes = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
+  const ball = s.labels.map(label => LOOK.radii ? shrink * scale * (0.15 + 0.23 * (LOOK.radii[label] || 0.76)) : 0.2 * scale);
+  const unitAxes = EVEN;
   const told = Object.entries(s.texts).map(([name, texts]) => [name.toLowerCase(), texts]);
   const heading = i => told.length ? `<b>${escape(s.labels[i])}</b>` + told.map(([name, texts]) => `, ${escape(name)} ${escape(texts[i] || "–")}`).join("")
     : `<b>${escape(s.labels[i])} ${i}</b>`;
-  const text = s.pos.map((p, i) => `${heading(i)}<br>importance ${show(s.importance[i], 4)}${s.columns.spread ? ` ± ${show(s.columns.spread[i], 2)}` : ""}, rank ${rank[i]} of ${n}`
-    + Object.keys(s.columns).filter(id => id !== "spread").map(id => `<br>${escape(uncapital(DATA.columns[id].label))} `
-      + escape(DATA.columns[id].kinds.length ? DATA.columns[id].kinds[s.columns[id][i]] ?? "–" : show(s.columns[id][i], 3))).join("")
+  const text = s.pos.map((p, i) => `${heading(i)}<br>importance ${s.signed ? plus(s.importance[i], 4) : show(s.importance[i], 4)}${s.importance_unit ? " " + escape(s.importance_unit) : ""}${s.columns.spread ? ` ± ${show(s.columns.spread[i], 2)}` : ""}, rank ${rank[i]} of ${n}`
+    + Object.keys(s.columns).filter(id => id !== "spread").map(id => `<br>${escape(id.startsWith("=of ") ? "contribution to " + DATA.columns[id].of : id.startsWith("=") ? DATA.columns[id].label : uncapital(DATA.columns[id].label))} `
+      + escape(DATA.columns[id].kinds.length ? DATA.columns[id].kinds[s.columns[id][i]] ?? "–" : DATA.columns[id].signed ? plus(s.columns[id][i]) + (DATA.columns[id].unit ? " " + DATA.columns[id].unit : "") : show(s.columns[id][i], 3))).join("")
     + (s.std ? `<br>std along its axes ${s.std[i].map(x => show(x)).join(" / ")} ${escape(unit)}` : "")
-    + (!s.important ? "" : isComplex ? `<br>${s.important[i] ? "in" : "outside"} the true pocket` : `<br>truth: ${s.important[i] ? "important" : "not important"}`));
+    + (s.radius ? `<br>std ${show(s.radius[i])} ${escape(unit)}, alike in all directions` : "")
+    + (s.important ? `<br>${escape(LOOK.truth.told[s.important[i]])}` : ""));
   const eye = state.camera.eye, up = state.camera.up;
   const eyeLength = Math.hypot(eye.x, eye.y, eye.z), lamp = c => 5e4 * (eye[c] / eyeLength + 0.8 * up[c]); // Plotly's limit is 1e5
   const light3 = { x: lamp("x"), y: lamp("y"), z: lamp("z") };
   const mesh = (name, m, sceneName, more) => ({ type: "mesh3d", name, scene: sceneName, x: m.x, y: m.y, z: m.z, i: m.i, j: m.j, k: m.k,
     vertexcolor: m.colour, flatshading: false, lightposition: light3, showscale: false,
     lighting: { ambient: 0.72, diffuse: 0.5, specular: 0.12, roughness: 0.5, fresnel: 0.05, facenormalsepsilon: 0, vertexnormalsepsilon: 0 }, ...more });
-  const joined = new Set(isComplex && n > 3000 ? s.bonds.flatMap(([a, b]) => [a, b]) : []); // a big protein is drawn without balls on its trace
+  const joined = new Set(LOOK.tubes && n > 3000 ? s.bonds.flatMap(([a, b]) => [a, b]) : []); // a long tube is drawn without balls on it
   const balls = s.pos.map((p, i) => i).filter(i => !joined.has(i));
-  const atoms = (tone, sceneName) => {
+  const dots = (tone, sceneName) => {
     const m = Mesh.ellipsoids(balls.map(i => s.pos[i]), balls.map(() => unitAxes), balls.map(i => [ball[i], ball[i], ball[i]]), balls.map(i => tone[i]), balls, level);
-    return mesh("atoms", m, sceneName, owned(m, text));
+    return mesh("points", m, sceneName, owned(m, text));
   };
-  const stickMesh = isComplex ? Mesh.bonds(s.pos, s.bonds, 1.3 * scale, a => colours[a], true) : Mesh.bonds(s.pos, s.bonds, scale, (a, b) => s.columns.subgraph?.[a] && s.columns.subgraph[b] ? DATA.colours.mark
-    : !isMolecule && s.important?.[a] && s.important[b] ? DATA.colours.true : "#9aa1ac");
+  const stickMesh = LOOK.tubes ? Mesh.bonds(s.pos, s.bonds, 1.3 * scale, a => colours[a], true) : Mesh.bonds(s.pos, s.bonds, scale, (a, b) => s.columns.subgraph?.[a] && s.columns.subgraph[b] ? DATA.colours.mark
+    : LOOK.true_bonds && s.important?.[a] && s.important[b] ? DATA.colours.true : "#9aa1ac");
   const owned = (m, texts) => ({ text: m.owner.map(i => texts[i]), customdata: m.owner, hovertemplate: "%{text}<extra></extra>" });
-  const sticks = sceneName => mesh("bonds", stickMesh, sceneName, isComplex ? owned(stickMesh, text) : { hoverinfo: "skip" });
+  const sticks = sceneName => mesh("bonds", stickMesh, sceneName, LOOK.tubes ? owned(stickMesh, text) : { hoverinfo: "skip" });
   const ring = sceneName => ({ type: "scatter3d", mode: "markers", name: "halo", scene: sceneName, x: [null], y: [null], z: [null],
     hoverinfo: "skip", marker: { symbol: "circle-open", size: 26, color: "#1a2230", line: { width: 3, color: "#1a2230" } } });
-  const traces = [atoms(colours, "scene"), ring("scene")];
-  const tied = s.bonds.length && (isMolecule || isComplex || $("tracks").checked);
+  const traces = [dots(colours, "scene"), ring("scene")];
+  const tied = s.bonds.length && (!LOOK.switch || LOOK.switches !== "bonds" || $("switch").checked);
   if (tied) traces.push(sticks("scene"));
   if (chosen.length) {
-    const k = kValue(), at = chosen.map(i => s.pos[i]), axes = chosen.map(i => s.axes[i]);
-    const radii = chosen.map(i => s.std[i].map(x => Math.max(k * x, 0.004 * scale)));
+    const k = kValue(), at = chosen.map(i => s.pos[i]), axes = chosen.map(i => s.axes ? s.axes[i] : EVEN);
+    const std = extents(s), radii = chosen.map(i => std[i].map(x => Math.max(k * x, 0.004 * scale)));
     const tone = chosen.map(i => colours[i]);
     const m = Mesh.ellipsoids(at, axes, radii, tone, chosen, n > 250 ? 1 : 3);
-    traces.push(mesh("ellipsoids", m, "scene", { opacity: 0.2, ...owned(m, text) }));
-    if (chosen.length <= 150) {
+    traces.push(mesh(s.radius ? "spheres" : "ellipsoids", m, "scene", { opacity: 0.2, ...owned(m, text) }));
+    if (chosen.length <= 150 && s.axes) {
       const r = Mesh.rings(at, axes, radii, tone);
       traces.push({ type: "scatter3d", mode: "lines", name: "rings", scene: "scene", x: r.x, y: r.y, z: r.z,
         line: { color: r.colour, width: 2.2 }, opacity: 0.75, hoverinfo: "skip", connectgaps: false });
@@ -128,18 +128,19 @@ function draw(onlySizes = false) {
   if (s.sticks) traces.push(...besides(s, mesh, level));
   const pair = !!s.important && !s.sticks;
   if (pair) {
-    traces.push(atoms(s.important.map(x => x ? DATA.colours.true : DATA.colours.false), "scene2"), ring("scene2"));
+    traces.push(dots(s.important.map(x => x ? DATA.colours.true : DATA.colours.false), "scene2"), ring("scene2"));
     if (tied) traces.push(sticks("scene2"));
   }
-  const wanted = $("symbols").value;
-  const named = isComplex ? rankOrder(s.importance).filter(i => wanted !== "contacts" || s.columns.contact[i]).slice(0, wanted === "none" ? 0 : wanted === "top" ? 10 : 60)
-    .map(i => ({ x: s.pos[i][0], y: s.pos[i][1], z: s.pos[i][2], showarrow: false, captureevents: false, bgcolor: "rgba(255,255,255,0.72)", borderpad: 1, yshift: 12,
-      text: `<b>${escape(`${s.texts.Chain[i]}:${s.labels[i]}${s.texts.Number[i]}`)}</b>`, font: { size: 11.5, color: "#10151f" } })) : [];
-  const symbols = (darkOf, toneOf) => isComplex ? named : s.labels.map((label, i) => ({ label, i })).filter(({ label }) => n <= 150
-    && (wanted === "all" || wanted === "hetero" && !["C", "H", ""].includes(label))).map(({ label, i }) => ({
+  const wanted = LOOK.symbols[$("symbols").value] || { top: 0 };
+  const order = wanted.top === undefined ? s.pos.map((p, i) => i) : rankOrder(strength(s));
+  const written = order.filter(i => (!wanted.where || s.columns[wanted.where]?.[i]) && !wanted.without?.includes(s.labels[i])).slice(0, wanted.top ?? n);
+  const called = i => LOOK.name.replace(/<(.+?)>/g, (whole, key) => key === "label" ? s.labels[i] : s.texts[key]?.[i] ?? "");
+  const named = LOOK.name ? written.map(i => ({ x: s.pos[i][0], y: s.pos[i][1], z: s.pos[i][2], showarrow: false, captureevents: false, bgcolor: "rgba(255,255,255,0.72)", borderpad: 1, yshift: 12,
+      text: `<b>${escape(called(i))}</b>`, font: { size: 11.5, color: "#10151f" } })) : [];
+  const symbols = (darkOf, toneOf) => LOOK.name ? named : (n <= 150 ? written : []).map(i => ({
     x: s.pos[i][0], y: s.pos[i][1], z: s.pos[i][2], showarrow: false, captureevents: false, bgcolor: "rgba(0,0,0,0)",
-    text: `<b>${escape(label.slice(0, 4))}</b>` + (wanted === "all" ? `<sub>${i}</sub>` : ""),
-    font: { size: wanted === "all" ? 11 : 13, color: darkOf(i) ? "#ffffff" : "#10151f",
+    text: `<b>${escape(s.labels[i].slice(0, 4))}</b>` + (wanted.numbered ? `<sub>${i}</sub>` : ""),
+    font: { size: wanted.numbered ? 11 : 13, color: darkOf(i) ? "#ffffff" : "#10151f",
       shadow: ["1px 0", "-1px 0", "0 1px", "0 -1px", "0 0"].map(at => `${at} 2px ${darkOf(i) ? toneOf(i) : "#ffffff"}`).join(", ") } }));
   const axis = c => ({ visible: false, range: [centre[c] - REACH * radius, centre[c] + REACH * radius], autorange: false, showspikes: false });
   const layout3 = (domain, annotations) => ({ domain, camera: state.camera, aspectmode: "manual", aspectratio: { x: REACH, y: REACH, z: REACH },
@@ -169,51 +170,56 @@ function draw(onlySizes = false) {
   }));
   $("bar-low").textContent = low;
   $("bar-high").textContent = high;
+  $("bar").style.background = `linear-gradient(90deg,${(signed ? DATA.colours.diverging : DATA.colours.map).join(",")})`;
+  $("bar").classList.toggle("signed", !!signed);
+  $("bar").textContent = signed ? "0" : "";
   const inside = sizeLabel();
   marks(s);
-  $("stage-note").textContent = [about, note].filter(Boolean).join(" ") + (!chosen.length ? "" : ` Ellipsoids are drawn at ${show(kValue(), 2)} × the standard deviation`
+  $("stage-note").textContent = [about, note].filter(Boolean).join(" ") + (!chosen.length ? "" : ` ${s.radius ? "Spheres" : "Ellipsoids"} are drawn at ${show(kValue(), 2)} × the standard deviation`
     + ` (${inside < 0.005 ? "under 1" : (100 * inside).toFixed(0)}\u00a0% of the noise lies inside): by what the model learned, `
-    + words("an atom with a large one may move far and the prediction stays; a small one marks an atom, a short axis a direction, that matters."));
+    + words(s.radius ? "{a_point} with a large one may move far and the prediction stays; a small one marks {a_point} that matters. "
+      : "{a_point} with a large one may move far and the prediction stays; a small one marks {a_point}, a short axis a direction, that matters. ") + s.noise_note);
   if (onlySizes) return;
   table(s, colours, rank);
   recolour(colours, dark);
 }
 
-// What stands beside a protein's trace: its ligand, lines to the residues that touch it, and the outline of the pocket.
+// What stands beside the points: sticks, lines to the points that touch them, and the outline of the important points.
 const HULL = 1.9; // times the radius of what it wraps
 function besides(s, mesh, level) {
-  const { pos, labels, bonds } = s.sticks, tone = labels.map(elementColour), thick = 2 * lengthScale(s.sticks), unitAxes = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
+  const { pos, labels, bonds } = s.sticks, tone = labels.map(besideColour), thick = 2 * lengthScale(s.sticks), unitAxes = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
   const texts = labels.map((label, i) => `<b>${escape(s.sticks.name)}</b>, ${escape(label)} ${i}`), scale = lengthScale(s);
   const shown = m => ({ text: m.owner.map(i => texts[i]), hovertemplate: "%{text}<extra></extra>" });
   const rods = Mesh.bonds(pos, bonds, thick, a => tone[a], true);
   const joints = Mesh.ellipsoids(pos, pos.map(() => unitAxes), pos.map(() => [0.12, 0.12, 0.12].map(r => r * thick)), tone, pos.map((p, i) => i), 2);
-  const traces = [mesh("ligand", rods, "scene", shown(rods)), mesh("ligand atoms", joints, "scene", shown(joints))];
-  for (const [kind, colour] of contactKinds(s)) {
+  const traces = [mesh("beside", rods, "scene", shown(rods)), mesh("beside joints", joints, "scene", shown(joints))];
+  for (const [kind, colour] of lineKinds(s)) {
     const line = { x: [], y: [], z: [] };
-    s.columns.contact.forEach((value, i) => {
+    s.columns[LOOK.lines].forEach((value, i) => {
       if (value !== kind) return;
       const away = pos.map(p => Mesh.length(Mesh.sub(p, s.pos[i]))), to = pos[away.indexOf(Math.min(...away))];
       ["x", "y", "z"].forEach((axis, c) => line[axis].push(s.pos[i][c], to[c], null));
     });
-    traces.push({ type: "scatter3d", mode: "lines", name: "contacts", scene: "scene", ...line, line: { color: colour, width: 6, dash: "dash" },
+    traces.push({ type: "scatter3d", mode: "lines", name: "lines", scene: "scene", ...line, line: { color: colour, width: 6, dash: "dash" },
       hoverinfo: "skip", connectgaps: false });
   }
-  if (s.important && $("tracks").checked) {
+  if (s.important && outlined()) {
     const inside = s.pos.map((p, i) => i).filter(i => s.important[i]), colour = DATA.colours.true, r = HULL * 0.2 * scale;
     const balls = Mesh.ellipsoids(inside.map(i => s.pos[i]), inside.map(() => unitAxes), inside.map(() => [r, r, r]), inside.map(() => colour), inside, Math.min(level + 1, 2));
     const tubes = Mesh.bonds(s.pos, s.bonds.filter(([a, b]) => s.important[a] && s.important[b]), HULL * 1.3 * scale, () => colour);
-    for (const [name, m] of [["pocket", balls], ["pocket trace", tubes]]) traces.push(mesh(name, m, "scene", { opacity: 0.22, hoverinfo: "skip" }));
+    for (const [name, m] of [["truth", balls], ["truth tubes", tubes]]) traces.push(mesh(name, m, "scene", { opacity: 0.22, hoverinfo: "skip" }));
   }
   return traces;
 }
 
-const contactKinds = s => s.columns.contact ? DATA.columns.contact.colours.map((colour, kind) => [kind, colour])
-  .filter(([kind]) => kind && s.columns.contact.includes(kind)) : [];
+const outlined = () => LOOK.switches !== "truth" || !LOOK.switch || $("switch").checked;
+const lineKinds = s => s.columns[LOOK.lines] ? DATA.columns[LOOK.lines].colours.map((colour, kind) => [kind, colour])
+  .filter(([kind]) => kind && s.columns[LOOK.lines].includes(kind)) : [];
 
 function marks(s) { // what the scene shows beside the points
-  const entries = !s.sticks ? [] : [[s.sticks.name + ", sticks in the colours of the elements", elementColour("C"), "dot"],
-    ...contactKinds(s).map(([kind, colour]) => [DATA.columns.contact.kinds[kind], colour, "dash"]),
-    ...(s.important && $("tracks").checked ? [["true pocket", DATA.colours.true, "dot faint"]] : [])];
+  const entries = !s.sticks ? [] : [[`${s.sticks.name}, ${LOOK.beside}`, besideColour(""), "dot"],
+    ...lineKinds(s).map(([kind, colour]) => [DATA.columns[LOOK.lines].kinds[kind], colour, "dash"]),
+    ...(s.important && outlined() ? [[LOOK.switches === "truth" && LOOK.switch || LOOK.truth.caption, DATA.colours.true, "dot faint"]] : [])];
   $("marks").hidden = !entries.length;
   $("marks").replaceChildren(...entries.map(([text, colour, cls]) => {
     const item = make("span", "", text), dot = make("span", cls);
@@ -225,9 +231,9 @@ function marks(s) { // what the scene shows beside the points
 
 function chooseEllipsoids(s) {
   const wanted = $("ellipsoids").value, all = s.pos.map((p, i) => i);
-  if (!s.std || wanted === "none") return [];
+  if (!extents(s) || wanted === "none") return [];
   if (wanted === "all") return all;
-  const known = all.filter(i => finite(s.importance[i])).sort((a, b) => s.importance[b] - s.importance[a]);
+  const known = rankOrder(strength(s));
   return known.slice(0, Math.max(1, Math.round(known.length / 4)));
 }
 

@@ -5,72 +5,17 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pellucid.report.content import MOLECULES, PublishedCell, Words, is_number
+from pellucid.report.content import PublishedCell, is_number
+from pellucid.report.metric_names import VALUE_KEYS, better, readable
+from pellucid.report.words import CLOUDS, Words
 
-ABOUT: dict[str, tuple[str, str]] = {
-    "roc_auc": ("ROC AUC", "chance that a random positive sample is ranked above a random negative one"),
-    "average_precision": ("Average precision", "area under the precision-recall curve"),
-    "accuracy": ("Accuracy", "share of right answers"),
-    "balanced_accuracy": ("Balanced accuracy", "mean share of right answers over the classes"),
-    "f1": ("F1", "harmonic mean of precision and recall"),
-    "brier": ("Brier score", "mean squared error of the probability; lower is better"),
-    "ece": ("Calibration error", "gap between stated and observed probability; lower is better"),
-    "log_loss": ("Log loss", "negative log-likelihood of the right answers; lower is better"),
-    "loss": ("Loss", "what training minimises; lower is better"),
-    "mae": ("Mean absolute error", "in the unit of the target; lower is better"),
-    "rmse": ("Root mean squared error", "in the unit of the target; lower is better"),
-    "interpretation.roc_auc": (
-        "Interpretation ROC AUC", "chance that a truly important atom is ranked above an unimportant one, all samples "
-        "pooled"),
-    "interpretation.roc_auc_per_cloud": (
-        "Interpretation ROC AUC, per sample", "the same within each sample, then averaged: no comparison across "
-        "samples"),
-    "interpretation.average_precision": (
-        "Interpretation average precision", "area under the precision-recall curve of finding the important atoms"),
-    "classification.roc_auc": (
-        "Classification ROC AUC", "chance that a random positive sample is scored above a random negative one"),
-    "deletion.auc": (
-        "Deletion", "area under the prediction as the most important atoms are taken away first; lower is better"),
-    "insertion.auc": ("Insertion", "area under the prediction as the most important atoms are put in first"),
-    "directions.angle": (
-        "Angle to the velocity (°)", "between the long axis of the noise (or the gradient) and the true velocity in "
-        "x-y: median over all important atoms"),
-    "directions.angle_mean": ("Angle to the velocity, mean (°)", "the same, averaged"),
-    "directions.angle_assisted": (
-        "Angle to the velocity, assisted mean (°)", "over important atoms that are ranked high: a choice that knows "
-        "the ground truth, as the LRI paper makes one"),
-    "directions.eigen_ratio": (
-        "Eigen-ratio", "short to long axis of the noise in x-y, median over all important atoms; 1 is round"),
-    "directions.radial.angle": (
-        "Angle of the radius (°)", "what the line from the beam to the atom gives without any model: median"),
-    "directions.radial.angle_mean": ("Angle of the radius, mean (°)", "the same, averaged"),
-    "sparsity.gini": ("Gini", "0: all atoms equally important, 1: one atom alone"),
-    "rank_correlation": (
-        "Rank correlation", "agreement of the importance when the atoms are moved a little; 1 is the same order"),
-    "prediction_std": ("Spread of the prediction", "standard deviation over small moves and draws of the noise"),
-    "plus": ("Fidelity+", "how far the prediction falls without the most important fifth of the atoms"),
-    "minus": (
-        "Fidelity−", "how far the prediction falls with only the most important fifth of the atoms; lower is better"),
-    "plus_area": ("Fidelity+, area", "the same over all fractions"),
-    "minus_area": ("Fidelity−, area", "the same over all fractions; lower is better"),
-    "characterization": ("Characterization", "harmonic mean of fidelity+ and 1 − fidelity−"),
-    "robust_plus": (
-        "Robust fidelity+", "a tenth of the important atoms taken away at random, so that samples stay like real ones"),
-    "robust_minus": (
-        "Robust fidelity−", "a tenth of the unimportant atoms taken away at random; lower is better"),
-    "randomisation": (
-        "Randomised model", "rank correlation with the importance from a model with shuffled weights; near random is "
-        "right: the explanation hangs on what was learned"),
-    "comprehensiveness": ("Comprehensiveness", "how far the prediction falls without the important atoms"),
-    "sufficiency": (
-        "Sufficiency", "how far the prediction falls with only the important atoms; lower is better"),
-}
-_KEY_NUMBERS = ("classification.roc_auc", "interpretation.roc_auc", "interpretation.roc_auc_per_cloud",
-                "fidelity.deletion.auc", "classification.accuracy")
-_VALUE_KEYS = ("auc", "value", "mean")
+_KEY_NUMBERS = ("interpretation.roc_auc", "interpretation.roc_auc_per_cloud", "fidelity.deletion.auc")
+_NO_METRICS = ("selected_epoch", "seconds", "stability.draws", "stability.jitter")
+"""What ``metrics.json`` holds besides."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +28,9 @@ class Row:
     baseline: float | None = None
     published: list[PublishedCell] = field(default_factory=list)
     interval: tuple[float, float] | None = None
+    name: str = field(default="", repr=False)
+    about: str = field(default="", repr=False)
+    better: str = field(default="", repr=False)
 
 
 def number(value: float | None) -> str:
@@ -104,52 +52,82 @@ def signed(value: float) -> str:
     return ("+" if value >= 0 else "−") + f"{abs(value):.4f}"
 
 
-def readable(path: str) -> tuple[str, str]:
-    """Readable name and one-line explanation of a metric.
+def for_reading(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Without what is no metric, and each random baseline and interval beside the number that it belongs to.
+
+    A group's ``random`` that is a group itself gives baselines by name, to it and to the groups in it; its
+    ``intervals`` give (low, high) by name. What is so already stays.
+
+    Args:
+        metrics: As in ``metrics.json``.
 
     Example:
-        >>> readable("interpretation.precision@5")[0]
-        'Precision @ 5'
-        >>> readable("test.odd_number")
-        ('Odd number', '')
+        >>> for_reading({"odd": {"angle": 2.0, "random": {"angle": 45.0}}, "seconds": {"training": 9.0}})
+        {'odd': {'angle': {'value': 2.0, 'low': None, 'high': None, 'random': 45.0}}}
     """
-    parts = path.split(".")
-    for start in range(len(parts)):  # the most specific entry wins
-        tail = ".".join(parts[start:])
-        if tail in ABOUT:
-            return ABOUT[tail]
-    at_k = re.fullmatch(r"(precision|recall|hit|jaccard)_?(?:@|at_)(\w+)", parts[-1])
-    if at_k:
-        kind, k = at_k.groups()
-        about = {"precision": f"share of the {k} most important atoms of a sample that truly are",
-                 "recall": f"share of the truly important atoms found among the {k} most important",
-                 "hit": f"share of samples with a truly important atom among the top {k}",
-                 "jaccard": f"overlap (Jaccard) of the {k} most important atoms when the atoms are moved a little",
-                 }[kind]
-        return f"{kind.capitalize()} @ {k}", about
-    words = parts[-2:] if parts[-1] in _VALUE_KEYS and len(parts) > 1 else parts[-1:]
-    name = ", ".join(word.replace("_", " ").strip() for word in words)
-    name = re.sub(r"\b(auc|roc|mae|rmse|ece)\b", lambda match: match.group().upper(), name)
-    return (name[:1].upper() + name[1:]) or path, ""
+    predicted = metrics.get("prediction", {})
+    several = len(predicted) > 1 and any("rmse" in own for own in predicted.values())
+
+    def beside(group: dict[str, Any], path: str, given: dict[str, Any]) -> dict[str, Any]:
+        own, intervals = group.get("random"), group.get("intervals")
+        random = {**given, **own} if isinstance(own, dict) else given
+        intervals = intervals if isinstance(intervals, dict) else {}
+        made: dict[str, Any] = {}
+        for name, value in group.items():
+            if path + name in _NO_METRICS or (name in ("random", "intervals") and isinstance(value, dict)):
+                continue
+            if several and path + name == "stability.prediction_std":
+                continue  # a mean over outputs whose units differ
+            if isinstance(value, dict):
+                made[name] = beside(value, f"{path}{name}.", random)
+            elif isinstance(value, list | tuple):
+                continue
+            elif is_number(value) and (is_number(random.get(name)) or name in intervals):
+                low, high = intervals.get(name, (None, None))
+                made[name] = {"value": value, "low": low, "high": high, "random": random.get(name)}
+            else:
+                made[name] = value
+        return made
+
+    return beside(metrics, "", {})
 
 
-def rows(metrics: dict[str, Any], published: list[PublishedCell]) -> list[Row]:
+def rows(metrics: dict[str, Any], published: list[PublishedCell], *, units: Mapping[str, str] | None = None,
+         explained: str = "") -> list[Row]:
     """Flattens nested metrics, with baselines and published numbers put beside them.
+
+    Args:
+        metrics: As in ``metrics.json``, or from :func:`for_reading`.
+        published: Numbers to stand beside ours; of the families classification and regression, beside the first target.
+        units: Of regressions, by target.
+        explained: The target that fidelity is of; ``""`` for the first one.
 
     Example:
         >>> rows({"fidelity": {"deletion": {"auc": 0.2, "random": 0.5}}}, [])
         [Row(path='fidelity.deletion.auc', ours=0.2, spread=None, baseline=0.5, published=[], interval=None)]
     """
+    metrics = for_reading(metrics)
+    predicted = metrics.get("prediction") or {}
+    first = next(iter(predicted), "")
+    asked = predicted.get(explained) or predicted.get(explained.rpartition("=")[0]) or predicted.get(first) or {}
+    regression = "rmse" in asked
     cells: dict[str, list[PublishedCell]] = {}
     for cell in published:
-        cells.setdefault(cell.metric, []).append(cell)
+        family, _, rest = cell.metric.partition(".")
+        beside_first = first and family in ("classification", "regression") and family not in metrics
+        cells.setdefault(f"prediction.{first}.{rest}" if beside_first else cell.metric, []).append(cell)
     out: list[Row] = []
+
+    def made(path: str, ours: float | None, spread: float | None, baseline: float | None,
+             published: list[PublishedCell], interval: tuple[float, float] | None = None) -> Row:
+        name, about = readable(path, units=units, regression=regression)
+        return Row(path, ours, spread, baseline, published, interval, name, about, better(path, regression))
 
     def add(path: str, ours: float | None, spread: float | None, baseline: float | None,
             interval: tuple[float, float] | None = None) -> None:
         if baseline is None and path.split(".")[-1] in ("roc_auc", "roc_auc_per_cloud", "roc_auc_per_sample"):
             baseline = 0.5  # of any uninformed ranking, whatever the class balance
-        out.append(Row(path, ours, spread, baseline, cells.pop(path, []), interval))
+        out.append(made(path, ours, spread, baseline, cells.pop(path, []), interval))
 
     def walk(group: dict[str, Any], prefix: str) -> None:
         values = [key for key, value in group.items() if is_number(value) and key != "random"]
@@ -166,38 +144,43 @@ def rows(metrics: dict[str, Any], published: list[PublishedCell]) -> list[Row]:
                     walk(value, f"{path}.")
             elif not (values if key == "random" else key.endswith("_random") and key.removesuffix("_random") in values):
                 baseline = group.get(f"{key}_random")
-                if baseline is None and (key in _VALUE_KEYS or len(values) == 1):
+                if baseline is None and (key in VALUE_KEYS or len(values) == 1):
                     baseline = group.get("random")
                 add(path, value, None, baseline if is_number(baseline) else None)
 
     walk(metrics, "")
-    out += [Row(path, None, published=left) for path, left in list(cells.items())]
+    out += [made(path, None, None, None, left) for path, left in list(cells.items())]
     order = list(dict.fromkeys(row.path.split(".")[0] for row in out))
     return sorted(out, key=lambda row: order.index(row.path.split(".")[0]))
 
 
-def key_numbers(table: list[Row], words: Words = MOLECULES) -> str:
+def key_numbers(table: list[Row], words: Words = CLOUDS) -> str:
     """The cards in the header."""
     by_path = {row.path: row for row in table if row.ours is not None and math.isfinite(row.ours)}
     precisions = [path for path in by_path if re.search(r"precision_?(@|at_)", path)][:1]
-    wanted = [*_KEY_NUMBERS[:3], *precisions, *_KEY_NUMBERS[3:]]
-    chosen = [by_path[path] for path in wanted if path in by_path][:5] or list(by_path.values())[:4]
+    targets: dict[str, str] = {}  # the first that there is of each target: they are not averaged
+    for metric in ("roc_auc", "rmse", "accuracy"):
+        for path in by_path:
+            if path.startswith("prediction.") and path.endswith(f".{metric}"):
+                targets.setdefault(path.removesuffix(f".{metric}"), path)
+    order = sorted(targets.values(), key=list(by_path).index)[:3]
+    wanted = [*order, *_KEY_NUMBERS[:2], *precisions, *_KEY_NUMBERS[2:]]
+    chosen = [by_path[path] for path in wanted if path in by_path][:6] or list(by_path.values())[:4]
     cards = []
     for row in chosen:
-        name, about = readable(row.path)
         below = []
         if row.published:
             below.append(f"published {_mean_std(row.published[0].mean, row.published[0].std)}")
         if row.baseline is not None:
             below.append(f"random {row.baseline:.3g}")
-        cards.append(f'<div class="card" title="{html.escape(words.of(about))}">'
-                     f'<div class="card-name">{html.escape(name)}</div>'
+        cards.append(f'<div class="card" title="{html.escape(words.of(row.about))}">'
+                     f'<div class="card-name">{html.escape(words.of(row.name))}{_arrow(row)}</div>'
                      f'<div class="card-value">{number(row.ours)}</div>'
                      f'<div class="card-below">{html.escape(" · ".join(below)) or "&nbsp;"}</div></div>')
     return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
-def metrics_table(table: list[Row], words: Words = MOLECULES) -> str:
+def metrics_table(table: list[Row], words: Words = CLOUDS) -> str:
     """Ours, random and published, with bars and whiskers."""
     if not table:
         return ""
@@ -216,12 +199,12 @@ def metrics_table(table: list[Row], words: Words = MOLECULES) -> str:
             parts.append(f'<tr class="group"><th colspan="{columns}" scope="rowgroup">'
                          f"{html.escape(title[:1].upper() + title[1:])}</th></tr>")
         group = head
-        name, about = readable(row.path)
         ours = number(row.ours) + (f' <span class="quiet">± {number(row.spread)}</span>' if row.spread else "")
         if row.interval:
             ours += f'<div class="quiet">{number(row.interval[0])} to {number(row.interval[1])}</div>'
-        parts.append(f'<tr data-metric="{html.escape(row.path)}"><td><div>{html.escape(name)}</div>'
-                     f'<div class="about">{html.escape(words.of(about)) or html.escape(row.path)}</div></td>'
+        parts.append(f'<tr data-metric="{html.escape(row.path)}"><td>'
+                     f"<div>{html.escape(words.of(row.name))}{_arrow(row)}</div>"
+                     f'<div class="about">{html.escape(words.of(row.about)) or html.escape(row.path)}</div></td>'
                      f'<td class="num ours">{ours}</td>')
         if any_baseline:
             parts.append(f'<td class="num quiet">{number(row.baseline) if row.baseline is not None else ""}</td>')
@@ -229,6 +212,13 @@ def metrics_table(table: list[Row], words: Words = MOLECULES) -> str:
             parts.append(f"<td>{''.join(_cell(cell, row.ours) for cell in row.published)}</td>")
         parts.append(f'<td class="bar">{_bar(row)}</td></tr>')
     return "".join([*parts, "</tbody></table></div>"])
+
+
+def _arrow(row: Row) -> str:
+    """Which way is better."""
+    if not row.better:
+        return ""
+    return f' <span class="better" title="{row.better} is better">{"↑" if row.better == "higher" else "↓"}</span>'
 
 
 def _mean_std(mean: float, std: float) -> str:
@@ -262,8 +252,9 @@ def _bar(row: Row) -> str:
             if value is not None and math.isfinite(value)]
     lows = [value for value in (row.ours, row.baseline, *(c.mean for c in row.published))
             if value is not None and math.isfinite(value)]
-    if not lows or (not row.published and row.baseline is None and max(ends) > 1):
-        return ""  # a count or a loss alone has no scale to be drawn on
+    unscaled = max(ends, default=0) > 1 or row.path.rpartition(".")[2] in ("mae", "rmse", "loss")
+    if not lows or (not row.published and row.baseline is None and unscaled):
+        return ""  # a count, a loss or an error alone has no scale to be drawn on
     low, high = min(0.0, *lows), (1.0 if max(ends) <= 1.0 and min(lows) >= 0 else max(*ends, 1e-9) * 1.05)
     width, margin = 280.0, 6.0
     height = 20 + 13 * len(row.published)

@@ -45,10 +45,10 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         order, cuts = self.order(), self._cuts()
-        ptr = self.clouds.ptr
+        ptr, edge_ptr = self.clouds.ptr, self.clouds.edge_ptr
         for a, b in itertools.pairwise(cuts):
             chosen = order[a:b].to(ptr.device)
-            yield self.clouds.select(chosen), self.neighbors.select(ptr, chosen)
+            yield self.clouds.select(chosen), self.neighbors.select(ptr, chosen, edge_ptr)
 
 
 def mix(seed: int, epoch: int) -> int:

@@ -27,10 +27,12 @@ class _Strict(BaseModel):
 class RuleConfig(_Strict):
     """How neighbourhoods are made; see :class:`pellucid.methods.NeighborRule`."""
 
-    kind: Literal["knn", "radius"] = "knn"
+    kind: Literal["knn", "radius", "edges"] = "knn"
     value: float = Field(5, gt=0)
     loop: bool = True
     view: ViewName = "plain"
+    undirected: bool = True
+    """Whether given edges (``kind: edges``) are heard in both directions."""
 
 
 class BackboneConfig(_Strict):
@@ -126,7 +128,7 @@ class RunConfig(_Strict):
         64
     """
 
-    dataset: str = "synmol"
+    dataset: str = ""
     dataset_options: dict[str, Any] = Field(default_factory=dict)
     backbone: BackboneConfig = BackboneConfig()
     method: MethodConfig = MethodConfig()

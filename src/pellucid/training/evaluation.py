@@ -98,14 +98,14 @@ def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | No
         return found, None
     whole = explain_clouds(model, clouds, target=target, batches=batches)
     explanation = whole.of(target)
-    asked = model.targets.find(target).target
+    asked = model.targets.find(target)
     clouds, importance = explanation.clouds, explanation.importance
     judged = replace(explanation, importance=importance.abs()) if explanation.signed else explanation
-    chosen = counted(asked, clouds)
+    chosen = counted(asked.target, clouds, asked.column)
     if "important" in clouds:
         random = torch.rand(importance.shape, generator=torch.Generator().manual_seed(seed))
-        found["interpretation"] = {**interpretation_metrics(asked, clouds, judged.importance, precision_at_m),
-                                   "random": interpretation_metrics(asked, clouds, random, precision_at_m)}
+        found["interpretation"] = {**interpretation_metrics(clouds, judged.importance, precision_at_m, chosen),
+                                   "random": interpretation_metrics(clouds, random, precision_at_m, chosen)}
     found |= measured_explanation(explanation, chosen, max(precision_at_m, default=1), seed)
     found["sparsity"] = {"gini": gini(judged.importance, clouds.ptr)}
     if not quick:
@@ -115,7 +115,7 @@ def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | No
                     judged.importance, clouds["important"], clouds.ptr, m=precision_at_m, clouds=chosen,
                     seed=seed).items()}
         if model.targets.level == "cloud":
-            found["fidelity"] = _fidelity(model, explanation, asked, seed)
+            found["fidelity"] = _fidelity(model, explanation, asked.target, chosen, seed)
         found["sanity"] = {"randomisation": _randomisation(model, clouds, target, chosen, seed)}
         if "pos" in clouds:
             found["stability"] = _stability(model, explanation, target, precision_at_m[0], seed)
@@ -141,17 +141,17 @@ def counted(target: Target, clouds: PointClouds, column: int = 0) -> Tensor | No
     return clouds["y"][:, column] == 1 if target.kind == "binary" and target.level == "cloud" else None
 
 
-def interpretation_metrics(target: Target, clouds: PointClouds, importance: Tensor, precision_at_m: tuple[int, ...]
-                           ) -> dict[str, float]:
+def interpretation_metrics(clouds: PointClouds, importance: Tensor, precision_at_m: tuple[int, ...],
+                           chosen: Tensor | None = None) -> dict[str, float]:
     """How well importance finds the points that are known to decide, over the clouds that count.
 
     Args:
-        target: What is predicted.
         clouds: With ``important``.
         importance: (points,).
         precision_at_m: The m of precision@m.
+        chosen: (clouds,) bool, those that count, see :func:`counted`; None for all.
     """
-    truth, chosen = clouds["important"], counted(target, clouds)
+    truth = clouds["important"]
     return {
         "roc_auc": pooled_roc_auc(importance, truth, clouds.ptr, clouds=chosen),
         "roc_auc_per_cloud": per_cloud_roc_auc(importance, truth, clouds.ptr, clouds=chosen),
@@ -159,11 +159,12 @@ def interpretation_metrics(target: Target, clouds: PointClouds, importance: Tens
     }
 
 
-def _fidelity(model: Method, explanation: Explanation, target: Target, seed: int) -> dict[str, Any]:
+def _fidelity(model: Method, explanation: Explanation, target: Target, chosen: Tensor | None, seed: int
+              ) -> dict[str, Any]:
     """Of a class in probability; of a regression |change| in units of the target's spread."""
     clouds, importance = asking(explanation.clouds, explanation.explained), explanation.importance
     importance = importance.abs() if explanation.signed else importance
-    if (chosen := counted(target, clouds)) is not None:  # as for the ground truth, only they have a reason to be found
+    if chosen is not None:  # as for the ground truth, only they have a reason to be found
         importance, clouds = importance[chosen[clouds.batch]], clouds.select(chosen)
     some, predict = clouds.without_text(), prediction_of(model)
     regression = target.kind == "regression"
@@ -189,10 +190,11 @@ def _stability(model: Method, explanation: Explanation, target: str | int | None
     members = [explanation, *draws(lambda moved, s: explain_clouds(model, moved, target=target).of(target), clouds,
                                    DRAWS, jitter=jitter, seed=seed, start=1)]
     stacked = torch.stack([e.importance for e in members])
+    scale = stacked.new_tensor(explanation.targets.scale())  # so that no different units are averaged
     return {
         "rank_correlation": rank_correlation(stacked, clouds.ptr),
         f"jaccard@{m}": jaccard(stacked, clouds.ptr, m),
-        "prediction_std": float(torch.stack([e.prediction for e in members]).std(0).mean()),
+        "prediction_std": float((torch.stack([e.prediction for e in members]).std(0) / scale).mean()),
         "draws": DRAWS,
         "jitter": jitter,
     }

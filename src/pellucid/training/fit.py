@@ -161,6 +161,9 @@ def _start(config: RunConfig, clouds: PointClouds, spec: DataSpec, target: torch
     if config.training.swap_partner and (clouds.partner is None or [t.kind for t in spec.targets] != ["binary"]):
         raise PellucidError("expected one binary target of samples of two clouds for training.swap_partner, got "
                             "another; set it to 0")
+    if (config.training.rotate or config.training.jitter) and "pos" not in clouds:
+        raise PellucidError("expected coordinates for training.rotate and training.jitter, got clouds without; set "
+                            "them to false and 0")
     torch.manual_seed(config.seed)
     spec, frozen = measured(spec, splits["train"], config), list[nn.Module]()
     given = None if config.encoder is None else Pretrained.open(Path(config.encoder.source))

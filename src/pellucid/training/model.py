@@ -24,11 +24,13 @@ FORMAT = 2
 
 def rule_of(config: RuleConfig) -> NeighborRule:
     """The rule that a configuration describes."""
-    return NeighborRule(config.kind, config.value, config.loop, config.view)
+    return NeighborRule(config.kind, config.value, config.loop, config.view, config.undirected)
 
 
 def mean_neighbor_distance(clouds: PointClouds, rule: NeighborRule, view: str = "plain") -> float:
-    """Mean distance between different neighbours in coordinates as they are seen; 1 if there are none."""
+    """Mean distance between different neighbours in coordinates as they are seen; 1 if there are none of either."""
+    if "pos" not in clouds:
+        return 1.0
     distance = geometry(seen(clouds.pos, view), rule(clouds)).distance
     apart = distance[distance > 0]
     return float(apart.mean()) if len(apart) else 1.0
@@ -98,8 +100,11 @@ def encoder_of(config: RunConfig, inputs: InputSpec, scale: float, *, partner: b
         if option not in (known := made.option_names()):
             raise UnknownNameError(f"option of {own.name}", option, known)
     length = inputs.neighbor_distance * scale if own.length_scale == "neighbors" else own.length_scale
+    rule = config.method.partner_rule or config.method.rule if partner else config.method.rule
     more: dict[str, Any] = {} if partner else {"view": own.view, "coordinates": own.coordinates,
                                                "edge_directions": own.edge_directions}
+    if rule.kind == "edges" and (inputs.edge_category_sizes or inputs.edge_feature_size):
+        more |= {"edge_category_sizes": inputs.edge_category_sizes, "edge_feature_size": inputs.edge_feature_size}
     return made(inputs.dim, inputs.category_sizes, inputs.feature_size, hidden=own.hidden, layers=own.layers,
                 dropout=own.dropout, length_scale=float(length), **more, **options)
 

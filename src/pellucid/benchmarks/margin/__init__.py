@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from pellucid.lazy import lazy
 
 if TYPE_CHECKING:
-    from pellucid.benchmarks.margin.protocol import Measured, Part, Protocol, Row, package, protocols
+    from pellucid.benchmarks.margin.protocol import Measured, Measurement, Part, Protocol, package, protocols
 
-lazy(__name__, {"protocol": ["Measured", "Part", "Protocol", "Row", "package", "protocols"]})
+lazy(__name__, {"protocol": ["Measured", "Part", "Protocol", "Measurement", "package", "protocols"]})
 
-__all__ = ["Measured", "Part", "Protocol", "Row", "package", "protocols"]
+__all__ = ["Measured", "Measurement", "Part", "Protocol", "package", "protocols"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.benchmarks.margin.citation import Citations, Learner, citations
-from pellucid.benchmarks.margin.protocol import Measured, Part, Protocol, Row, Settings, protocols
+from pellucid.benchmarks.margin.protocol import Measured, Measurement, Part, Protocol, Settings, protocols
 from pellucid.benchmarks.margin.sentences import difference
 from pellucid.margin import influence
 from pellucid.margin.active import LabelNext, spaced
@@ -73,13 +73,13 @@ class ActiveProtocol(Protocol):
                     if key not in known:
                         said = learner.predict(nodes, seed)
                         known[key] = float((said == data.labels)[data.test].mean())
-                    out.rows.append(Row(table, ACCURACY, method, len(nodes), known[key], seed))
+                    out.rows.append(Measurement(table, ACCURACY, method, len(nodes), known[key], seed))
                     if setting != "class":
                         found = len(np.unique(data.labels[nodes]))
-                        out.rows.append(Row(table, FOUND, method, len(nodes), found, seed))
+                        out.rows.append(Measurement(table, FOUND, method, len(nodes), found, seed))
         return out
 
-    def findings(self, rows: list[Row]) -> list[str]:
+    def findings(self, rows: list[Measurement]) -> list[str]:
         """Differences at few labels, and whether all methods agree where they can choose nothing."""
         value = {(row.table, row.method, row.x, row.repetition): row.value for row in rows if row.metric == ACCURACY}
         out = []

@@ -18,7 +18,7 @@ from sklearn.preprocessing import normalize
 from pellucid.benchmarks.margin import data
 from pellucid.benchmarks.margin.curves import point
 from pellucid.benchmarks.margin.digits_model import DigitsModel, look, one_thread, train_digits
-from pellucid.benchmarks.margin.protocol import Measured, Part, Protocol, Row, Settings, package, protocols
+from pellucid.benchmarks.margin.protocol import Measured, Measurement, Part, Protocol, Settings, package, protocols
 from pellucid.benchmarks.margin.sentences import difference
 from pellucid.margin import influence, knn_graph, shift
 from pellucid.margin.nearest import nearest, nearest_in
@@ -85,8 +85,8 @@ class AdversarialProtocol(Protocol):
         images, before = test[:o["images"]], guess[:o["images"]]
         half = len(images) // 2
         out = Measured()
-        out.rows.append(Row("network and attacks", "test accuracy", "network", 0.0, float((guess == true).mean()),
-                            repetition))
+        out.rows.append(Measurement("network and attacks", "test accuracy", "network", 0.0,
+                                    float((guess == true).mean()), repetition))
         reference, labels = look(model, x[:o["reference"]])[0], y[:o["reference"]]
         chance = rng.random(len(images))
         judges = {metric: _Judges(of(reference), labels, k, repetition) for metric, of in METRICS.items()}
@@ -97,14 +97,14 @@ class AdversarialProtocol(Protocol):
             guess = shares.argmax(1)
             changed = guess[:half] != before[:half]
             distance = np.linalg.norm((attacked - images[:half]).reshape(half, -1), axis=1)
-            out.rows += [Row("network and attacks", metric, attack, 0.0, float(value), repetition)
+            out.rows += [Measurement("network and attacks", metric, attack, 0.0, float(value), repetition)
                          for metric, value in (("attacks that changed the prediction", changed.mean()),
                                                ("mean L2 of the change", distance.mean()))]
             for metric, of in METRICS.items():
                 results = judges[metric].scores(of(latents), guess)
                 for setting, scores in results.items():
                     scores |= {"softmax confidence": 1 - shares.max(1).astype(np.float64), "random": chance}
-                    out.rows += [Row(f"{attack}, {setting}, {metric}", measure, method, at, value, repetition)
+                    out.rows += [Measurement(f"{attack}, {setting}, {metric}", measure, method, at, value, repetition)
                                  for method, score in scores.items() for measure, at, value in judge(score, changed)]
                 if repetition == 0:
                     out.pictures |= _histograms(f"{attack}, {metric}", results[AMONG], half)
@@ -116,7 +116,7 @@ class AdversarialProtocol(Protocol):
             "are left out.")
         return out
 
-    def findings(self, rows: list[Row]) -> list[str]:
+    def findings(self, rows: list[Measurement]) -> list[str]:
         """What the graph adds to each function, and how far the default is above the competitors."""
         value = {(row.table, row.method, row.repetition): row.value for row in rows if row.metric == AUROC}
         repetitions = sorted({r for _, _, r in value})

@@ -19,7 +19,7 @@ from torch import nn
 
 from pellucid.benchmarks.margin import data
 from pellucid.benchmarks.margin.curves import point
-from pellucid.benchmarks.margin.protocol import Measured, Part, Protocol, Row, Settings, protocols
+from pellucid.benchmarks.margin.protocol import Measured, Measurement, Part, Protocol, Settings, protocols
 from pellucid.benchmarks.margin.sentences import difference
 from pellucid.margin import knn_graph
 from pellucid.margin.boundary import DecisionBoundary, Variant
@@ -97,9 +97,9 @@ class BoundaryProtocol(Protocol):
                 plain, labels).influence_
             scores |= {ENTROPY: entropy, "random": chance}
             for method, score in scores.items():
-                out.rows += [Row(f"{title}, f of {of}", metric, method, x, value, repetition)
+                out.rows += [Measurement(f"{title}, f of {of}", metric, method, x, value, repetition)
                              for metric, x, value in judge(score, margin, guess != true)]
-            out.rows.append(Row(f"{title}, f of {of}", ERRORS, "the model", 0.0, float((guess != true).mean()),
+            out.rows.append(Measurement(f"{title}, f of {of}", ERRORS, "the model", 0.0, float((guess != true).mean()),
                                 repetition))
             tops[f"{OURS}, f of {of}"] = scores[OURS]
         if images is not None and repetition == 0:
@@ -112,7 +112,7 @@ class BoundaryProtocol(Protocol):
                            for score in tops.values()]}
         return out
 
-    def findings(self, rows: list[Row]) -> list[str]:
+    def findings(self, rows: list[Measurement]) -> list[str]:
         """How far the default is above each of the others."""
         out = ["With two classes softmax entropy is a falling function of the margin: its AUROC for small margins and "
                "its rank correlation are 1 by construction. It needs the model's outputs; MARGIN sees latents and "

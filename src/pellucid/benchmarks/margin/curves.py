@@ -11,7 +11,7 @@ from typing import Any
 
 from scipy.stats import t
 
-from pellucid.benchmarks.margin.protocol import Row
+from pellucid.benchmarks.margin.protocol import Measurement
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Curves:
     claim: str
     axis: str
     preset: str
-    rows: list[Row]
+    rows: list[Measurement]
     pictures: dict[str, dict[str, Any]]
     notes: list[str]
     findings: list[str]

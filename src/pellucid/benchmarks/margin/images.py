@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 from pellucid.benchmarks.margin.image_peers import chance, grad_cam, lime, rise
 from pellucid.benchmarks.margin.image_scores import BLUR, GREY, deletion, insertion, pointing
 from pellucid.benchmarks.margin.photos import BUNDLED, Remembered, bundled, photo_model, rightly_predicted
-from pellucid.benchmarks.margin.protocol import Measured, Part, Protocol, Row, Settings, protocols
+from pellucid.benchmarks.margin.protocol import Measured, Measurement, Part, Protocol, Settings, protocols
 from pellucid.benchmarks.margin.sentences import difference
 from pellucid.errors import PellucidError
 from pellucid.margin.image_explanation import ImageExplanation, overlay
@@ -83,7 +83,7 @@ class ImagesProtocol(Protocol):
             return self._pair(part.options, archive)
         return self._photo(part.options, archive)
 
-    def findings(self, rows: list[Row]) -> list[str]:
+    def findings(self, rows: list[Measurement]) -> list[str]:
         """How far our default is from each of the others, and the paper's map from its saliency alone."""
         out = []
         for table, metric in ((PHOTOS, BOTH), (PAIRS, INSIDE)):
@@ -120,7 +120,7 @@ class ImagesProtocol(Protocol):
                 scores = {"deletion AUC": low, "insertion AUC": high, BOTH: high - low}
                 if method not in (GRAD_CAM, "random"):
                     scores["rank correlation with Grad-CAM"] = float(spearmanr(values.ravel(), camera).statistic)
-                out.rows += [Row(PHOTOS, metric, method, float(sum(sizes)), value, number)
+                out.rows += [Measurement(PHOTOS, metric, method, float(sum(sizes)), value, number)
                              for metric, value in scores.items()]
         if o["picture"]:
             out.pictures[f"photo-{number:02d}"] = _picture(name, photo, maps, explained["paper"])
@@ -138,7 +138,8 @@ class ImagesProtocol(Protocol):
             for method, values in found[target][0].items():
                 share, highest = pointing(values, inside)
                 for metric, value in ((INSIDE, share), ("highest pixels in the right half", highest)):
-                    out.rows.append(Row(PAIRS, metric, method, float(sum(o["sizes"])), value, 2 * o["pair"] + i))
+                    out.rows.append(Measurement(PAIRS, metric, method, float(sum(o["sizes"])), value,
+                                                2 * o["pair"] + i))
         return out
 
 

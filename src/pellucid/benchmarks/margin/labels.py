@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_pre
 from pellucid.benchmarks.margin import data
 from pellucid.benchmarks.margin.curves import point
 from pellucid.benchmarks.margin.influence_functions import self_influence
-from pellucid.benchmarks.margin.protocol import Measured, Part, Protocol, Row, Settings, package, protocols
+from pellucid.benchmarks.margin.protocol import Measured, Measurement, Part, Protocol, Settings, package, protocols
 from pellucid.benchmarks.margin.sentences import difference
 from pellucid.margin import WrongLabels, knn_graph
 from pellucid.margin.labels import Variant
@@ -99,13 +99,13 @@ class LabelsProtocol(Protocol):
             table = _table(name, o["samples"], k)
             for method, score in {**scores, **others}.items():
                 found = recall(score, wrong, rng)
-                out.rows += [Row(table, "recall", method, at, float(found[round(at * len(y)) - 1]), repetition)
+                out.rows += [Measurement(table, "recall", method, at, float(found[round(at * len(y)) - 1]), repetition)
                              for at in CHECKED]
                 steps = [round(i / 100 * len(y)) - 1 for i in range(1, 31)]
-                out.rows.append(Row(table, AREA, method, 0.3, float(found[steps].mean()), repetition))
+                out.rows.append(Measurement(table, AREA, method, 0.3, float(found[steps].mean()), repetition))
         return out
 
-    def findings(self, rows: list[Row]) -> list[str]:
+    def findings(self, rows: list[Measurement]) -> list[str]:
         """How far the default is above each of the others, and whether the targets are reached."""
         value = {(row.table, row.method, row.repetition): row.value for row in rows if row.metric == AREA}
         tables = list(dict.fromkeys(table for table, _, _ in value))

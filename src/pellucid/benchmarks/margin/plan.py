@@ -11,7 +11,7 @@ from typing import Any
 from pellucid.benchmarks.code import code_digest
 from pellucid.benchmarks.job import Job
 from pellucid.benchmarks.margin.curves import Curves
-from pellucid.benchmarks.margin.protocol import Part, Protocol, Row, protocols
+from pellucid.benchmarks.margin.protocol import Measurement, Part, Protocol, protocols
 from pellucid.benchmarks.store import Record
 from pellucid.errors import UnknownNameError
 
@@ -53,7 +53,7 @@ class StudyPlan:
         """What the finished parts gave, in the order of the plan."""
         protocol = self.protocol
         done = [record for job in self.jobs if (record := records.get(job.key)) and record.result is not None]
-        rows = [Row(**row) for record in done for row in (record.result or {})["rows"]]
+        rows = [Measurement(**row) for record in done for row in (record.result or {})["rows"]]
         notes = [note for record in done for note in (record.result or {})["notes"]]
         pictures = {name: picture for record in done for name, picture in (record.result or {})["pictures"].items()}
         failed = [(job.label, records[job.key].reason or "") for job in self.jobs

@@ -34,7 +34,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """One number.
 
     Attributes:
@@ -66,7 +66,7 @@ class Measured:
         notes: Sentences that the page shows.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Measurement] = field(default_factory=list)
     pictures: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -107,7 +107,7 @@ class Protocol(ABC):
     def measure(self, part: Part, folder: Path | None) -> Measured:
         """Measures a part. ``folder`` is ``--source-dir``; None where it was not given."""
 
-    def findings(self, rows: list[Row]) -> list[str]:
+    def findings(self, rows: list[Measurement]) -> list[str]:
         """Sentences with what the numbers say, computed from them: differences with their intervals."""
         return []
 

@@ -15,7 +15,7 @@ from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
 
 from pellucid.benchmarks.margin import data
 from pellucid.benchmarks.margin.curves import point
-from pellucid.benchmarks.margin.protocol import Measured, Part, Protocol, Row, Settings, package, protocols
+from pellucid.benchmarks.margin.protocol import Measured, Measurement, Part, Protocol, Settings, package, protocols
 from pellucid.margin import influence
 from pellucid.margin.prototypes import FOURIER, Prototypes
 
@@ -76,7 +76,7 @@ class PrototypesProtocol(Protocol):
             miss = judge.wrong(rows[:m])
             if repetition == 0:
                 wrong.setdefault((metric, method), []).append(miss)
-            out.rows.append(Row(table, metric, method, m, float(miss.mean()), o["fold"] * 1000 + repetition))
+            out.rows.append(Measurement(table, metric, method, m, float(miss.mean()), o["fold"] * 1000 + repetition))
 
         audit = Prototypes(o["neighbors"], function=o["function"], n_jobs=1).fit(x, y)
         plain = Prototypes(o["neighbors"], function=o["function"], variant="energy", choice="low-influence",
@@ -132,7 +132,7 @@ class PrototypesProtocol(Protocol):
                 "images": [[_png(x[i]) for i in order[:SHOWN]] for order in pictured.values()]}
         return out
 
-    def findings(self, rows: list[Row]) -> list[str]:
+    def findings(self, rows: list[Measurement]) -> list[str]:
         """At which m the target is reached, and how far from MMD-critic the errors are."""
         out = []
         for table in dict.fromkeys(row.table for row in rows):

@@ -7,13 +7,19 @@ import torch
 from residues import LIGAND, invented_complexes
 
 from pellucid.clouds import PointClouds
+from pellucid.commands.reporting import choose, report_explanation, samples_of
+from pellucid.domains import domain_of
+from pellucid.domains.complexes import CONTACTS, is_complex, residue_names, trace
 from pellucid.errors import PellucidError
 from pellucid.report import ReportContent, Sample
-from pellucid.report.columns import CONTACTS
-from pellucid.report.content import COMPLEXES, Sticks, Words, predicted_quantity
+from pellucid.report.content import Sticks, Words
 from pellucid.report.page import data, embed, render
-from pellucid.report.proteins import complex_sample, is_complex, residue_names, trace
-from pellucid.report.run import choose, report_explanation, samples_of
+
+COMPLEXES = Words("residue", "complex")
+
+
+def complex_sample(explanation, i):
+    return domain_of("complexes").sample(explanation, i)
 
 
 def test_a_complex_is_its_residues_with_the_ligand_beside_them():
@@ -99,15 +105,15 @@ def test_labels_of_residues_are_taken_apart(label, expected):
 def test_a_regression_predicts_a_pk():
     explanation = invented_complexes(task="regression", y=torch.tensor([[6.5], [float("nan")]]))
     first, second = samples_of(explanation, [0, 1])
-    assert (first.prediction, first.predicts, first.target, second.target) == (7.25, "pK", 6.5, None)
+    assert (first.prediction, first.predicts, first.target, second.target) == (7.25, "affinity (pK)", 6.5, None)
     page = json.loads(embed(data(ReportContent("t", samples=[first]))))
-    assert page["samples"][0]["predicts"] == "pK"
+    assert page["samples"][0]["predicts"] == "affinity (pK)"
     assert page["samples"][0]["prediction"] == 7.25
+    assert not first.probability
     with pytest.raises(PellucidError, match="sigmoid"):
-        replace(first, predicts="probability")
+        replace(first, predicts="P(binds)", probability=None)
     with pytest.raises(PellucidError, match="expected a number"):
         replace(first, prediction=float("inf"))
-    assert predicted_quantity({}) == "probability"
 
 
 def test_of_a_regression_the_whole_range_and_the_largest_errors_are_shown():
@@ -131,11 +137,11 @@ def test_the_page_speaks_of_residues_and_complexes(tmp_path):
     sticks = content["samples"][0]["sticks"]
     assert (len(sticks["pos"]), len(sticks["labels"]), len(sticks["bonds"])) == (11, 11, 11)
     assert content["columns"]["contact"]["kinds"] == list(CONTACTS)
-    assert content["words"] == {"point": "residue", "cloud": "complex"}
+    assert (content["words"]["points"], content["words"]["samples"]) == ("residues", "complexes")
 
 
 def test_an_explanation_of_many_residues_is_cut_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("pellucid.report.run.MOST_POINTS", 42)
+    monkeypatch.setattr("pellucid.commands.reporting.MOST_POINTS", 42)
     page = report_explanation(tmp_path / "report.html", invented_complexes((40, 6, 6)), []).read_text(encoding="utf-8")
     assert "Shown are the first 1 of 3; explanation.parquet has all." in page
 
@@ -148,7 +154,7 @@ def test_ten_thousand_residues_are_a_small_page():
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"pos": [[0, 0]]}, r"pos of ligand of shape \(n, 3\)"), ({"labels": ["C"]}, "2 labels of ligand"),
-    ({"bonds": [(0, 2, 1.0)]}, "two of the 2 atoms of ligand"), ({"name": 1}, "text as the name")])
+    ({"bonds": [(0, 2, 1.0)]}, "two of the 2 points of ligand"), ({"name": 1}, "text as the name")])
 def test_bad_sticks_are_refused(changes, message):
     good = {"name": "ligand", "pos": [[0, 0, 0], [1.4, 0, 0]], "labels": ["C", "O"], "bonds": [(0, 1, 1.0)]}
     assert Sticks(**good).bonds == [(0, 1, 1.0)]
@@ -162,6 +168,12 @@ def test_texts_are_one_a_point():
 
 
 def test_words_have_their_plural():
-    assert COMPLEXES.of("an atom of these molecules, atoms of a molecule") == (
+    assert COMPLEXES.of("{a_point} of these {samples}, {points} of {a_sample}") == (
         "a residue of these complexes, residues of a complex")
-    assert Words("hit", "event").of("molecules") == "events"
+    assert Words("hit", "event").of("{samples}, {a_sample}, {{samples}}, {other}") == (
+        "events, an event, {{samples}}, {other}")
+    assert Words("vertex", "mesh", points="vertices").of("{points} of {samples}") == "vertices of meshes"
+    assert (Words("body", "ray").points, Words("body", "ray").samples, Words("body", "ray").cloud) == (
+        "bodies", "rays", "ray")
+    with pytest.raises(PellucidError, match="one point"):
+        Words("", "mesh")

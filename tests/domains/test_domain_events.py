@@ -1,15 +1,24 @@
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from pellucid.clouds import PointClouds
+from pellucid.commands.reporting import report_explanation, samples_of
+from pellucid.domains import domain_of
+from pellucid.domains.events import track_lines
+from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
-from pellucid.report.content import CLOUDS, EVENTS, MOLECULES
-from pellucid.report.events import event_sample, track_lines
-from pellucid.report.run import report_explanation, samples_of
+from pellucid.report.content import Words
+
+EVENTS = Words("hit", "event")
+
+
+def event_sample(explanation, i):
+    return domain_of("events").sample(explanation, i)
 
 
 def invented(dim=3, unit="mm", events=2, **more):
@@ -24,7 +33,7 @@ def invented(dim=3, unit="mm", events=2, **more):
               "important": (torch.arange(3) == 0).repeat_interleave(5).repeat(events), **more}
     clouds = PointClouds(torch.arange(events + 1) * 15, fields, units={"pos": unit})
     return Explanation(clouds, torch.full((events, 1), 0.7), torch.from_numpy(rng.normal(size=n)), "importance",
-                       torch.from_numpy(root @ root.transpose(0, 2, 1)), {}, {})
+                       torch.from_numpy(root @ root.transpose(0, 2, 1)), {"spec": {"domain": "events"}}, {})
 
 
 def drawing(svg):
@@ -35,7 +44,7 @@ def drawing(svg):
 def test_an_event_has_its_flat_views(dim, unit, captions):
     sample = event_sample(invented(dim, unit), 1)
     assert [caption.partition(";")[0] for caption in sample.views] == captions
-    assert sample.words == (EVENTS if dim == 3 else CLOUDS)
+    assert sample.words == EVENTS
     assert sample.pos.shape == (15, 3)
     assert len(sample.bonds) == 3 * 4
     for svg in sample.views.values():
@@ -90,4 +99,38 @@ def test_the_page_speaks_of_hits(tmp_path):
     visible = " ".join(re.findall(r">([^<]+)<", frame))
     assert "Which hits decided" in visible
     assert not re.search(r"\b(atom|molecule)s?\b", visible)
-    assert samples_of(invented(), [0])[0].words != MOLECULES
+    assert samples_of(invented(), [0])[0].words == EVENTS
+
+
+HITS = """event,x,y,z,signal
+1,1,2,3,1
+1,2,4,6,1
+2,3,0,1,0
+"""
+
+
+def test_hits_are_read_by_their_columns(tmp_path):
+    (tmp_path / "hits.csv").write_text(HITS)
+    mapping = {"event": "event", "pos": ["x", "y", "z"], "label": "signal", "unit": "cm"}
+    events = domain_of("events")
+    (tmp_path / "columns.yaml").write_text("event: event\npos: [x, y, z]\nunit: cm\n")
+    given = events.read(tmp_path / "hits.csv", columns=tmp_path / "columns.yaml")
+    assert given.clouds.sizes.tolist() == [2, 1]
+    assert given.clouds.pos[0].tolist() == [10, 20, 30]
+    # a run on the user's own hits knows its columns; a label is no part of what is to be explained
+    again = events.read(str(tmp_path / "hits.csv"), options={"columns": mapping})
+    assert torch.equal(again.clouds.pos, given.clouds.pos)
+    assert "y" not in again.clouds
+    with pytest.raises(PellucidError, match="expected columns for the hits in"):
+        events.read(tmp_path / "hits.csv")
+    with pytest.raises(PellucidError, match="a run on events, got list; give its path"):
+        events.read([1, 2], columns="trackml")
+    with pytest.raises(PellucidError, match="no ligand for a run on events"):
+        events.read(tmp_path / "hits.csv", columns="trackml", ligand="l.sdf")
+
+
+def test_a_radius_is_a_sphere_and_no_ellipse():
+    explanation = invented()
+    sample = event_sample(replace(explanation, covariance=None, radius=torch.full((30,), 2.0)), 0)
+    np.testing.assert_allclose(sample.covariance, np.tile(4 * np.eye(3), (15, 1, 1)))
+    assert list(sample.views) == ["x – y", "r – z"]

@@ -11,6 +11,7 @@ import pellucid.chemistry.complexes  # noqa: F401  (declares the fields of compl
 from pellucid.chemistry.encoding import molecule_clouds
 from pellucid.clouds import PointClouds
 from pellucid.explanation import Explanation
+from pellucid.targets import Target, Targets
 
 LIGAND = "CC(=O)Nc1ccc(O)cc1"
 
@@ -43,9 +44,10 @@ def invented_complexes(sizes=(40, 6), *, covariance=False, task="binary", **more
         "id": [f"c{k}" for k in range(len(sizes))], "ligand_smiles": [LIGAND] * len(sizes),
         "group_names": [json.dumps(n) for n in names]})
     root = torch.from_numpy(rng.normal(size=(sum(sizes), 3, 3)))
-    dataset = "plbind-affinity" if task == "regression" else "plbind"
-    prediction = torch.full((len(sizes), 1), 7.25 if task == "regression" else 0.75)
+    regression = task == "regression"
+    target = Target("pK", "regression") if regression else Target("binds")
+    prediction = torch.full((len(sizes), 1), 7.25 if regression else 0.75)
     return Explanation(clouds, prediction, torch.from_numpy(-distance), "INVENTED importance",
                        root @ root.transpose(1, 2) if covariance else None,
-                       {"signature": {"task": task}, "config": {"dataset": dataset}},
-                       {"spread": torch.full((sum(sizes),), 0.5)})
+                       {"spec": {"domain": "complexes"}}, {"spread": torch.full((sum(sizes),), 0.5)},
+                       targets=Targets((target,)))

@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit import Chem
-from scipy.stats import rankdata
 
-from pellucid.chemistry.secondary import FIELD
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.files import write_texts
@@ -62,7 +59,13 @@ def write_structures(folder: Path, explanation: Explanation, complexes: Sequence
     Source: PyMOL 3 (``load``, ``spectrum``, ``select``, ``label``); ChimeraX's user guide on ``color byattribute``,
     ``name``, ``label`` and the specification of atoms.
     """
-    clouds = explanation.clouds
+    from rdkit import Chem
+    from scipy.stats import rankdata
+
+    from pellucid.chemistry.secondary import FIELD
+
+    explanation = explanation.of()
+    clouds, strength = explanation.clouds, explanation.strength().numpy()
     sizes = [len(c.protein.number) for c in complexes]
     if clouds.sizes.tolist() != sizes:
         raise PellucidError(f"expected the complexes that were explained, of {clouds.sizes.tolist()} residues, got "
@@ -74,7 +77,7 @@ def write_structures(folder: Path, explanation: Explanation, complexes: Sequence
         rows = slice(int(clouds.ptr[i]), int(clouds.ptr[i + 1]))
         rank = np.array(table["rank"][rows])
         pocket = clouds["important"][rows].numpy()
-        percentile = 100 * rankdata(explanation.importance[rows].numpy()) / len(rank)
+        percentile = 100 * rankdata(strength[rows]) / len(rank)
         structure, suffix = _structure(whole, percentile)
         texts |= {
             f"{name}_residues.csv": _table(explanation, rows, whole, rank),

@@ -16,9 +16,9 @@ from pellucid.chemistry.ligands import Ligand
 from pellucid.chemistry.molecules import ATOM_TYPES
 from pellucid.chemistry.proteins import RESIDUE_TYPES, Protein
 from pellucid.clouds import PointClouds
+from pellucid.domains.structures import write_structures
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
-from pellucid.report.structures import write_structures
 
 gemmi = pytest.importorskip("gemmi")
 
@@ -146,7 +146,7 @@ def test_what_pdb_cannot_hold_is_mmcif(tmp_path, places):
 
 
 def test_many_atoms_are_mmcif(tmp_path, monkeypatch):
-    monkeypatch.setattr("pellucid.report.structures.PDB_ATOMS", 17)
+    monkeypatch.setattr("pellucid.domains.structures.PDB_ATOMS", 17)
     whole = made()
     assert tmp_path / "1abc_importance.cif" in write_structures(tmp_path, explained(whole), [whole])
 

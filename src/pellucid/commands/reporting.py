@@ -1,0 +1,209 @@
+"""From a run or an explanation to the page that shows it; what a sample looks like is its domain's own affair."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pellucid.domains.base import Domain, domain_of
+from pellucid.errors import PellucidError
+from pellucid.explanation import Explanation
+from pellucid.explanations.ensemble import agreement
+from pellucid.files import read_json
+from pellucid.report.content import PublishedCell, ReportContent, Sample
+from pellucid.report.page import write_report
+
+if TYPE_CHECKING:
+    from pellucid.training.fit import Run
+
+SAMPLES = 24
+"""Clouds that a run's report shows."""
+MOST = 500
+"""Clouds that the page of an explanation shows at most."""
+MOST_POINTS = 200_000
+"""Points that it shows at most, of all clouds together: about 20 MB of the page."""
+
+
+def domain_in(explanation: Explanation) -> str:
+    """Name of the domain that an explanation's provenance tells; ``"clouds"`` where it tells none."""
+    return str(explanation.provenance.get("spec", {}).get("domain", "clouds"))
+
+
+def samples_of(explanation: Explanation, clouds: list[int], domain: str | None = None) -> list[Sample]:
+    """What the report's browser shows of some clouds; those that cannot be drawn are left out.
+
+    Args:
+        explanation: Of all clouds.
+        clouds: Places of those to show.
+        domain: Name of theirs; None for the one in the explanation's provenance.
+
+    Example:
+        >>> import torch
+        >>> from pellucid.clouds import PointClouds
+        >>> clouds = PointClouds(torch.tensor([0, 2]), {"pos": torch.rand(2, 3)})
+        >>> [sample.name for sample in samples_of(Explanation(clouds, torch.rand(1, 1), torch.rand(2)), [0])]
+        ['sample 0']
+    """
+    known, one = domain_of(domain or domain_in(explanation)), explanation.of()
+    samples = [known.sample(one, i) for i in clouds]
+    return [sample for sample in samples if sample is not None]
+
+
+def choose(explanation: Explanation, count: int = SAMPLES) -> list[int]:
+    """Which test clouds to show: half positive, a quarter negative, and the most confident mistakes, by a fixed rule.
+
+    Nothing is chosen by how good the explanation looks: positives and negatives are taken evenly spaced in the order
+    of the split. Of a regression: three quarters evenly spaced in the order of the target, and the largest errors.
+    Where nothing is known of clouds (or points have the targets), all are taken evenly spaced.
+
+    Args:
+        explanation: Of one output, or of several: then of the one in ``explained``, or the first.
+        count: How many at most.
+    """
+    one = explanation.of()
+    places = np.arange(len(one.clouds))
+    truths = [one.truth(i) for i in places.tolist()]
+    y = np.array([math.nan if value is None else value for value in truths], dtype=float)
+    p = np.array([one.value(i) for i in places.tolist()], dtype=float)
+    known = ~np.isnan(y) & ~np.isnan(p)
+    if not known.any():
+        return _spaced(places, count)
+    if _regression(one):
+        order = places[known][np.argsort(y[known], kind="stable")]
+        error = np.abs(p - y)[order]
+        return list(dict.fromkeys([*_spaced(order, count - count // 4),
+                                   *order[np.argsort(-error, kind="stable")][: count // 4].tolist()]))
+    wrong = places[known & ((p > 0.5) != (y > 0.5))]
+    mistakes = wrong[np.argsort(-np.abs(p[wrong] - 0.5), kind="stable")][: count // 4].tolist()
+    return list(dict.fromkeys([*_spaced(places[known & (y > 0.5)], count // 2),
+                               *_spaced(places[known & (y <= 0.5)], count // 4), *mistakes]))
+
+
+def _spaced(places: NDArray[np.int64], count: int) -> list[int]:
+    """At most ``count`` of the places, evenly spaced."""
+    if len(places) == 0 or count <= 0:
+        return []
+    chosen: list[int] = places[np.linspace(0, len(places) - 1, min(count, len(places))).astype(int)].tolist()
+    return chosen
+
+
+def _regression(explanation: Explanation) -> bool:
+    first = int(explanation.explained[0]) if len(explanation.explained) else 0
+    return explanation.targets.owner(first).kind == "regression"
+
+
+def _rule(explanation: Explanation, domain: Domain) -> str:
+    """How the samples of a run's report were chosen."""
+    how = " over the split"
+    if explanation.level == "cloud":
+        how = (" over the range of the target, and the largest errors" if _regression(explanation)
+               else " from the positives and the negatives, and the most confident mistakes")
+    return f"Shown are test {domain.samples} taken evenly{how}; none was chosen by its explanation."
+
+
+def report_run(run: Run) -> Path:
+    """Writes ``report.html`` into a run's folder.
+
+    Args:
+        run: A finished run.
+
+    Returns:
+        The page.
+    """
+    from pellucid.benchmarks.experiments import published
+
+    config = run.config
+    provenance: dict[str, Any] = read_json(run.folder / "provenance.json")
+    domain = domain_of(provenance["spec"]["domain"])
+    cells = published(config.dataset, config.method.name, config.backbone.name)
+    notes = []
+    samples: list[Sample] = []
+    if config.objective.name in run.metrics:
+        notes.append(f"This run learned an encoder by {config.objective.name}, and predicts nothing; train another "
+                     f"with encoder.from={run.folder}.")
+    elif run.explanation is None:
+        notes.append("This run only predicts; train lri-gaussian or lri-bernoulli to see what decides.")
+    else:
+        one = run.explanation.of()
+        samples = samples_of(one, choose(one), provenance["spec"]["domain"])
+        if samples:
+            notes.append(_rule(one, domain))
+    metrics = _for_reading(run.metrics)
+    content = ReportContent(
+        title=f"{config.method.name} with {config.backbone.name} on {config.dataset}",
+        subtitle=f"test split, seed {config.seed}, preset {config.preset}",
+        provenance={"config": config.model_dump(mode="json"), **provenance},
+        metrics=metrics,
+        published=[PublishedCell(c.metric, c.mean, c.std, c.source) for c in cells],
+        history=read_json(run.folder / "history.json"),
+        selected_epoch=run.metrics["selected_epoch"],
+        samples=samples,
+        notes=notes,
+        words=domain.words,
+    )
+    return write_report(run.folder / "report.html", content)
+
+
+def _for_reading(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Without what is no metric, and each random baseline beside the number that it belongs to."""
+    shown = {k: dict(v) for k, v in metrics.items() if k not in ("selected_epoch", "seconds")}
+    if "interpretation" in shown:
+        group = shown["interpretation"]
+        random, intervals = group.pop("random"), group.pop("intervals", {})
+        shown["interpretation"] = {
+            name: {"value": value, "low": low, "high": high, "random": random[name]}
+            for name, value in group.items() for low, high in [intervals.get(name, (None, None))]}
+    if "directions" in shown:
+        group = shown["directions"]
+        random, radial = group.pop("random"), group.pop("radial")
+
+        def beside(values: dict[str, float]) -> dict[str, Any]:
+            return {name: {"value": value, "low": None, "high": None, "random": random[name]} if name in random
+                    else value for name, value in values.items()}
+        shown["directions"] = {**beside(group), "radial": beside(radial)}
+    if "stability" in shown:
+        shown["stability"] = {k: v for k, v in shown["stability"].items() if k not in ("draws", "jitter")}
+    return shown
+
+
+def report_explanation(path: Path, explanation: Explanation, notes: list[str], domain: str | None = None) -> Path:
+    """Writes the page for the samples that a user asked about.
+
+    Args:
+        path: Where to write.
+        explanation: Of all of them.
+        notes: Warnings, such as entries that could not be read.
+        domain: Name of theirs; None for the one in the explanation's provenance.
+
+    Raises:
+        PellucidError: if there is nothing to show.
+    """
+    data, name = explanation.clouds, domain or domain_in(explanation)
+    known = domain_of(name)
+    if len(data) == 0:
+        raise PellucidError(f"expected at least one of the {known.samples} to show, got none")
+    config = explanation.provenance.get("config", {})
+    explainer = explanation.provenance.get("explainer")
+    sentence = agreement(explanation)
+    trained = (f"{explainer + ' on ' if explainer else ''}{config.get('method', {}).get('name', '')} with "
+               f"{config.get('backbone', {}).get('name', '')}, trained on {config.get('dataset') or 'data of its own'}")
+    shown = max(min(int((data.ptr[1:] <= MOST_POINTS).sum()), MOST), 1)
+    samples = samples_of(explanation, list(range(shown)), name)
+    if len(data) > shown:
+        notes = [*notes, f"Shown are the first {shown} of {len(data)}; explanation.parquet has all."]
+    if len(samples) < shown:
+        notes = [*notes, f"Of the {shown} {known.samples}, {shown - len(samples)} have no {known.points} or no two or "
+                         "three coordinates to be drawn at; explanation.parquet has their numbers."]
+    content = ReportContent(
+        title=f"Which {known.points} decided",
+        subtitle=trained if config else "",
+        provenance=explanation.provenance,
+        samples=samples,
+        notes=[*([sentence] if sentence else []), *notes],
+        words=known.words,
+    )
+    return write_report(path, content)

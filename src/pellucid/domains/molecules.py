@@ -1,0 +1,65 @@
+"""Molecules: from SMILES, tables and poses, drawn with their bonds in 3D and 2D."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pellucid.clouds import PointClouds
+from pellucid.domains.base import Domain, Given, Shown, domains
+from pellucid.errors import PellucidError
+from pellucid.report.content import Words
+
+
+@domains.register("molecules")
+class Molecules(Domain):
+    """Molecules: points are heavy atoms, read from SMILES, .smi, .csv or .sdf files (poses are kept)."""
+
+    words = Words("atom", "molecule")
+    inputs = "a SMILES, a .smi, .csv or .sdf file, records of read_molecules, or a PointClouds"
+
+    def make(self, source: Any, *, seed: int = 0, progress: bool = False, **more: Any) -> Given:
+        """See :meth:`Domain.make`.
+
+        Args:
+            source: A SMILES, a file, or records of :func:`pellucid.chemistry.molecules.read_molecules`.
+            seed: Of conformers.
+            progress: Whether to show a bar.
+            **more: Not used.
+        """
+        from pathlib import Path
+
+        from pellucid.chemistry.encoding import encode_molecules
+        from pellucid.chemistry.molecules import MoleculeRecord, read_molecules
+
+        if isinstance(source, (str, Path)):
+            records = read_molecules(source)
+        elif isinstance(source, Sequence) and all(isinstance(one, MoleculeRecord) for one in source):
+            records = list(source)
+        else:
+            raise PellucidError(f"expected {self.inputs} for a run on {self.samples}, got {type(source).__name__}; "
+                                "read_molecules makes records of SMILES")
+        encoded = encode_molecules(records, seed=seed, progress=progress)
+        return Given(encoded.clouds, [f"entry {record.number} ({record.name}): {reason}"
+                                      for record, reason in encoded.skipped])
+
+    def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
+        """Molecules with their functional groups; see :meth:`Domain.grouped`."""
+        from pellucid.chemistry.groups import FIELD, with_groups
+
+        return with_groups(clouds) if field == FIELD and FIELD not in clouds and "smiles" in clouds.text else clouds
+
+    def drawn(self, one: Shown) -> dict[str, Any] | None:
+        """Bonds in space, and the structural formula; see :meth:`Domain.drawn`."""
+        if "smiles" not in one.clouds.text and "molblock" not in one.clouds.text:
+            return super().drawn(one)
+        from pellucid.chemistry.encoding import molecule_of
+        from pellucid.report.depiction import depict, depict_truth
+
+        mol, kept, truth = molecule_of(one.clouds, one.place), one.columns.get("subgraph"), one.important
+        smiles = one.text("smiles")
+        return {"labels": [atom.GetSymbol() for atom in mol.GetAtoms()],
+                "bonds": [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), b.GetBondTypeAsDouble()) for b in mol.GetBonds()],
+                "svg": depict(mol, one.importance, marked=kept),
+                "svg_truth": None if truth is None else depict_truth(mol, truth),
+                "facts": {} if smiles is None else {"SMILES": smiles}}

@@ -1,0 +1,205 @@
+"""Plain clouds, what all domains share, and a domain of one's own in one class."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from pellucid.clouds import PointClouds
+from pellucid.commands.data import grouped
+from pellucid.commands.reporting import choose, domain_in, report_explanation, samples_of
+from pellucid.domains import Domain, Given, domain_of, domains
+from pellucid.domains.base import plural
+from pellucid.errors import PellucidError, UnknownNameError
+from pellucid.explanation import Explanation
+from pellucid.report import ReportContent
+from pellucid.report.content import Words
+from pellucid.report.page import data, embed
+from pellucid.targets import Target, Targets
+from pellucid.training.config import RunConfig
+
+CLOUDS = domain_of("clouds")
+
+
+def explained(clouds, **more):
+    rows = more.pop("prediction", torch.full((len(clouds), 1), 0.5))
+    return Explanation(clouds, rows, torch.linspace(0, 1, clouds.points), "importance", **more)
+
+
+@pytest.mark.parametrize("name", list(domains))
+def test_every_domain_has_words_and_says_what_it_reads(name):
+    domain = domain_of(name)
+    assert isinstance(domain.words, Words)
+    assert domain.points.endswith("s")
+    assert domain.samples.endswith("s")
+    assert "PointClouds" in domain.inputs
+    assert domains.describe()[name].endswith(".")
+    with pytest.raises(PellucidError, match=f"expected no nonsense for a run on {domain.samples}"):
+        domain.read("somewhere", nonsense=1)
+    clouds = PointClouds(torch.tensor([0, 1]), {"pos": torch.zeros(1, 3)})
+    assert domain.read(clouds).clouds is clouds
+    with pytest.raises(PellucidError, match="beside clouds"):
+        domain.read(clouds, nonsense=1)
+    assert domain.grouped(clouds, "nonsense") is clouds
+    assert domain.sample(explained(clouds), 0).words == domain.words
+
+
+def test_the_words_of_all_domains_differ():
+    assert len({domain_of(name).words for name in domains}) == len(domains)
+    with pytest.raises(UnknownNameError, match="did you mean 'graphs'"):
+        domain_of("graph")
+
+
+def test_clouds_are_read_from_their_file(tmp_path, random_clouds):
+    clouds = random_clouds()
+    clouds.save(tmp_path / "mine.safetensors")
+    for path in (tmp_path / "mine.safetensors", str(tmp_path / "mine.safetensors")):
+        assert torch.equal(CLOUDS.read(path).clouds.pos, clouds.pos)
+    with pytest.raises(PellucidError, match=r"expected a PointClouds, or .* for a run on samples, got 'mine.csv'"):
+        CLOUDS.read("mine.csv")
+
+
+def test_a_cloud_is_drawn_in_space_and_flat(random_clouds):
+    clouds = random_clouds(features=2, categories=(3,), outputs=1)
+    sample = CLOUDS.sample(explained(clouds, columns={"extra": torch.ones(20)}), 1)
+    assert (sample.name, sample.words, len(sample.labels)) == ("sample 1", Words("point", "sample"), 4)
+    np.testing.assert_allclose(sample.pos, clouds.pos[7:11])
+    assert list(sample.columns) == ["feature_0", "feature_1", "extra"]
+    assert list(sample.views) == ["x – y", "x – z"]
+    assert sample.target == float(clouds["y"][1])
+    flat = random_clouds(dim=2)
+    assert list(CLOUDS.sample(explained(flat), 0).views) == ["x – y"]
+
+
+def test_what_has_no_places_is_left_out_and_told(random_clouds, tmp_path):
+    clouds = random_clouds(dim=5)
+    assert samples_of(explained(clouds), [0, 1, 2]) == []
+    page = report_explanation(tmp_path / "report.html", explained(clouds), []).read_text(encoding="utf-8")
+    assert "Of the 3 samples, 3 have no points or no two or three coordinates to be drawn at" in page
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_flat_drawings_show_all_points_wherever_they_are(random_clouds, offset):
+    clouds = random_clouds()
+    svg = CLOUDS.sample(explained(clouds.replace(pos=clouds.pos + offset)), 0).views["x – y"]
+    at = np.array([[float(v) for v in pair] for pair in re.findall(r'class="atom-.*?cx="(.*?)" cy="(.*?)"', svg)])
+    assert len(at) == 7
+    assert np.ptp(at, axis=0).max() > 250  # of 334
+    assert at.min() >= 0
+    assert at.max() <= 380
+
+
+def test_one_point_is_drawn_too():
+    clouds = PointClouds(torch.tensor([0, 1]), {"pos": torch.ones(1, 3)})
+    assert "nan" not in CLOUDS.sample(explained(clouds), 0).views["x – y"]
+
+
+def test_samples_of_several_targets_show_the_one_that_is_asked_for(random_clouds):
+    colour = Target("colour", "multiclass", classes=("red", "blue"))
+    targets = Targets((colour, Target("mass", "regression", unit="kg")))
+    clouds = random_clouds((3, 2)).replace(y=torch.tensor([[1.0, 5.0], [float("nan"), 7.0]]))
+    prediction = torch.tensor([[0.25, 0.75, 4.0], [0.5, 0.5, 9.0]])
+    e = Explanation(clouds, prediction, torch.rand(5, 3), targets=targets, signed=True)
+    first = CLOUDS.sample(e, 0)  # of its predicted class
+    assert (first.predicts, first.prediction, first.target) == ("P(blue)", 0.75, 1.0)
+    assert CLOUDS.sample(e, 1).target is None
+    mass = CLOUDS.sample(e.of("mass"), 1)
+    assert (mass.predicts, mass.prediction, mass.target) == ("mass (kg)", 9.0, 7.0)
+    assert mass.importance.tolist() == e.importance[3:, 2].double().tolist()
+
+
+def test_targets_of_points_have_no_prediction_of_the_whole(random_clouds):
+    clouds = random_clouds((3, 2))
+    e = explained(clouds, prediction=torch.rand(5, 1), targets=Targets.of("binary", level="point"))
+    assert np.isnan(CLOUDS.sample(e, 0).prediction)
+    assert choose(e, 1) == [0]
+
+
+def test_chosen_are_positives_negatives_and_mistakes(random_clouds):
+    y = (torch.arange(12) % 2).float()[:, None]
+    p = torch.where(y > 0.5, 0.9, 0.1)
+    p[[3, 4]] = torch.tensor([[0.01], [0.7]])  # the surer mistake, and the other
+    y[11] = float("nan")
+    clouds = random_clouds((1,) * 12).replace(y=y)
+    chosen = choose(explained(clouds, prediction=p), 8)
+    assert {1, 9, 0, 10, 3, 4} <= set(chosen)
+    assert 11 not in chosen
+    assert choose(explained(random_clouds((1,) * 12)), 4) == [0, 3, 7, 11]  # nothing is known
+
+
+def test_groups_are_made_by_the_domain(random_clouds):
+    config = RunConfig.parse({"dataset": "d", "method": {"name": "lri-bernoulli", "options": {"groups": "colour"}}})
+
+    @domains.register("toy-groups")
+    class Grouped(Domain):
+        """Clouds whose points have colours."""
+
+        def grouped(self, clouds, field):
+            return clouds.replace(group=torch.zeros(clouds.points, dtype=torch.int64)) if field == "colour" else clouds
+
+    try:
+        assert "group" in grouped(random_clouds(), "toy-groups", config)
+        assert "group" not in grouped(random_clouds(), "clouds", config)
+    finally:
+        domains._entries.pop("toy-groups")
+
+
+@pytest.fixture
+def stars():
+    """A domain of one's own: all that is needed."""
+
+    @domains.register("stars")
+    class Stars(Domain):
+        """Stars of a sky, given as a list of places."""
+
+        words, inputs = Words("star", "sky"), "a list of places"
+
+        def make(self, source, **more):
+            pos = torch.tensor(source)
+            return Given(PointClouds(torch.tensor([0, len(pos)]), {"pos": pos}), notes=["It was dark."])
+
+        def write(self, folder, explanation, held):
+            (folder / "sky.txt").write_text(str(explanation.ranks().tolist()))
+            return [folder / "sky.txt"]
+
+    yield
+    domains._entries.pop("stars")
+
+
+def test_a_domain_of_ones_own_is_one_class(stars, tmp_path):
+    given = domain_of("stars").read([[0.0, 0, 1], [1, 1, 1]])
+    explanation = explained(given.clouds, provenance={"spec": {"domain": "stars"}})
+    assert domain_in(explanation) == "stars"
+    (sample,) = samples_of(explanation, [0])
+    assert sample.name == "sky 0"
+    assert json.loads(embed(data(ReportContent("t", samples=[sample]))))["samples"][0]["name"] == "sky 0"
+    page = report_explanation(tmp_path / "report.html", explanation, given.notes).read_text(encoding="utf-8")
+    assert "Which stars decided" in page
+    assert "It was dark." in page
+
+
+def test_a_domain_of_ones_own_is_explained_by_a_run(stars, tmp_path, random_clouds):
+    from pellucid.api import explain
+    from pellucid.spec import DataSpec
+    from pellucid.training import train
+
+    split = torch.tensor([0] * 12 + [1] * 4 + [2] * 4)
+    clouds = random_clouds((5,) * 20, dtype=torch.float32, outputs=1).replace(split=split)
+    clouds = clouds.replace(y=(torch.arange(20) % 2).float()[:, None])
+    config = RunConfig.parse({"dataset": "skies", "method": {"name": "lri-bernoulli"},
+                              "backbone": {"hidden": 8, "layers": 1}, "training": {"warmup": 1, "epochs": 1}})
+    train(config, clouds, tmp_path / "run", DataSpec.of(clouds, Targets.of("binary"), domain="stars"), device="cpu",
+          progress=False)
+    made = explain(tmp_path / "run", [[0.0, 0, 1], [1, 1, 1], [0, 1, 0]], out=tmp_path / "e", device="cpu")
+    assert made.importance.shape == (3,)
+    assert {path.name for path in (tmp_path / "e").iterdir()} == {"explanation.parquet", "report.html", "sky.txt"}
+    assert "Which stars decided" in (tmp_path / "e" / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(PellucidError, match="expected no ligand for a run on skies"):
+        explain(tmp_path / "run", [[0.0, 0, 1]], ligand="mine", device="cpu")
+
+
+def test_plurals():
+    assert [plural(w) for w in ("atom", "bus", "branch", "sky", "day")] == ["atoms", "buses", "branches", "skies",
+                                                                          "days"]

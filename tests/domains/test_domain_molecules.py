@@ -1,0 +1,81 @@
+"""Molecules: what is read, how it is drawn, and their functional groups."""
+
+import pytest
+import torch
+
+from pellucid.chemistry import encode_molecules, read_molecules
+from pellucid.domains import domain_of
+from pellucid.errors import PellucidError
+from pellucid.explanation import Explanation
+from pellucid.report.content import Words
+from pellucid.targets import Target, Targets
+
+MOLECULES = domain_of("molecules")
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    path = tmp_path_factory.mktemp("smi") / "mine.smi"
+    path.write_text("CC(=O)NC amide\nC1CC broken\nOCC ethanol\n")
+    return MOLECULES.read(path)
+
+
+def explained(clouds, **more):
+    return Explanation(clouds, torch.full((len(clouds), 1), 0.75), torch.linspace(0, 1, clouds.points), "importance",
+                       **more)
+
+
+def test_what_cannot_be_read_is_told(given):
+    assert given.clouds.sizes.tolist() == [5, 3]
+    assert len(given.skipped) == 1
+    assert given.skipped[0].startswith("entry 2 (broken): ")
+    assert MOLECULES.read(read_molecules("CCO")).clouds.sizes.tolist() == [3]
+    with pytest.raises(PellucidError, match=r"expected a SMILES, a \.smi, .* got int"):
+        MOLECULES.read(3)
+    with pytest.raises(PellucidError, match="expected no columns for a run on molecules, got trackml; leave it out"):
+        MOLECULES.read("CCO", columns="trackml")
+
+
+def test_a_sample_has_bonds_and_formulas(given):
+    clouds = given.clouds.replace(important=torch.tensor([0, 1, 1, 1, 0, 0, 0, 0]).bool())
+    first, second = (MOLECULES.sample(explained(clouds), i) for i in (0, 1))
+    assert MOLECULES.words == first.words == Words("atom", "molecule")
+    assert (MOLECULES.points, MOLECULES.samples) == ("atoms", "molecules")
+    assert first.labels == ["C", "C", "O", "N", "C"]
+    assert first.bonds == [(0, 1, 1.0), (1, 2, 2.0), (1, 3, 1.0), (3, 4, 1.0)]
+    assert (first.unit, first.prediction, first.predicts, first.target) == ("angstrom", 0.75, "P(y)", None)
+    assert "<svg" in first.svg
+    assert "<svg" in first.svg_truth
+    assert (second.important, second.svg_truth) == (None, None)
+    assert first.facts == {"SMILES": "CC(=O)NC"}
+
+
+def test_signed_importance_has_the_unit_of_its_target(given):
+    targets = Targets((Target("toxic"), Target("logS", "regression", unit="log mol/L")))
+    explanation = Explanation(given.clouds, torch.tensor([[0.5, -3.0]] * 2), torch.randn(8, 2), "contribution",
+                              targets=targets, signed=True)
+    assert MOLECULES.sample(explanation, 0).importance_name == "contribution, log-odds"
+    sample = MOLECULES.sample(explanation.of("logS"), 0)
+    assert (sample.importance_name, sample.predicts) == ("contribution, log mol/L", "logS (log mol/L)")
+    assert sample.prediction == -3.0
+    assert sample.importance.tolist() == explanation.importance[:5, 1].double().tolist()
+
+
+def test_functional_groups_are_made_on_demand(given):
+    assert MOLECULES.grouped(given.clouds, "group") is given.clouds
+    grouped = MOLECULES.grouped(given.clouds, "functional_group")
+    assert "functional_group" in grouped
+    assert MOLECULES.grouped(grouped, "functional_group") is grouped
+
+
+def test_nothing_more_is_written(given, tmp_path):
+    assert MOLECULES.write(tmp_path, explained(given.clouds), None) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_clouds_without_a_formula_are_drawn_as_points():
+    clouds = encode_molecules(read_molecules("CCO")).clouds
+    bare = type(clouds)(clouds.ptr, {name: clouds[name] for name in clouds.names}, units={"pos": "angstrom"})
+    sample = MOLECULES.sample(explained(bare), 0)
+    assert (sample.name, sample.labels, sample.svg) == ("molecule 0", ["0", "0", "2"], None)
+    assert list(sample.views) == ["x – y", "x – z"]
