@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from pellucid.report.run import report_run
+from pellucid.commands.reporting import report_run
 from toy import toy_clouds, toy_config
 
 from pellucid.backbones import Backbone, Embedding, backbones
