@@ -165,12 +165,14 @@ def _finite_backbone(net: Backbone, sizes: tuple[int, ...], spread: float, what:
         scalars = net(clouds, knn(clouds.pos, clouds.ptr, 4), pos=pos).scalars
     expect_finite(scalars, f"scalars of {what}")
     total = (scalars * torch.arange(1, net.hidden + 1)).square().sum()
-    (slope,) = torch.autograd.grad(total, pos, create_graph=True, allow_unused=True)
-    expect_finite(slope, f"gradients by coordinates of {what}")
+    slope: Tensor | None = None
+    if net.sees_coordinates:
+        (slope,) = torch.autograd.grad(total, pos, create_graph=True, allow_unused=True)
+        expect_finite(slope, f"gradients by coordinates of {what}")
     total.backward(retain_graph=True)
     for name, p in net.named_parameters():
         expect_finite(p.grad, f"gradient of {name} of {what}")
-    if slope.requires_grad:  # forces are trained on, and noise is told, by a second derivative
+    if slope is not None and slope.requires_grad:  # forces are trained on, and noise is told, by a second derivative
         torch.autograd.backward(slope.square().sum())
         for name, p in net.named_parameters():
             expect_finite(p.grad, f"second gradient of {name} of {what}")

@@ -52,6 +52,9 @@ class Denoising(Objective):
         if unit not in ("neighbors", "length") or not 0 < sigma < math.inf:
             raise PellucidError(f"expected a positive sigma and unit=neighbors or unit=length, got {sigma} and "
                                 f"{unit!r}")
+        if not model.encoder.sees_coordinates:
+            raise PellucidError("expected a backbone that sees coordinates to denoise them, got "
+                                f"{type(model.encoder).__name__}; choose another, e.g. schnet")
         self.length = spec.inputs.neighbor_distance
         self.sigma = sigma * (self.length if unit == "neighbors" else 1.0)
         width, vectors = model.encoder.hidden, model.encoder.vector_width
