@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pellucid.benchmarks.experiments import LABELS, experiment, experiments, factor, load
+from pellucid.benchmarks.experiments import LABELS, experiment, experiments, factor, load, published
 from pellucid.datasets import datasets
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
-from pellucid.training.presets import presets, published, settings
+from pellucid.training.presets import presets, settings
 
 PAPER = Path(__file__).parents[2] / "../shared/papers/lri.md"
 FOLDER = Path(load.__code__.co_filename).parent / "experiments"

@@ -4,12 +4,12 @@ import json
 
 import pytest
 import torch
-from pellucid.commands.reporting import report_run
 from toy import toy_clouds, toy_config
 
 from pellucid.backbones import Backbone, Embedding, backbones
 from pellucid.clouds import PointClouds
 from pellucid.commands.explaining import Source
+from pellucid.commands.reporting import report_run
 from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.methods import NeighborRule, methods
 from pellucid.spec import DataSpec
