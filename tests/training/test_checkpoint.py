@@ -80,7 +80,7 @@ CASES: dict[str, Any] = {
         torch.float32)],
     "negative views": torch._neg_view(torch.tensor([1.0, -2.0])),
     "channels last": torch.arange(48.0).reshape(1, 3, 4, 4).to(memory_format=torch.channels_last),
-    **{str(dtype): torch.tensor([0, 1, 0, 1, 1]).to(dtype) for dtype in DTYPES},
+    **{str(dtype): torch.tensor([0, 1, 0, 1, 1]).to(dtype) for dtype in sorted(DTYPES, key=str)},
 }
 
 
