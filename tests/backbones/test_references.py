@@ -61,9 +61,10 @@ class Edges:
                     features.append(distance.square())
                 if net.given is not None:
                     row = int(table.edges[i, place])
-                    e = [given.weight[clouds["edge_categories"][row, c]] for c, given in enumerate(net.given.embeddings)]
-                    e.append(net.given.features(clouds["edge_features"][row]))
-                    features.append(torch.stack(e).sum(0) * (row >= 0))
+                    own = net.given.features(clouds["edge_features"][row])
+                    for c, given in enumerate(net.given.embeddings):
+                        own = own + given.weight[clouds["edge_categories"][row, c]]
+                    features.append(own * (row >= 0))
                 self.i.append(i)
                 self.j.append(j)
                 self.weight.append(weight)
