@@ -253,9 +253,9 @@ def test_gin_equals_that_of_pyg(featured, encoder, random_graphs):
         with torch.no_grad():
             layer.eps.fill_(0.25 * (number + 1))  # exact in float32 too, as PyG keeps it
         if featured:
-            conv = GINEConv(layer.update, eps=float(layer.eps))
+            conv = GINEConv(layer.update, eps=layer.eps.item())
             h = conv(h, edge_index, layer.edge(net.given.features(graphs["edge_features"]))[rows])
         else:
-            h = GINConv(layer.update, eps=float(layer.eps))(h, edge_index)
+            h = GINConv(layer.update, eps=layer.eps.item())(h, edge_index)
     for loop in (False, True):
         torch.testing.assert_close(net(graphs, given_edges(graphs, loop=loop)).scalars, h, atol=1e-12, rtol=1e-12)
