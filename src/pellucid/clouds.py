@@ -366,8 +366,8 @@ class PointClouds:
 
         Example:
             >>> graph = PointClouds(torch.tensor([0, 2]), {"y": torch.tensor([[1.0], [0.0]]),
-            ...                     "split": torch.tensor([0, 2])},
-            ...                     declared={"y": Field("point", shape=("T",)), "split": Field("point", "int")})
+            ...     "split": torch.tensor([0, 2])},
+            ...     declared={"y": Field("point", shape=("T",)), "split": Field("point", "int")})
             >>> graph.split("train")["y"].tolist()
             [[1.0], [nan]]
         """

@@ -61,10 +61,10 @@ class Edges:
                     features.append(distance.square())
                 if net.given is not None:
                     row = int(table.edges[i, place])
-                    kinds = clouds["edge_categories"][row]
-                    e = [given.weight[kinds[c]] for c, given in enumerate(net.given.embeddings)]
-                    e.append(net.given.features(clouds["edge_features"][row]))
-                    features.append(torch.stack(e).sum(0) * (row >= 0))
+                    own = net.given.features(clouds["edge_features"][row])
+                    for c, given in enumerate(net.given.embeddings):
+                        own = own + given.weight[clouds["edge_categories"][row, c]]
+                    features.append(own * (row >= 0))
                 self.i.append(i)
                 self.j.append(j)
                 self.weight.append(weight)
@@ -253,9 +253,9 @@ def test_gin_equals_that_of_pyg(featured, encoder, random_graphs):
         with torch.no_grad():
             layer.eps.fill_(0.25 * (number + 1))  # exact in float32 too, as PyG keeps it
         if featured:
-            conv = GINEConv(layer.update, eps=float(layer.eps))
+            conv = GINEConv(layer.update, eps=layer.eps.item())
             h = conv(h, edge_index, layer.edge(net.given.features(graphs["edge_features"]))[rows])
         else:
-            h = GINConv(layer.update, eps=float(layer.eps))(h, edge_index)
+            h = GINConv(layer.update, eps=layer.eps.item())(h, edge_index)
     for loop in (False, True):
         torch.testing.assert_close(net(graphs, given_edges(graphs, loop=loop)).scalars, h, atol=1e-12, rtol=1e-12)

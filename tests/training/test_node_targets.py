@@ -1,21 +1,25 @@
 """Targets of nodes and graphs without coordinates, from data to explanations."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
+from torch_geometric.datasets import Planetoid
 
+from pellucid.backbones import backbones
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.explainers.making import make_explainer
+from pellucid.methods import NeighborRule
 from pellucid.pyg import from_pyg
 from pellucid.spec import DataSpec
 from pellucid.targets import Targets
 from pellucid.training import load_model, train
 from pellucid.training.config import RunConfig
-from pellucid.training.evaluation import explain_clouds
+from pellucid.training.evaluation import explain_clouds, prediction_metrics
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -57,7 +61,8 @@ def test_nodes_of_one_graph_from_data_to_explanations(tmp_path, graph, method):
     classes = int(clouds["y"].max()) + 1
     spec = DataSpec.of(clouds, Targets.of("multiclass", classes, level="point"))
     assert (spec.inputs.dim, spec.inputs.edge_feature_size) == (0, 2 * (graph == "generated"))
-    run = train(config_of(method), clouds, tmp_path / "run", spec, device="cpu", progress=False)
+    run = train(config_of(method), clouds, tmp_path / "run", spec, device="cpu", progress=False,
+                quick=graph != "generated")
     assert 0 <= run.metrics["prediction"]["y"]["accuracy"] <= 1
     assert "stability" not in run.metrics
     assert "pos" not in run.model.can
@@ -89,19 +94,20 @@ def test_every_explainer_works_on_nodes_or_says_why_not(tmp_path):
     refused = []
     for name in explainers:
         explainer = make_explainer(name)
+        if explainer.trains:
+            continue
         try:
-            if not explainer.trains:
-                assert explainer.explain(model, clouds, point=2).importance.shape == (16,)
-        except PellucidError as error:
+            explained = explainer.explain(model, clouds, point=2)
+        except PellucidError:
             refused.append(name)
-            assert str(error).startswith("expected")  # noqa: PT017
+        else:
+            assert explained.importance.shape == (16,)
     assert {"gradgeo", "centroid", "density"} <= set(refused)
     assert not {"bernmask", "occlusion", "gradgam", "random"} & set(refused)
 
 
 @pytest.mark.parametrize(("method", "training", "message"), [
-    ("lri-gaussian", {}, "needs none: erm, lri-bernoulli"), ("joint", {}, "needs none"),
-    ("pointmask", {}, "needs none"),
+    ("lri-gaussian", {}, "needs none: .*lri-bernoulli"), ("joint", {}, "needs none"), ("pointmask", {}, "needs none"),
     ("erm", {"rotate": True}, r"training\.rotate"), ("erm", {"jitter": 0.1}, r"training\.jitter")])
 def test_what_needs_coordinates_is_refused_before_training(tmp_path, method, training, message):
     clouds = from_pyg([nodes()], node_targets=True)
@@ -111,7 +117,7 @@ def test_what_needs_coordinates_is_refused_before_training(tmp_path, method, tra
     knn = config_of("erm").model_copy(update={"method": RunConfig.parse({"method": {"name": "erm"}}).method})
     with pytest.raises(PellucidError, match=r"method\.rule\.kind to edges"):
         train(knn, clouds, tmp_path / "run", spec, device="cpu", progress=False)
-    with pytest.raises(PellucidError, match=r"point_transformer|PointTransformer"):
+    with pytest.raises(PellucidError, match="expected coordinates for PointTransformer"):
         train(config_of("erm", "point_transformer"), clouds, tmp_path / "run", spec, device="cpu", progress=False)
     assert not (tmp_path / "run").exists()
 
@@ -148,3 +154,30 @@ def test_masks_and_targets_of_nodes_are_checked():
     data.y = data.y[:3]
     with pytest.raises(PellucidError, match="a row of y for each of 60 nodes"):
         from_pyg([data], node_targets=True)
+
+
+@pytest.mark.shared
+def test_gcn_learns_cora(tmp_path):
+    """With the linear head of Kipf & Welling, who report 81.5 % on these splits of 140 nodes for training."""
+    if not (SHARED / "planetoid").is_dir():
+        pytest.skip(f"no {SHARED / 'planetoid'}")
+    shutil.copytree(SHARED / "planetoid" / "Cora" / "raw", tmp_path / "Cora" / "raw")
+    data = Planetoid(str(tmp_path), "Cora")[0]
+    data.x = data.x / data.x.sum(1, keepdim=True).clamp(min=1) * 34  # of one scale, not of one sum
+    clouds = from_pyg([data], node_targets=True)
+    targets, table = Targets.of("multiclass", 7, level="point"), NeighborRule("edges")(clouds)
+    torch.manual_seed(0)
+    net, head = backbones["gcn"](0, (), 1433, layers=2, dropout=0.5), torch.nn.Linear(64, 7)
+    adam = torch.optim.Adam([*net.parameters(), *head.parameters()], lr=0.01, weight_decay=5e-4)
+    y, found = {name: clouds.split(name)["y"] for name in ("train", "val", "test")}, []
+    for epoch in range(60):
+        net.train()
+        adam.zero_grad()
+        targets.loss(head(net(clouds, table).scalars), y["train"]).backward()
+        adam.step()
+        if epoch % 4 == 3:
+            with torch.no_grad():
+                logits = head(net.eval()(clouds, table).scalars)
+            found.append([prediction_metrics(targets, logits, y[name])["y"]["accuracy"] for name in ("val", "test")])
+    print(f"accuracy on Cora: {max(found)[1]:.3f}")  # noqa: T201 - the figure is worth seeing
+    assert max(found)[1] > 0.75

@@ -143,8 +143,7 @@ def draws(explain: Callable[[PointClouds, int], Explanation], clouds: PointCloud
         explain: Clouds and a seed -> their explanation.
         clouds: What to explain.
         n: Number of draws, at least 1.
-        jitter: In the unit of ``pos``; 0 leaves the clouds as they are and changes the seed alone, as it is
-            without coordinates.
+        jitter: In the unit of ``pos``; 0 (as without coordinates) changes the seed alone, and no point.
         seed: Of the first draw; draw k has ``seed + k``.
         start: The first draw that is made.
 
