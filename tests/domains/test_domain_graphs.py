@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from pellucid.clouds import PointClouds
+from pellucid import from_pyg
 from pellucid.domains import domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
@@ -24,7 +24,7 @@ def test_pyg_graphs_become_clouds():
     data = [Data(x=torch.rand(4, 2), edge_index=SQUARE), Data(x=torch.rand(2, 2), edge_index=SQUARE[:, :2])]
     assert GRAPHS.read(data).clouds.sizes.tolist() == [4, 2]
     assert len(GRAPHS.read(data[0]).clouds) == 1
-    clouds = PointClouds.from_pyg(data)
+    clouds = from_pyg(data)
     assert GRAPHS.read(clouds).clouds is clouds
     for other in ("graphs.json", [1], 3):
         with pytest.raises(PellucidError, match="list of torch_geometric's Data for a run on graphs, got"):
@@ -40,22 +40,22 @@ def test_a_graph_without_coordinates_is_laid_out():
     sides = [np.linalg.norm(sample.pos[a] - sample.pos[b]) for a, b, _ in sample.bonds]
     np.testing.assert_allclose(sides, np.mean(sides), rtol=0.02)
     svg = sample.views["Nodes and edges"]
-    assert svg.count('class="atom-') == 4
-    assert svg.count('class="track"') == 4
+    assert svg.count('class="point-') == 4
+    assert svg.count('class="line"') == 4
     assert list(sample.columns) == ["feature_0", "feature_1"]
     assert sample.facts == {"Edges": "4"}
 
 
 def test_coordinates_are_used_where_there_are_some():
     pos = torch.tensor([[0.0, 0], [1, 0], [1, 2], [0, 2]])
-    sample = GRAPHS.sample(explained(PointClouds.from_pyg([Data(pos=pos, edge_index=SQUARE)])), 0)
+    sample = GRAPHS.sample(explained(from_pyg([Data(pos=pos, edge_index=SQUARE)])), 0)
     assert sample.pos[:, :2].tolist() == pos.tolist()
     assert list(sample.views) == ["x – y"]
 
 
 def test_many_features_are_no_columns():
     data = Data(x=torch.rand(4, 100), edge_index=SQUARE)
-    assert GRAPHS.sample(explained(PointClouds.from_pyg([data])), 0).columns == {}
+    assert GRAPHS.sample(explained(from_pyg([data])), 0).columns == {}
 
 
 def test_a_layout_is_near_the_distances_of_the_graph():
