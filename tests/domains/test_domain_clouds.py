@@ -2,16 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from pellucid.clouds import PointClouds
+from pellucid.clouds import Field, PointClouds
 from pellucid.commands.data import grouped
-from pellucid.commands.reporting import choose, domain_in, report_explanation, samples_of
+from pellucid.commands.reporting import asked, choose, domain_in, report_explanation, samples_of
 from pellucid.domains import Domain, Given, domain_of, domains
-from pellucid.domains.base import plural
 from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.explanation import Explanation
 from pellucid.report import ReportContent
@@ -43,7 +43,8 @@ def test_every_domain_has_words_and_says_what_it_reads(name):
     with pytest.raises(PellucidError, match="beside clouds"):
         domain.read(clouds, nonsense=1)
     assert domain.grouped(clouds, "nonsense") is clouds
-    assert domain.sample(explained(clouds), 0).words == domain.words
+    sample = domain.sample(explained(clouds), 0)
+    assert (sample.words, sample.look) == (domain.words, domain.look)
 
 
 def test_the_words_of_all_domains_differ():
@@ -84,7 +85,7 @@ def test_what_has_no_places_is_left_out_and_told(random_clouds, tmp_path):
 def test_flat_drawings_show_all_points_wherever_they_are(random_clouds, offset):
     clouds = random_clouds()
     svg = CLOUDS.sample(explained(clouds.replace(pos=clouds.pos + offset)), 0).views["x – y"]
-    at = np.array([[float(v) for v in pair] for pair in re.findall(r'class="atom-.*?cx="(.*?)" cy="(.*?)"', svg)])
+    at = np.array([[float(v) for v in pair] for pair in re.findall(r'class="point-.*?cx="(.*?)" cy="(.*?)"', svg)])
     assert len(at) == 7
     assert np.ptp(at, axis=0).max() > 250  # of 334
     assert at.min() >= 0
@@ -101,20 +102,68 @@ def test_samples_of_several_targets_show_the_one_that_is_asked_for(random_clouds
     targets = Targets((colour, Target("mass", "regression", unit="kg")))
     clouds = random_clouds((3, 2)).replace(y=torch.tensor([[1.0, 5.0], [float("nan"), 7.0]]))
     prediction = torch.tensor([[0.25, 0.75, 4.0], [0.5, 0.5, 9.0]])
-    e = Explanation(clouds, prediction, torch.rand(5, 3), targets=targets, signed=True)
+    e = Explanation(clouds, prediction, torch.rand(5, 3), targets=targets, signed=True, explained=torch.tensor([1, 0]),
+                    baseline=torch.tensor([0.1, 0.2, 3.0]))
     first = CLOUDS.sample(e, 0)  # of its predicted class
-    assert (first.predicts, first.prediction, first.target) == ("P(blue)", 0.75, 1.0)
+    assert (first.predicts, first.prediction, first.target, first.importance_unit) == ("P(blue)", 0.75, 1.0, "log-odds")
+    assert list(first.others) == ["P(red)", "mass (kg)"]
+    assert first.others["mass (kg)"].tolist() == e.importance[:3, 2].double().tolist()
+    assert first.facts["Baseline"] == "0.200 log-odds; with all contributions it sums to the prediction's log-odds"
+    (same,) = samples_of(e, [0])
+    assert list(same.others) == list(first.others)
+    assert asked(e, CLOUDS) == [
+        "Predicted are 2 targets: colour (red, blue), mass (kg).",
+        "Explained is colour: of each sample its predicted class. Contributions to the other outputs can be chosen at "
+        "Show."]
     assert CLOUDS.sample(e, 1).target is None
     mass = CLOUDS.sample(e.of("mass"), 1)
     assert (mass.predicts, mass.prediction, mass.target) == ("mass (kg)", 9.0, 7.0)
     assert mass.importance.tolist() == e.importance[3:, 2].double().tolist()
+    assert mass.others == {}  # of() keeps one output
+    assert mass.facts["Baseline"] == "3.000 kg; with all contributions it sums to the prediction"
+    twice = Targets((colour, Target("shade", "multiclass", classes=("red", "blue"))))
+    e = Explanation(clouds, torch.rand(2, 4), torch.rand(5, 4), targets=twice, signed=True)
+    assert list(CLOUDS.sample(e, 0).others) == ["P(colour=blue)", "P(shade=red)", "P(shade=blue)"]
+
+
+def test_learned_importance_is_shared_by_all_targets(random_clouds, tmp_path):
+    clouds, both = random_clouds((3, 2)), Targets((Target("toxic"), Target("active")))
+    one = explained(clouds, prediction=torch.rand(2, 2), targets=both)
+    shared = "Explained is P(toxic). Importance was learned for all targets at once and is shared by them."
+    assert asked(one, CLOUDS) == ["Predicted are 2 targets: P(toxic), P(active).", shared]
+    assert asked(replace(one, shared=False), CLOUDS)[1] == "Explained is P(toxic)."
+    assert CLOUDS.sample(one, 0).others == {}
+    assert shared in report_explanation(tmp_path / "report.html", one, []).read_text(encoding="utf-8")
+    assert asked(explained(clouds), CLOUDS) == []
 
 
 def test_targets_of_points_have_no_prediction_of_the_whole(random_clouds):
     clouds = random_clouds((3, 2))
-    e = explained(clouds, prediction=torch.rand(5, 1), targets=Targets.of("binary", level="point"))
-    assert np.isnan(CLOUDS.sample(e, 0).prediction)
+    y = torch.tensor([[0.0], [1], [float("nan")], [1], [0]])
+    fields = {name: clouds[name] for name in clouds.names if name != "y"} | {"y": y}
+    clouds = PointClouds(clouds.ptr, fields, declared={"y": Field("point", "float", ("T",))})
+    e = explained(clouds, prediction=torch.rand(5, 1), targets=Targets.of("binary", level="point"), provenance={
+        "prediction_draws": {"draws": 4, "mean": [[0.5]] * 5, "std": [[0.125]] * 5}})
+    sample = CLOUDS.sample(e, 1)
+    assert np.isnan(sample.prediction)
+    assert (sample.level, sample.target) == ("point", None)
+    assert sample.values.tolist() == e.prediction[3:, 0].double().tolist()
+    assert sample.truths.tolist() == [1, 0]
+    assert np.isnan(CLOUDS.sample(e, 0).truths[2])
+    assert sample.facts["Prediction under noise"] == "0.500 ± 0.12 over 4 draws, mean over points"
     assert choose(e, 1) == [0]
+    kinds = Targets((Target("kind", "multiclass", level="point", classes=("a", "b")),))
+    e = explained(clouds, prediction=torch.rand(5, 2), targets=kinds, explained=torch.tensor([1, 0]))
+    assert CLOUDS.sample(e, 1).truths.tolist() == [0, 1]
+    assert CLOUDS.sample(e, 0).values.tolist() == e.prediction[:3, 1].double().tolist()
+
+
+def test_the_prediction_under_noise_is_told(random_clouds):
+    mass = Targets((Target("mass", "regression", unit="kg"),))
+    e = explained(random_clouds((3, 2)), targets=mass, provenance={
+        "prediction_draws": {"draws": 10, "mean": [[7.0], [2.0]], "std": [[0.5], [0.001]]}})
+    assert CLOUDS.sample(e, 0).facts["Prediction under noise"] == "7.000 ± 0.5 kg over 10 draws"
+    assert CLOUDS.sample(e, 1).facts["Prediction under noise"] == "2.000 ± 0.001 kg over 10 draws"
 
 
 def test_chosen_are_positives_negatives_and_mistakes(random_clouds):
@@ -199,7 +248,3 @@ def test_a_domain_of_ones_own_is_explained_by_a_run(stars, tmp_path, random_clou
     with pytest.raises(PellucidError, match="expected no ligand for a run on skies"):
         explain(tmp_path / "run", [[0.0, 0, 1]], ligand="mine", device="cpu")
 
-
-def test_plurals():
-    assert [plural(w) for w in ("atom", "bus", "branch", "sky", "day")] == ["atoms", "buses", "branches", "skies",
-                                                                          "days"]

@@ -11,7 +11,7 @@ from pellucid.commands.reporting import choose, report_explanation, samples_of
 from pellucid.domains import domain_of
 from pellucid.domains.complexes import CONTACTS, is_complex, residue_names, trace
 from pellucid.errors import PellucidError
-from pellucid.report import ReportContent, Sample
+from pellucid.report import ReportContent
 from pellucid.report.content import Sticks, Words
 from pellucid.report.page import data, embed, render
 
@@ -105,9 +105,9 @@ def test_labels_of_residues_are_taken_apart(label, expected):
 def test_a_regression_predicts_a_pk():
     explanation = invented_complexes(task="regression", y=torch.tensor([[6.5], [float("nan")]]))
     first, second = samples_of(explanation, [0, 1])
-    assert (first.prediction, first.predicts, first.target, second.target) == (7.25, "affinity (pK)", 6.5, None)
+    assert (first.prediction, first.predicts, first.target, second.target) == (7.25, "pK", 6.5, None)
     page = json.loads(embed(data(ReportContent("t", samples=[first]))))
-    assert page["samples"][0]["predicts"] == "affinity (pK)"
+    assert page["samples"][0]["predicts"] == "pK"
     assert page["samples"][0]["prediction"] == 7.25
     assert not first.probability
     with pytest.raises(PellucidError, match="sigmoid"):
@@ -160,20 +160,3 @@ def test_bad_sticks_are_refused(changes, message):
     assert Sticks(**good).bonds == [(0, 1, 1.0)]
     with pytest.raises(PellucidError, match=message):
         Sticks(**{**good, **changes})
-
-
-def test_texts_are_one_a_point():
-    with pytest.raises(PellucidError, match="2 texts of Chain of sample 'x', one a point, got 1"):
-        Sample("x", "angstrom", [[0, 0, 0], [1, 0, 0]], ["A", "B"], [0, 1], 0.5, texts={"Chain": ["A"]})
-
-
-def test_words_have_their_plural():
-    assert COMPLEXES.of("{a_point} of these {samples}, {points} of {a_sample}") == (
-        "a residue of these complexes, residues of a complex")
-    assert Words("hit", "event").of("{samples}, {a_sample}, {{samples}}, {other}") == (
-        "events, an event, {{samples}}, {other}")
-    assert Words("vertex", "mesh", points="vertices").of("{points} of {samples}") == "vertices of meshes"
-    assert (Words("body", "ray").points, Words("body", "ray").samples, Words("body", "ray").cloud) == (
-        "bodies", "rays", "ray")
-    with pytest.raises(PellucidError, match="one point"):
-        Words("", "mesh")

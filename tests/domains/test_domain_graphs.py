@@ -40,8 +40,8 @@ def test_a_graph_without_coordinates_is_laid_out():
     sides = [np.linalg.norm(sample.pos[a] - sample.pos[b]) for a, b, _ in sample.bonds]
     np.testing.assert_allclose(sides, np.mean(sides), rtol=0.02)
     svg = sample.views["Nodes and edges"]
-    assert svg.count('class="atom-') == 4
-    assert svg.count('class="track"') == 4
+    assert svg.count('class="point-') == 4
+    assert svg.count('class="line"') == 4
     assert list(sample.columns) == ["feature_0", "feature_1"]
     assert sample.facts == {"Edges": "4"}
 

@@ -7,6 +7,7 @@ from pellucid.chemistry import encode_molecules, read_molecules
 from pellucid.domains import domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
+from pellucid.report import depict
 from pellucid.report.content import Words
 from pellucid.targets import Target, Targets
 
@@ -54,9 +55,12 @@ def test_signed_importance_has_the_unit_of_its_target(given):
     targets = Targets((Target("toxic"), Target("logS", "regression", unit="log mol/L")))
     explanation = Explanation(given.clouds, torch.tensor([[0.5, -3.0]] * 2), torch.randn(8, 2), "contribution",
                               targets=targets, signed=True)
-    assert MOLECULES.sample(explanation, 0).importance_name == "contribution, log-odds"
+    first = MOLECULES.sample(explanation, 0)
+    assert (first.signed, first.importance_name, first.importance_unit) == (True, "contribution", "log-odds")
+    assert list(first.others) == ["logS (log mol/L)"]
+    assert first.svg == depict("CC(=O)NC", first.importance, signed=True)
     sample = MOLECULES.sample(explanation.of("logS"), 0)
-    assert (sample.importance_name, sample.predicts) == ("contribution, log mol/L", "logS (log mol/L)")
+    assert (sample.importance_unit, sample.predicts) == ("log mol/L", "logS (log mol/L)")
     assert sample.prediction == -3.0
     assert sample.importance.tolist() == explanation.importance[:5, 1].double().tolist()
 

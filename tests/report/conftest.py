@@ -7,8 +7,10 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import AllChem
 
+from pellucid.domains import domain_of
 from pellucid.report import PublishedCell, ReportContent, Sample, depict, depict_truth
 
+MOLECULES = domain_of("molecules")
 DRUGS = {
     "aspirin": "CC(=O)Oc1ccccc1C(=O)O",
     "caffeine": "Cn1c(=O)c2c(ncn2C)n(C)c1=O",
@@ -44,7 +46,7 @@ def invented_sample(name: str, smiles: str, seed: int = 0) -> Sample:
         labels=[atom.GetSymbol() for atom in mol.GetAtoms()], importance=importance, prediction=prediction,
         importance_name="location importance (-log det Σ)", target=target, bonds=bonds, important=truth,
         covariance=covariance, svg=depict(mol, importance, title=name), svg_truth=depict_truth(mol, truth, title=name),
-        facts={"SMILES": smiles, "id": f"invented-{seed}"},
+        facts={"SMILES": smiles, "id": f"invented-{seed}"}, words=MOLECULES.words, look=MOLECULES.look,
     )  # fmt: skip
 
 

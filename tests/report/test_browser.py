@@ -316,15 +316,21 @@ def test_predictions_of_points_are_said_to_be_so(browser: Any, tmp_path: Path) -
     more: dict[str, Any] = {"words": Words("node", "graph"), "level": "point"}
     graph = Sample("ring", "", ring, list("abcdef"), np.arange(6), np.nan, predicts="P(motif)",
                    values=[0.1, 0.9, 0.8, 0.2, 0.4, 0.6], truths=[0, 1, 1, 0, 1, np.nan], **more)
-    page, troubles = opened(browser, write_report(tmp_path / "r.html", ReportContent("t", samples=[graph])))
+    plain = replace(graph, labels=list("012345"))
+    page, troubles = opened(browser, write_report(tmp_path / "r.html", ReportContent("t", samples=[graph, plain])))
     page.wait_for_selector("#view3d canvas")
     assert page.locator("#badges .badge").all_text_contents()[:2] == ["predictions are of nodes: P(motif)",
                                                                      "4 of 5 nodes right at 0.5"]
     assert page.locator("#points th").all_text_contents()[4:6] == ["P(motif)", "Target"]
     assert page.locator("#points tbody tr").nth(1).locator("td").all_text_contents()[4:6] == ["0.9000", "1"]
-    assert page.locator(".item-sub").all_text_contents() == ["6 nodes"]
+    assert page.locator(".item-sub").all_text_contents() == ["6 nodes"] * 2
     page.select_option("#shown", "=value")
     assert page.locator("#importance-name").text_content() == "P(motif)"
+    assert page.locator("#points th").all_text_contents()[1] == "Label"
+    page.locator("#sample-1").click()  # whose labels only count
+    assert "Label" not in page.locator("#points th").all_text_contents()
+    text = page.evaluate("document.getElementById('view3d').data[0].text")
+    assert any(t.startswith("<b>node 3</b>") for t in text)
     assert page.locator("#bar-high").text_content() == "0.9"
     assert troubles == []
     page.close()

@@ -13,6 +13,7 @@ import torch
 from pellucid.chemistry.encoding import encode_molecules
 from pellucid.chemistry.molecules import read_molecules
 from pellucid.commands.reporting import report_explanation, samples_of
+from pellucid.domains import domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.explanations.ensemble import ensemble
@@ -91,6 +92,7 @@ def test_columns_are_registered_once() -> None:
     register_column("a_test_charge", column)
     assert described(["a_test_charge"], Words("node", "graph"))["a_test_charge"]["about"] == (
         "Partial charge of the node.")
+    domain_of("clouds")  # which loads all domains
     assert {"layer", "contact", "p_t", "distance", "spread"} <= set(known_columns())
     with pytest.raises(PellucidError, match="new name"):
         register_column("a_test_charge", Column("Charge"))

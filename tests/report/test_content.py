@@ -7,7 +7,7 @@ import pytest
 
 from pellucid.errors import PellucidError
 from pellucid.report import PublishedCell, ReportContent, Sample
-from pellucid.report.content import CLOUD_LOOK, COMPLEXES, EVENTS, Words, split_unit, unit_of
+from pellucid.report.content import CLOUD_LOOK, CLOUDS, Words, split_unit, unit_of
 
 GOOD: dict[str, Any] = {"name": "CO", "unit": "angstrom", "pos": [[0, 0, 0], [1.4, 0, 0]], "labels": ["C", "O"],
                         "importance": [0.1, 0.9], "prediction": 0.8}
@@ -101,15 +101,13 @@ def test_noise_says_what_its_axes_mean() -> None:
     axes = Sample(**GOOD, covariance=[EYE, EYE], words=Words("node", "graph"))
     assert "do not turn with the graph when it is turned" in axes.noise_note
     assert "does not see directions" in Sample(**GOOD, radius=[0.1, 0.2]).noise_note
-    assert Sample(**GOOD, radius=[0.1, 0.2], frame_note="As {a_point} likes.").noise_note == "As an atom likes."
+    assert Sample(**GOOD, radius=[0.1, 0.2], frame_note="As {a_point} likes.").noise_note == "As a point likes."
 
 
-def test_a_look_goes_with_the_words_unless_it_is_given() -> None:
-    assert Sample(**GOOD).drawn["label"] == "Element"
-    assert Sample(**GOOD, words=EVENTS).drawn["switch"] == "true tracks"
-    assert Sample(**GOOD, words=COMPLEXES).drawn["near"] == "Go to the ligand"
-    own = Sample(**GOOD, words=Words("node", "graph"), look={"label": "Atom type"})
-    assert own.drawn == {**CLOUD_LOOK, "label": "Atom type"}
+def test_plain_points_unless_words_and_a_look_are_given() -> None:
+    assert (Sample(**GOOD).words, Sample(**GOOD).drawn) == (CLOUDS, CLOUD_LOOK)
+    own = Sample(**GOOD, words=Words("node", "graph"), look={"label": "Kind"})
+    assert own.drawn == {**CLOUD_LOOK, "label": "Kind"}
     with pytest.raises(PellucidError, match="graphs"):
         ReportContent("t", samples=[own, Sample(**GOOD, words=Words("node", "graph"))])
 
@@ -118,3 +116,22 @@ def test_quantities_come_apart() -> None:
     assert split_unit("yield (%)") == ("yield", "%")
     assert split_unit("P(a)") == ("P(a)", "")
     assert (unit_of("P(a (b))"), unit_of("pK")) == ("log-odds", "")
+
+
+def test_texts_are_one_a_point() -> None:
+    with pytest.raises(PellucidError, match="2 texts of Chain of sample 'x', one a point, got 1"):
+        Sample("x", "angstrom", [[0, 0, 0], [1, 0, 0]], ["A", "B"], [0, 1], 0.5, texts={"Chain": ["A"]})
+
+
+def test_words_have_their_plural() -> None:
+    assert Words("residue", "complex").of("{a_point} of these {samples}, {points} of {a_sample}") == (
+        "a residue of these complexes, residues of a complex")
+    plurals = [Words(word, "x").points for word in ("atom", "bus", "branch", "sky", "day")]
+    assert plurals == ["atoms", "buses", "branches", "skies", "days"]
+    assert Words("hit", "event").of("{samples}, {a_sample}, {{samples}}, {other}") == (
+        "events, an event, {{samples}}, {other}")
+    assert Words("vertex", "mesh", points="vertices").of("{points} of {samples}") == "vertices of meshes"
+    assert (Words("body", "ray").points, Words("body", "ray").samples, Words("body", "ray").cloud) == (
+        "bodies", "rays", "ray")
+    with pytest.raises(PellucidError, match="one point"):
+        Words("", "mesh")

@@ -14,7 +14,7 @@ from pellucid.errors import PellucidError
 from pellucid.report import COLOUR_MAP, PublishedCell, ReportContent, Sample, write_report
 from pellucid.report.colours import DIVERGING_MAP
 from pellucid.report.content import Words
-from pellucid.report.page import asset, data, embed, render
+from pellucid.report.page import data, embed, render
 
 EVIL = '</script><script>alert("1")</script><img src=http://x.invalid/a.png onerror=alert(1)>\u2028{{content}}'
 
@@ -138,15 +138,6 @@ def test_the_path_must_end_in_html(tmp_path: Path) -> None:
     blocked.write_text("")
     with pytest.raises(PellucidError, match="expected to write"):
         write_report(blocked / "report.html", ReportContent("t"))
-
-
-def test_the_page_and_its_code_know_no_domain() -> None:
-    general = ["page.html", "page.css", "common.js", "samples.js", "scene.js", "points.js", "mesh.js", "curves.js",
-               "page.js", "page.py", "words.py", "columns.py", "tables.py", "metric_names.py"]
-    words = re.compile(r"\b(atom|molecule|hit|event|residue|complex|ligand|SMILES|track|pocket|protein)(s|es)?\b", re.I)
-    code = {"event", "hit"}  # of the mouse, and a metric
-    for name in general:
-        assert {m[0] for m in words.finditer(asset(name))} - code == set(), name
 
 
 def test_the_page_speaks_of_what_the_samples_are() -> None:

@@ -16,6 +16,8 @@ from pellucid.explanations.ensemble import agreement
 from pellucid.files import read_json
 from pellucid.report.content import PublishedCell, ReportContent, Sample
 from pellucid.report.page import write_report
+from pellucid.report.tables import for_reading
+from pellucid.targets import Target, Targets
 
 if TYPE_CHECKING:
     from pellucid.training.fit import Run
@@ -48,8 +50,8 @@ def samples_of(explanation: Explanation, clouds: list[int], domain: str | None =
         >>> [sample.name for sample in samples_of(Explanation(clouds, torch.rand(1, 1), torch.rand(2)), [0])]
         ['sample 0']
     """
-    known, one = domain_of(domain or domain_in(explanation)), explanation.of()
-    samples = [known.sample(one, i) for i in clouds]
+    known = domain_of(domain or domain_in(explanation))
+    samples = [known.sample(explanation, i) for i in clouds]
     return [sample for sample in samples if sample is not None]
 
 
@@ -91,9 +93,13 @@ def _spaced(places: NDArray[np.int64], count: int) -> list[int]:
     return chosen
 
 
+def _target(explanation: Explanation) -> Target:
+    """The one that is explained."""
+    return explanation.targets.owner(int(explanation.explained[0]) if len(explanation.explained) else 0)
+
+
 def _regression(explanation: Explanation) -> bool:
-    first = int(explanation.explained[0]) if len(explanation.explained) else 0
-    return explanation.targets.owner(first).kind == "regression"
+    return _target(explanation).kind == "regression"
 
 
 def _rule(explanation: Explanation, domain: Domain) -> str:
@@ -103,6 +109,39 @@ def _rule(explanation: Explanation, domain: Domain) -> str:
         how = (" over the range of the target, and the largest errors" if _regression(explanation)
                else " from the positives and the negatives, and the most confident mistakes")
     return f"Shown are test {domain.samples} taken evenly{how}; none was chosen by its explanation."
+
+
+def asked(explanation: Explanation, domain: Domain) -> list[str]:
+    """Which of several targets are predicted, which one is explained, and whether the importance is its own.
+
+    Example:
+        >>> import torch
+        >>> from pellucid.clouds import PointClouds
+        >>> from pellucid.targets import Target
+        >>> clouds = PointClouds(torch.tensor([0, 2]), {"pos": torch.rand(2, 3)})
+        >>> both = Targets((Target("logS", "regression", unit="log mol/L"), Target("toxic")))
+        >>> for note in asked(Explanation(clouds, torch.rand(1, 2), torch.rand(2), targets=both), domain_of("clouds")):
+        ...     print(note)
+        Predicted are 2 targets: logS (log mol/L), P(toxic).
+        Explained is logS (log mol/L). Importance was learned for all targets at once and is shared by them.
+    """
+    targets, outputs = explanation.targets, sorted({*explanation.of().explained.tolist()})
+    if targets.outputs == 1 or not outputs:
+        return []
+    one = targets.quantities[outputs[0]] if len(outputs) == 1 else (
+        f"{targets.owner(outputs[0]).name}: of each {domain.words.sample} its predicted class")
+    if explanation.importance.ndim == 1:
+        more = (" Importance was learned for all targets at once and is shared by them."
+                if explanation.shared else "")
+    else:
+        more = " Contributions to the other outputs can be chosen at Show." if explanation.signed else ""
+    return [*_predicted(targets), f"Explained is {one}.{more}"]
+
+
+def _predicted(targets: Targets) -> list[str]:
+    """All targets in one sentence; nothing for one target."""
+    named = [f"{t.name} ({', '.join(t.classes)})" if t.kind == "multiclass" else t.quantity() for t in targets]
+    return [f"Predicted are {len(targets)} targets: {', '.join(named)}."] if len(targets) > 1 else []
 
 
 def report_run(run: Run) -> Path:
@@ -120,54 +159,35 @@ def report_run(run: Run) -> Path:
     provenance: dict[str, Any] = read_json(run.folder / "provenance.json")
     domain = domain_of(provenance["spec"]["domain"])
     cells = published(config.dataset, config.method.name, config.backbone.name)
-    notes = []
+    targets = run.model.targets
+    notes: list[str] = []
     samples: list[Sample] = []
     if config.objective.name in run.metrics:
         notes.append(f"This run learned an encoder by {config.objective.name}, and predicts nothing; train another "
                      f"with encoder.from={run.folder}.")
     elif run.explanation is None:
+        notes += _predicted(targets)
         notes.append("This run only predicts; train lri-gaussian or lri-bernoulli to see what decides.")
     else:
-        one = run.explanation.of()
-        samples = samples_of(one, choose(one), provenance["spec"]["domain"])
+        samples = samples_of(run.explanation, choose(run.explanation), provenance["spec"]["domain"])
+        notes += asked(run.explanation, domain)
         if samples:
-            notes.append(_rule(one, domain))
-    metrics = _for_reading(run.metrics)
+            notes.append(_rule(run.explanation, domain))
     content = ReportContent(
         title=f"{config.method.name} with {config.backbone.name} on {config.dataset}",
         subtitle=f"test split, seed {config.seed}, preset {config.preset}",
         provenance={"config": config.model_dump(mode="json"), **provenance},
-        metrics=metrics,
+        metrics=for_reading(run.metrics),
         published=[PublishedCell(c.metric, c.mean, c.std, c.source) for c in cells],
         history=read_json(run.folder / "history.json"),
         selected_epoch=run.metrics["selected_epoch"],
         samples=samples,
         notes=notes,
         words=domain.words,
+        units={target.name: target.unit for target in targets if target.unit},
+        explained="" if run.explanation is None else _target(run.explanation).name,
     )
     return write_report(run.folder / "report.html", content)
-
-
-def _for_reading(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Without what is no metric, and each random baseline beside the number that it belongs to."""
-    shown = {k: dict(v) for k, v in metrics.items() if k not in ("selected_epoch", "seconds")}
-    if "interpretation" in shown:
-        group = shown["interpretation"]
-        random, intervals = group.pop("random"), group.pop("intervals", {})
-        shown["interpretation"] = {
-            name: {"value": value, "low": low, "high": high, "random": random[name]}
-            for name, value in group.items() for low, high in [intervals.get(name, (None, None))]}
-    if "directions" in shown:
-        group = shown["directions"]
-        random, radial = group.pop("random"), group.pop("radial")
-
-        def beside(values: dict[str, float]) -> dict[str, Any]:
-            return {name: {"value": value, "low": None, "high": None, "random": random[name]} if name in random
-                    else value for name, value in values.items()}
-        shown["directions"] = {**beside(group), "radial": beside(radial)}
-    if "stability" in shown:
-        shown["stability"] = {k: v for k, v in shown["stability"].items() if k not in ("draws", "jitter")}
-    return shown
 
 
 def report_explanation(path: Path, explanation: Explanation, notes: list[str], domain: str | None = None) -> Path:
@@ -203,7 +223,7 @@ def report_explanation(path: Path, explanation: Explanation, notes: list[str], d
         subtitle=trained if config else "",
         provenance=explanation.provenance,
         samples=samples,
-        notes=[*([sentence] if sentence else []), *notes],
+        notes=[*([sentence] if sentence else []), *asked(explanation, known), *notes],
         words=known.words,
     )
     return write_report(path, content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,8 +15,9 @@ from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.families import domains as domains
-from pellucid.report.content import Sample, Words
+from pellucid.report.content import Sample, split_unit
 from pellucid.report.plane import plane, tones
+from pellucid.report.words import CLOUD_LOOK, CLOUDS, Look, Words
 
 Floats = NDArray[np.float64]
 MOST_FEATURES = 16
@@ -116,14 +117,37 @@ class Shown:
 
     @property
     def covariance(self) -> Floats | None:
-        """(n, 3, 3) how far points may move, flat ones padded with zero; a sphere where directions are alike."""
-        sigma, radius = self.directions, self.explanation.radius
-        if self.dim not in (2, 3) or (sigma is None and radius is None):
+        """(n, 3, 3) :attr:`directions`, flat ones padded with zero; None unless there are two or three coordinates."""
+        sigma = self.directions
+        if sigma is None or self.dim not in (2, 3):
             return None
-        if sigma is None:
-            assert radius is not None
-            sigma = _array(radius[self.rows])[:, None, None] ** 2 * np.eye(self.dim)
         return np.pad(sigma, ((0, 0), (0, 3 - self.dim), (0, 3 - self.dim)))
+
+    @property
+    def radius(self) -> Floats | None:
+        """(n,) how far points may move, where that is alike in all directions; None where the method does not say."""
+        radius = self.explanation.radius
+        return None if radius is None or self.directions is not None else _array(radius[self.rows])
+
+    @property
+    def values(self) -> Floats | None:
+        """(n,) predictions of the points; None where the sample has one."""
+        if self.explanation.level == "cloud":
+            return None
+        return _array(self.explanation.prediction[self.rows, int(self.explanation.explained[self.place])])
+
+    @property
+    def truths(self) -> Floats | None:
+        """(n,) what is known of the points' targets, as :meth:`pellucid.explanation.Explanation.truth` tells it."""
+        y, output, targets = self.field("y"), int(self.explanation.explained[self.place]), self.explanation.targets
+        target = targets.owner(output)
+        column = targets.each.index(target)
+        if self.explanation.level == "cloud" or y is None or column >= y.shape[1]:
+            return None
+        known: Floats = y[:, column]
+        if target.kind == "multiclass":
+            known = np.where(np.isnan(known), np.nan, known == output - targets.starts[column])
+        return None if bool(np.isnan(known).all()) else known
 
     @property
     def edges(self) -> list[tuple[int, int]]:
@@ -155,9 +179,11 @@ def _array(values: Tensor) -> NDArray[Any]:
 class Domain:
     """Base of the domains: plain clouds, from which a subclass differs where it must.
 
-    A subclass sets :attr:`words` and overrides what it knows better: :meth:`make` (its own files), :meth:`drawn` (what
-    a sample looks like), :meth:`grouped` and :meth:`write`. Modules of all domains are imported together, so what is
-    heavy is imported in the methods that use it.
+    A subclass sets :attr:`words` and :attr:`look` and overrides what it knows better: :meth:`make` (its own files),
+    :meth:`drawn` (what a sample looks like), :meth:`grouped` and :meth:`write`. What reports say of its columns and
+    metrics it tells :func:`pellucid.report.columns.register_column` and
+    :func:`pellucid.report.metric_names.describe_metric`. Modules of all domains are imported together, so what is heavy
+    is imported in the methods that use it.
 
     Example:
         >>> import torch
@@ -171,8 +197,10 @@ class Domain:
         ('stars', 'skies', 2)
     """
 
-    words: ClassVar[Words] = Words("point", "sample")
+    words: ClassVar[Words] = CLOUDS
     """What a report calls one point and one sample."""
+    look: ClassVar[Look] = CLOUD_LOOK
+    """How a report draws and tables samples."""
     inputs: ClassVar[str] = "a PointClouds, or the .safetensors file of one"
     """What a user may give, for messages."""
     parts: ClassVar[tuple[str, ...]] = ()
@@ -181,12 +209,12 @@ class Domain:
     @property
     def points(self) -> str:
         """The word for several points."""
-        return plural(str(astuple(self.words)[0]))
+        return self.words.points
 
     @property
     def samples(self) -> str:
         """The word for several samples."""
-        return plural(str(astuple(self.words)[1]))
+        return self.words.samples
 
     # -- from a user's input to clouds ---------------------------------------------------------------------------------
     def read(self, source: Any, *, options: Mapping[str, Any] | None = None, seed: int = 0, progress: bool = False,
@@ -238,26 +266,34 @@ class Domain:
         """What the report's browser shows of a sample; None where nothing can be drawn.
 
         Args:
-            explanation: Of one output, or of several: then of the one in ``explained``, or the first.
+            explanation: Of one output, or of several: then of the one in ``explained``, with contributions to the
+                others beside it.
             cloud: Place of the sample.
         """
         one = Shown(explanation.of(), cloud)
         drawn = self.drawn(one) if len(one) else None
         if drawn is None:
             return None
-        unit = one.explanation.unit(cloud)
         common: dict[str, Any] = {
-            "name": one.text("id") or f"{astuple(self.words)[1]} {cloud}",
+            "name": one.text("id") or f"{self.words.sample} {cloud}",
             "unit": one.unit,
             "pos": one.pos,
             "importance": one.importance,
-            "importance_name": one.explanation.importance_name + (f", {unit}" if unit else ""),
+            "importance_name": one.explanation.importance_name,
+            "importance_unit": one.explanation.unit(cloud),
+            "signed": one.explanation.signed,
+            "others": _others(explanation, one),
             "prediction": one.explanation.value(cloud),
             "predicts": one.explanation.quantity(cloud),
             "target": one.explanation.truth(cloud),
             "important": one.important,
+            "level": one.explanation.level,
+            "values": one.values,
+            "truths": one.truths,
             "covariance": one.covariance,
+            "radius": one.radius,
             "words": self.words,
+            "look": self.look,
         }
         return Sample(**{**common, **drawn, "columns": {**drawn.get("columns", {}), **one.columns},
                          "facts": {**drawn.get("facts", {}), **self._facts(one)}})
@@ -294,9 +330,21 @@ class Domain:
         return []
 
     def _facts(self, one: Shown) -> dict[str, str]:
-        """What an ensemble and a subgraph say of one sample."""
+        """What is known of the prediction, and what an ensemble and a subgraph say of one sample."""
         explanation, i = one.explanation, one.place
         facts, output = {}, int(explanation.explained[i])
+        unit = split_unit(explanation.quantity(i))[1]
+        if explanation.signed and explanation.baseline is not None:
+            own = explanation.unit(i)
+            facts["Baseline"] = (_told_number(float(explanation.baseline[output])) + (f" {own}" if own else "")
+                                 + "; with all contributions it sums to the prediction"
+                                 + ("'s log-odds" if own == "log-odds" else ""))
+        if (noisy := explanation.provenance.get("prediction_draws")) is not None:
+            rows = slice(i, i + 1) if explanation.level == "cloud" else one.rows
+            mean, std = (np.array(noisy[name][rows])[:, output].mean() for name in ("mean", "std"))
+            facts["Prediction under noise"] = (
+                f"{_told_number(mean)} ± {std:.2g}{f' {unit}' if unit else ''} over {noisy['draws']} draws"
+                + ("" if explanation.level == "cloud" else f", mean over {self.points}"))
         if (members := explanation.provenance.get("ensemble")) is not None:
             if explanation.level == "cloud":
                 facts["Prediction over members"] = (f"{explanation.value(i):.3f} ± "
@@ -308,6 +356,22 @@ class Domain:
             if chosen.get("alone") and chosen["alone"][i] is not None:
                 facts["Subgraph alone"] = f"{explanation.quantity(i)} {chosen['alone'][i]:.3f}"
         return facts
+
+
+def _others(explanation: Explanation, one: Shown) -> dict[str, Floats]:
+    """(n,) signed contributions to the outputs that are not the explained one, by their quantity."""
+    if not explanation.signed or explanation.importance.ndim == 1:
+        return {}
+    targets, explained = explanation.targets, int(one.explanation.explained[one.place])
+    called = targets.quantities
+    if len(set(called)) < len(called):  # classes of two targets have one name
+        called = tuple(quantity if targets.owner(i).kind == "regression" else f"P({targets.names[i]})"
+                       for i, quantity in enumerate(called))
+    return {name: _array(explanation.importance[one.rows, i]) for i, name in enumerate(called) if i != explained}
+
+
+def _told_number(value: float) -> str:
+    return (f"{value:.3f}" if 0.01 <= abs(value) < 1000 else f"{value:.3g}").replace("-", "−")
 
 
 def labels(one: Shown) -> list[str]:
@@ -339,22 +403,10 @@ def planes(one: Shown, lines: list[NDArray[np.int64]]) -> dict[str, str]:
     drawings = {}
     for a, b in [(0, 1), (0, 2)][: one.dim - 1]:
         names = tuple("xyz"[d] + (f" ({one.unit})" if one.unit else "") for d in (a, b))
-        svg, note = plane(pos[:, [a, b]], (names[0], names[1]), tones(one.importance), lines, one.important,
-                          None if sigma is None else sigma[:, [[a], [b]], [[a, b]]], equal=True)
+        svg, note = plane(pos[:, [a, b]], (names[0], names[1]), tones(one.importance, one.explanation.signed), lines,
+                          one.important, None if sigma is None else sigma[:, [[a], [b]], [[a, b]]], equal=True)
         drawings[f"{'xyz'[a]} – {'xyz'[b]}{note}"] = svg
     return drawings
-
-
-def plural(word: str) -> str:
-    """Several of what an English noun names.
-
-    Example:
-        >>> [plural(word) for word in ("hit", "complex", "body", "essay")]
-        ['hits', 'complexes', 'bodies', 'essays']
-    """
-    if word.endswith("y") and word[-2:-1] not in "aeiou":
-        return word[:-1] + "ies"
-    return word + ("es" if word.endswith(("s", "x", "z", "ch", "sh")) else "s")
 
 
 def _told(source: Any) -> str:

@@ -16,7 +16,8 @@ from pellucid.domains.base import Domain, Given, Shown, domains, path_of
 from pellucid.explanation import Explanation
 from pellucid.report.colours import FALSE_COLOUR
 from pellucid.report.columns import Column, register_column
-from pellucid.report.content import Sticks, Words
+from pellucid.report.content import Sticks
+from pellucid.report.words import Look, Words
 
 TRACE = 4.5
 """Neighbouring C-alpha atoms of a chain that are closer than this, in angstrom, are joined; 3.8 is usual."""
@@ -28,8 +29,23 @@ CONTACTS = ("–", "hydrophobic", "H-bond", "H-bond, hydrophobic")
 """Kinds of contact between residue and ligand; a place is 1 if hydrophobic, plus 2 with a hydrogen bond."""
 CONTACT_COLOURS = (FALSE_COLOUR, "#b08a00", "#1f77d0", "#0a3f86")
 
-register_column("contact", Column("Contact", "How the residue touches the ligand.", CONTACTS, CONTACT_COLOURS))
-register_column("distance", Column("Distance (Å)", "The least distance between heavy atoms of the residue and of the "
+ELEMENTS = {"N": "#2f5bd8", "O": "#d8262c", "S": "#c9a400", "P": "#e07000", "F": "#1f9a3a", "Cl": "#1f9a3a",
+            "Br": "#8a2b0e", "I": "#6a0dad"}
+"""Colours of the ligand's atoms."""
+LOOK: Look = {
+    "label": "Residue", "index": False, "sort": "importance", "fold": 30, "radii": None, "colours": ELEMENTS,
+    "beside": "sticks in the colours of the elements", "near": "Go to the ligand", "lines": "contact", "tubes": True,
+    "true_bonds": False, "switch": "true pocket", "switches": "truth", "symbols_caption": "Names",
+    "symbols": [{"text": "10 most important", "top": 10},
+                {"text": "{points} in contact", "where": "contact", "top": 60}, {"text": "none", "top": 0}],
+    "name": "<Chain>:<label><Number>", "extents": "top", "tall": True,
+    "truth": {"column": "Pocket", "yes": "inside", "no": "outside",
+              "told": ["outside the true pocket", "in the true pocket"], "first": True},
+}  # fmt: skip
+"""A tube with names, the ligand beside it, lines of contact, the outline of the pocket."""
+
+register_column("contact", Column("Contact", "How the {point} touches the ligand.", CONTACTS, CONTACT_COLOURS))
+register_column("distance", Column("Distance (Å)", "The least distance between heavy atoms of the {point} and of the "
                                    "ligand."))
 
 
@@ -37,7 +53,7 @@ register_column("distance", Column("Distance (Å)", "The least distance between 
 class Complexes(Domain):
     """Proteins with their ligands: points are residues; the ligand is the second cloud of a sample."""
 
-    words = Words("residue", "complex")
+    words, look = Words("residue", "complex"), LOOK
     inputs = "the structure of a protein with its ligand, a table of complexes, or a PointClouds"
     parts = ("ligand",)
 

@@ -13,20 +13,37 @@ from pellucid.collisions import fields, views
 from pellucid.domains.base import Domain, Given, Shown, domains, path_of
 from pellucid.errors import PellucidError
 from pellucid.report.columns import Column, register_column
-from pellucid.report.content import Words
+from pellucid.report.metric_names import describe_metric
 from pellucid.report.plane import plane, tones
+from pellucid.report.words import Look, Words
 
 Floats = NDArray[np.float64]
 
+LOOK: Look = {"label": "Track", "switch": "true tracks", "switches": "bonds", "switched": "line"}
+"""Bonds are true tracks, which can be hidden."""
+
 register_column("layer", Column("Layer", "The detector surface that measured the hit."))
 register_column("p_t", Column("p_T (GeV)", "True transverse momentum at the hit; the model does not see it."))
+for _name, _told in {
+    "angle": ("Angle to the velocity (°)", "between the long axis of the noise (or the gradient) and the true velocity "
+              "in x-y: median over all important {points}", "lower"),
+    "angle_mean": ("Angle to the velocity, mean (°)", "the same, averaged", "lower"),
+    "angle_assisted": ("Angle to the velocity, assisted mean (°)", "over important {points} that are ranked high: a "
+                       "choice that knows the ground truth, as the LRI paper makes one", "lower"),
+    "eigen_ratio": ("Eigen-ratio", "short to long axis of the noise in x-y, median over all important {points}; 1 is "
+                    "round", ""),
+    "radial.angle": ("Angle of the radius (°)", "what the line from the beam to the {point} gives without any model: "
+                     "median", ""),
+    "radial.angle_mean": ("Angle of the radius, mean (°)", "the same, averaged", ""),
+}.items():
+    describe_metric(f"directions.{_name}", *_told)
 
 
 @domains.register("events")
 class Events(Domain):
     """Collision events: points are hits of a detector, read from CSV, parquet, ROOT or pickled tables."""
 
-    words = Words("hit", "event")
+    words, look = Words("hit", "event"), LOOK
     inputs = "a file or folder of hits together with columns, or a PointClouds"
     parts = ("columns",)
 
@@ -66,7 +83,8 @@ class Events(Domain):
         return {"labels": [f"track {g}" if g >= 0 else "–" for g in group.tolist()],
                 "bonds": [(a, b, 1.0) for line in tracks for a, b in pairwise(line.tolist())],
                 "columns": columns | one.features,
-                "views": flat_views(pos, one.unit, one.importance, tracks, one.important, one.directions, layer)}
+                "views": flat_views(pos, one.unit, one.importance, tracks, one.important, one.directions, layer,
+                                    signed=one.explanation.signed)}
 
 
 def track_lines(pos: Floats, group: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -82,7 +100,8 @@ def track_lines(pos: Floats, group: NDArray[np.int64]) -> list[NDArray[np.int64]
 
 
 def flat_views(pos: Floats, unit: str, importance: Floats, tracks: list[NDArray[np.int64]],
-          truth: NDArray[np.bool_] | None, sigma: Floats | None, layer: NDArray[np.int64] | None) -> dict[str, str]:
+               truth: NDArray[np.bool_] | None, sigma: Floats | None, layer: NDArray[np.int64] | None, *,
+               signed: bool = False) -> dict[str, str]:
     """Flat drawings by caption: x-y and r-z of three coordinates, the plane itself of two.
 
     Args:
@@ -93,8 +112,9 @@ def flat_views(pos: Floats, unit: str, importance: Floats, tracks: list[NDArray[
         truth: (n,) bool.
         sigma: (n, D, D) covariance of the noise.
         layer: (n,) surfaces.
+        signed: Whether importance has a sign.
     """
-    colours = tones(importance)
+    colours = tones(importance, signed)
     if pos.shape[1] == 2:
         axes = ("eta", "phi (rad)") if unit == "" else (f"x ({unit})", f"y ({unit})")
         svg, note = plane(pos, axes, colours, tracks, truth, sigma, origin=True)

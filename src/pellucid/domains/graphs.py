@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from pellucid.domains.base import Domain, Given, Shown, domains, labels
-from pellucid.report.content import Words
 from pellucid.report.layout import layout
 from pellucid.report.plane import plane, tones
+from pellucid.report.words import Words
 
 
 @domains.register("graphs")
@@ -45,5 +45,6 @@ class Graphs(Domain):
         if drawn is not None:
             return {**drawn, **common}
         at = layout(len(one), edges)
-        svg, _ = plane(at, None, tones(one.importance), [np.array(edge) for edge in edges], one.important, equal=True)
+        svg, _ = plane(at, None, tones(one.importance, one.explanation.signed), [np.array(edge) for edge in edges],
+                       one.important, equal=True)
         return {**common, "unit": "", "pos": np.pad(at, ((0, 0), (0, 1))), "views": {"Nodes and edges": svg}}

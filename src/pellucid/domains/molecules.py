@@ -8,14 +8,25 @@ from typing import Any
 from pellucid.clouds import PointClouds
 from pellucid.domains.base import Domain, Given, Shown, domains
 from pellucid.errors import PellucidError
-from pellucid.report.content import Words
+from pellucid.report.words import Look, Words
+
+COVALENT = {"H": 0.31, "B": 0.84, "C": 0.76, "N": 0.71, "O": 0.66, "F": 0.57, "Na": 1.2, "Mg": 1.2, "Si": 1.11,
+            "P": 1.07, "S": 1.05, "Cl": 1.02, "K": 1.3, "Ca": 1.3, "Fe": 1.2, "Zn": 1.15, "Se": 1.2, "Br": 1.2,
+            "I": 1.39}
+"""Covalent radii in angstrom."""
+LOOK: Look = {
+    "label": "Element", "drawing": "2D structure", "radii": COVALENT, "true_bonds": False,
+    "symbols": [{"text": "all but C and H", "without": ["C", "H", ""]},
+                {"text": "every {point}, numbered", "numbered": True}, {"text": "none", "top": 0}],
+}  # fmt: skip
+"""Balls by element, sticks between them, symbols on them."""
 
 
 @domains.register("molecules")
 class Molecules(Domain):
     """Molecules: points are heavy atoms, read from SMILES, .smi, .csv or .sdf files (poses are kept)."""
 
-    words = Words("atom", "molecule")
+    words, look = Words("atom", "molecule"), LOOK
     inputs = "a SMILES, a .smi, .csv or .sdf file, records of read_molecules, or a PointClouds"
 
     def make(self, source: Any, *, seed: int = 0, progress: bool = False, **more: Any) -> Given:
@@ -60,6 +71,6 @@ class Molecules(Domain):
         smiles = one.text("smiles")
         return {"labels": [atom.GetSymbol() for atom in mol.GetAtoms()],
                 "bonds": [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), b.GetBondTypeAsDouble()) for b in mol.GetBonds()],
-                "svg": depict(mol, one.importance, marked=kept),
+                "svg": depict(mol, one.importance, marked=kept, signed=one.explanation.signed),
                 "svg_truth": None if truth is None else depict_truth(mol, truth),
                 "facts": {} if smiles is None else {"SMILES": smiles}}

@@ -18,6 +18,7 @@ const unitOf = s => UNITS[s.unit.toLowerCase()] || s.unit;
 
 const LOOK = DATA.look; // how samples are drawn: see Look in words.py
 const words = text => text.replace(/\{(\w+)\}/g, (whole, name) => DATA.words[name] ?? whole); // as Words.of in words.py
+const nameless = s => s.labels.every((label, i) => label === String(i)); // labels that only count the points
 const plus = (x, digits = 3) => (finite(x) && x > 0 ? "+" : "") + show(x, digits); // a number with its sign
 
 const [MAP, DIVERGING] = [DATA.colours.map, DATA.colours.diverging].map(map => map.map(h => [1, 3, 5].map(at => parseInt(h.slice(at, at + 2), 16))));

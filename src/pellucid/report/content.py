@@ -13,20 +13,10 @@ from numpy.typing import NDArray
 
 from pellucid.errors import PellucidError
 from pellucid.report.colours import numbers
-from pellucid.report.presets import (
-    COMPLEX_LOOK,
-    COMPLEXES,
-    EVENT_LOOK,
-    EVENTS,
-    LOOKS,
-    MOLECULE_LOOK,
-    MOLECULES,
-)
 from pellucid.report.words import CLOUD_LOOK, CLOUDS, Look, Words, whole_look
 
-__all__ = ["AXES_NOTE", "CLOUDS", "CLOUD_LOOK", "COMPLEXES", "COMPLEX_LOOK", "EVENTS", "EVENT_LOOK", "MOLECULES",
-           "MOLECULE_LOOK", "RADIUS_NOTE", "Look", "PublishedCell", "ReportContent", "Sample", "Sticks", "Words",
-           "is_number", "split_unit", "unit_of"]
+__all__ = ["AXES_NOTE", "CLOUDS", "CLOUD_LOOK", "RADIUS_NOTE", "Look", "PublishedCell", "ReportContent", "Sample",
+           "Sticks", "Words", "is_number", "split_unit", "unit_of"]
 
 AXES_NOTE = "The axes are told in the frame of the coordinates: they do not turn with the {sample} when it is turned."
 """Said where samples have a covariance."""
@@ -175,7 +165,7 @@ class Sample:
         level: Whether the prediction is of the sample (``"cloud"``) or of each point (``"point"``).
         values: (n,) predictions of the points; with ``level="point"`` only.
         truths: (n,) the known answers of the points, NaN where unknown; or ``None``.
-        look: How it is drawn and tabled; None for what goes with ``words``.
+        look: How it is drawn and tabled; None for plain points.
 
     Raises:
         PellucidError: if shapes disagree, a bond points nowhere, a covariance is none, or parts exclude each other.
@@ -203,7 +193,7 @@ class Sample:
     facts: dict[str, str] = field(default_factory=dict)
     columns: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     views: dict[str, str] = field(default_factory=dict)
-    words: Words = MOLECULES
+    words: Words = CLOUDS
     predicts: str = "P(1)"
     texts: dict[str, list[str]] = field(default_factory=dict)
     sticks: Sticks | None = None
@@ -264,8 +254,8 @@ class Sample:
 
     @property
     def drawn(self) -> Look:
-        """The look, or the one that goes with the words, with the defaults filled in."""
-        return whole_look(self.look if self.look is not None else LOOKS.get(self.words))
+        """The look with the defaults filled in."""
+        return whole_look(self.look)
 
     @property
     def noise_note(self) -> str:

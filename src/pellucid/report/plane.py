@@ -17,9 +17,9 @@ ELLIPSE = 0.045
 """Half of the long axis of a middling ellipse, as a share of the drawing's width."""
 
 
-def tones(importance: Floats) -> list[str]:
+def tones(importance: Floats, signed: bool = False) -> list[str]:
     """The colour of each point, as the report's other views have it."""
-    return [hexadecimal(c) for c in colour(importance)]
+    return [hexadecimal(c) for c in colour(importance, signed=signed)]
 
 
 def plane(at: Floats, names: tuple[str, str] | None, colours: list[str], lines: list[NDArray[np.int64]],
@@ -39,7 +39,7 @@ def plane(at: Floats, names: tuple[str, str] | None, colours: list[str], lines: 
         origin: Whether the drawing reaches as far on either side of the origin; otherwise it fits the points.
 
     Returns:
-        SVG in which point i has the class ``atom-i``, and what a caption must say of the ellipses.
+        SVG in which point i has the class ``point-i``, and what a caption must say of the ellipses.
 
     Example:
         >>> at, line = np.array([[0.0, 0.0], [1.0, 2.0]]), np.array([0, 1])
@@ -70,7 +70,7 @@ def plane(at: Floats, names: tuple[str, str] | None, colours: list[str], lines: 
     for line in lines:
         signal = truth is not None and bool(truth[line].all())
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in dots[line])
-        parts.append(f'<path class="track" d="{path}" fill="none" stroke="{TRUE_COLOUR if signal else LINE}" '
+        parts.append(f'<path class="line" d="{path}" fill="none" stroke="{TRUE_COLOUR if signal else LINE}" '
                      f'stroke-width="{1.6 if signal else 0.8}"/>')
     note = ""
     if sigma is not None:
@@ -88,7 +88,7 @@ def plane(at: Floats, names: tuple[str, str] | None, colours: list[str], lines: 
     for n in np.argsort(-np.arange(len(dots))):
         x, y = dots[n]
         ring = f' stroke="{TRUE_COLOUR}" stroke-width="1.6"' if truth is not None and truth[n] else ' stroke="#fff"'
-        parts.append(f'<ellipse class="atom-{n}" data-outlined="1" cx="{x:.1f}" cy="{y:.1f}" rx="3.6" ry="3.6" '
+        parts.append(f'<ellipse class="point-{n}" data-outlined="1" cx="{x:.1f}" cy="{y:.1f}" rx="3.6" ry="3.6" '
                      f'fill="{colours[n]}"{ring}/>')
     if names is not None:
         parts += _axis(low, high, names, wide, tall, scale)
@@ -121,7 +121,8 @@ def _axis(low: Floats, high: Floats, names: tuple[str, str], wide: int, tall: in
         y = tall - EDGE - (t - low[1]) * scale[1]
         parts.append(f'<text x="{EDGE - 5}" y="{y + 4:.0f}" text-anchor="end" fill="{INK}">{t:g}</text>')
     return [*parts, f'<text x="{wide}" y="{tall - EDGE + 32}" text-anchor="end" fill="{INK}">{html.escape(names[0])}'
-            f'</text><text x="{EDGE + 6}" y="14" fill="{INK}">{html.escape(names[1])}</text>']
+            f'</text><text x="{EDGE + 6}" y="14" fill="{INK}" '
+            f'paint-order="stroke" stroke="#fff" stroke-width="3">{html.escape(names[1])}</text>']
 
 
 def _ticks(low: float, high: float) -> list[float]:

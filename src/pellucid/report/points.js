@@ -10,7 +10,7 @@ function table(s, colours, rank) {
   const more = Object.keys(s.columns).filter(id => id !== "spread"), spread = s.columns.spread, shown = quantity(s).id;
   const swatched = shown === "spread" ? "importance" : shown; // the spread stands behind the importance
   const unit = unitOf(s), columns = [...(LOOK.index ? [["index", "#", "num"]] : []), ...Object.keys(s.texts).map(id => ["text " + id, id, ""]),
-    ["label", LOOK.label, ""], ["importance", s.importance_unit ? `Importance (${s.importance_unit})` : "Importance", "num"], ["rank", "Rank", "num"]];
+    ...(LOOK.index && nameless(s) ? [] : [["label", LOOK.label, ""]]), ["importance", s.importance_unit ? `Importance (${s.importance_unit})` : "Importance", "num"], ["rank", "Rank", "num"]];
   for (const id of more) {
     const { label, kinds, signed, of, unit: own } = DATA.columns[id]; // a contribution to an output must not look like the output
     columns.push(["column " + id, signed ? `Contribution to ${of}${own ? ` (${own})` : ""}` : label, kinds.length ? "" : signed ? "num wrap" : "num"]);

@@ -85,7 +85,7 @@ function draw(onlySizes = false) {
   const unitAxes = EVEN;
   const told = Object.entries(s.texts).map(([name, texts]) => [name.toLowerCase(), texts]);
   const heading = i => told.length ? `<b>${escape(s.labels[i])}</b>` + told.map(([name, texts]) => `, ${escape(name)} ${escape(texts[i] || "–")}`).join("")
-    : `<b>${escape(s.labels[i])} ${i}</b>`;
+    : nameless(s) ? `<b>${escape(DATA.words.point)} ${i}</b>` : `<b>${escape(s.labels[i])} ${i}</b>`;
   const text = s.pos.map((p, i) => `${heading(i)}<br>importance ${s.signed ? plus(s.importance[i], 4) : show(s.importance[i], 4)}${s.importance_unit ? " " + escape(s.importance_unit) : ""}${s.columns.spread ? ` ± ${show(s.columns.spread[i], 2)}` : ""}, rank ${rank[i]} of ${n}`
     + Object.keys(s.columns).filter(id => id !== "spread").map(id => `<br>${escape(id.startsWith("=of ") ? "contribution to " + DATA.columns[id].of : id.startsWith("=") ? DATA.columns[id].label : uncapital(DATA.columns[id].label))} `
       + escape(DATA.columns[id].kinds.length ? DATA.columns[id].kinds[s.columns[id][i]] ?? "–" : DATA.columns[id].signed ? plus(s.columns[id][i]) + (DATA.columns[id].unit ? " " + DATA.columns[id].unit : "") : show(s.columns[id][i], 3))).join("")
