@@ -10,7 +10,7 @@ import torch
 
 from pellucid.clouds import Field, PointClouds
 from pellucid.commands.data import grouped
-from pellucid.commands.reporting import asked, choose, domain_in, report_explanation, samples_of
+from pellucid.commands.reporting import asked, choose, domain_in, report_explanation, report_run, samples_of
 from pellucid.domains import Domain, Given, domain_of, domains
 from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.explanation import Explanation
@@ -248,3 +248,30 @@ def test_a_domain_of_ones_own_is_explained_by_a_run(stars, tmp_path, random_clou
     with pytest.raises(PellucidError, match="expected no ligand for a run on skies"):
         explain(tmp_path / "run", [[0.0, 0, 1]], ligand="mine", device="cpu")
 
+
+
+@pytest.mark.parametrize(("method", "told"), [
+    ({"name": "erm", "readout": "additive"}, "Contributions to the other outputs can be chosen at Show."),
+    ({"name": "lri-bernoulli"}, "Importance was learned for all targets at once and is shared by them."),
+    ({"name": "erm"}, "This run only predicts")])
+def test_the_page_of_a_run_lists_its_targets(method, told, tmp_path, random_clouds):
+    from pellucid.spec import DataSpec
+    from pellucid.training import train
+
+    split = torch.tensor([0] * 12 + [1] * 4 + [2] * 4)
+    clouds = random_clouds((5,) * 20, dtype=torch.float32, outputs=2).replace(split=split)
+    clouds = clouds.replace(y=torch.stack([torch.linspace(0, 9, 20), (torch.arange(20) % 2).float()], 1))
+    targets = Targets((Target("mass", "regression", unit="kg"), Target("toxic")))
+    config = RunConfig.parse({"dataset": "d", "method": method, "backbone": {"hidden": 8, "layers": 1},
+                              "training": {"warmup": 1, "epochs": 1}})
+    run = train(config, clouds, tmp_path / "run", DataSpec.of(clouds, targets), device="cpu", progress=False)
+    page = report_run(run).read_text(encoding="utf-8").split("<script")[0]
+    assert "Predicted are 2 targets: mass (kg), P(toxic)." in page
+    assert told in page
+    assert "mass: Root mean squared error (kg)" in page
+    assert "toxic: ROC AUC" in page
+    if run.explanation is not None:
+        assert "Explained is mass (kg)." in page
+        (sample, *_) = samples_of(run.explanation, [0])
+        assert sample.signed == ("additive" in method.values())
+        assert list(sample.others) == (["P(toxic)"] if sample.signed else [])

@@ -121,8 +121,8 @@ def _axis(low: Floats, high: Floats, names: tuple[str, str], wide: int, tall: in
         y = tall - EDGE - (t - low[1]) * scale[1]
         parts.append(f'<text x="{EDGE - 5}" y="{y + 4:.0f}" text-anchor="end" fill="{INK}">{t:g}</text>')
     return [*parts, f'<text x="{wide}" y="{tall - EDGE + 32}" text-anchor="end" fill="{INK}">{html.escape(names[0])}'
-            f'</text><text x="{EDGE + 6}" y="14" fill="{INK}" '
-            f'paint-order="stroke" stroke="#fff" stroke-width="3">{html.escape(names[1])}</text>']
+            f'</text><text transform="translate(10 0) rotate(-90)" text-anchor="end" fill="{INK}">'
+            f"{html.escape(names[1])}</text>"]
 
 
 def _ticks(low: float, high: float) -> list[float]:
