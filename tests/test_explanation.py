@@ -217,7 +217,7 @@ def test_what_is_told_of_each_cloud(random_clouds):
     assert [colour.truth(i) for i in range(3)] == [1.0, 1.0, None]
     assert [e.of("colour=red").truth(i) for i in range(3)] == [1.0, 0.0, None]
     assert [toxic.truth(i) for i in range(3)] == [1.0, 0.0, None]
-    assert [x.unit(0) for x in (solubility, colour, toxic)] == ["log mol/L", "log-odds", "log-odds"]
+    assert [x.unit(0) for x in (solubility, colour, toxic)] == ["log mol/L", "logits", "log-odds"]
     assert mixed(random_clouds()).unit(0) == "", "importance without a sign has no unit of the target"
     assert mixed(random_clouds()).truth(0) is None
     few = mixed(random_clouds().replace(y=y[:, :1]))

@@ -204,7 +204,7 @@ def test_outputs_and_their_names():
                                 "P(soluble)", "P(round)", "P(flat)")
     assert [MIXED.owner(i).name for i in range(9)] == ["logS", "mass", *["colour"] * 3, "toxic", "soluble",
                                                        *["shape"] * 2]
-    assert [t.raw_unit() for t in MIXED] == ["log mol/L", "", *["log-odds"] * 4]
+    assert [t.raw_unit() for t in MIXED] == ["log mol/L", "", "logits", "log-odds", "log-odds", "logits"]
     assert len(MIXED) == 6
     assert MIXED[1:3] == tuple(MIXED)[1:3]
     assert Targets.of("multiclass", 3).names == ("y=0", "y=1", "y=2")

@@ -58,7 +58,7 @@ def test_what_is_there_and_what_it_says_of_itself():
     assert set(views) >= {"plain", "unit_length", "eta_phi"}
     assert set(frames) >= {"lab", "beam"}
     for name in ("plain", "unit_length", "eta_phi"):
-        assert isinstance(views[name], View)
+        assert issubclass(views[name], View)
         assert views[name].dim == (3 if name == "eta_phi" else None)
         check_view(name, 3)
     assert isinstance(frames["beam"], Frame)
@@ -81,7 +81,16 @@ def test_a_view_says_whether_turning_a_cloud_turns_what_is_seen(name):
 
 
 def test_a_view_of_ones_own_can_be_used_by_a_backbone():
-    views.register("flat")(View(lambda pos: pos[:, :2], turns=False, dim=3))
+    @views.register("flat")
+    class Flat(View):
+        """From above."""
+
+        turns, dim = False, 3
+
+        @staticmethod
+        def see(pos):
+            return pos[:, :2]
+
     try:
         torch.testing.assert_close(backbones["egnn"](3, view="flat").place(POINTS), POINTS[:, :2])
         with pytest.raises(PellucidError, match="expected 3 coordinates for the view flat, got 2"):

@@ -78,7 +78,7 @@ def from_pyg(samples: Iterable[Any], *, node_targets: bool = False) -> PointClou
             level, layout = "point", "rows"
             if key == "x" and values[0].dtype.is_floating_point and values[0].ndim == 2:
                 name = "features"
-        elif "edge_index" in keys and _rows_match(values, edges):
+        elif key != "y" and "edge_index" in keys and _rows_match(values, edges):
             level, layout = "edge", "rows"
         elif all(v.ndim == 0 for v in values):
             layout = "scalar"

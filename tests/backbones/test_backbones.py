@@ -378,7 +378,7 @@ def test_coordinates_can_be_features(name, encoder, random_clouds):
 @pytest.mark.parametrize("rule", ["knn", "knn, some too small"])
 def test_an_energy_is_twice_differentiable(name, rule, encoder, random_clouds):
     clouds = random_clouds((4, 3))
-    net, table = encoder(name, hidden=4), RULES[rule](clouds)
+    net, table = encoder(name, hidden=4), RULES[rule](clouds.pos, clouds.ptr)
     readout = torch.linspace(-1, 1, 4, dtype=torch.float64)
     pos = clouds.pos.clone().requires_grad_()
     assert torch.autograd.gradgradcheck(lambda p: (net(clouds, table, pos=p).scalars @ readout).sum(), (pos,))
@@ -389,7 +389,7 @@ def test_an_energy_is_twice_differentiable(name, rule, encoder, random_clouds):
 def test_gradients_of_a_force_matching_loss(name, weighted, training, encoder, random_clouds):
     """Along a random direction of all parameters, against central differences; dropout is the same in all passes."""
     clouds = random_clouds((7, 4))
-    net, table = encoder(name, dropout=0.3).train(training), RULES["knn, some too small"](clouds)
+    net, table = encoder(name, dropout=0.3).train(training), RULES["knn, some too small"](clouds.pos, clouds.ptr)
     readout = torch.linspace(-1, 1, 8, dtype=torch.float64)
     point_weight = weights(table)[1].requires_grad_() if weighted else None
     true = torch.randn(11, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(8))

@@ -4,9 +4,10 @@ import pytest
 from tiny import tiny_data, tiny_experiment
 
 from pellucid.benchmarks.code import closure, code_digest
-from pellucid.benchmarks.plan import BenchPlan, cost_group
+from pellucid.benchmarks.plan import BenchPlan, cost_group, deciding, judging
 from pellucid.benchmarks.store import Record
 from pellucid.errors import PellucidError, UnknownNameError
+from pellucid.training.config import RunConfig
 
 
 @pytest.fixture(scope="module")
@@ -160,12 +161,22 @@ def test_unknown_names_are_refused_before_any_work(data):
 
 
 def test_the_code_that_decides_is_followed_through_imports():
-    modules = closure("pellucid.methods.lri")
+    modules = closure("pellucid.methods.lri_gaussian")
     assert {"pellucid.methods.gaussian", "pellucid.backbones.kernels", "pellucid.clouds"} <= modules
     assert not any(name.startswith(("pellucid.report", "pellucid.explainers.masks")) for name in modules)
-    assert code_digest("pellucid.methods.lri") != code_digest("pellucid.methods.erm")
+    assert code_digest("pellucid.methods.lri_gaussian") != code_digest("pellucid.methods.erm")
     with pytest.raises(PellucidError, match="expected a module"):
         code_digest("pellucid.nowhere")
+
+
+def test_what_registries_import_by_name_belongs_to_the_code_that_decides():
+    config = RunConfig.parse({"backbone": {"name": "dgcnn", "view": "eta_phi"}, "method": {
+        "name": "joint", "options": {"relative": "beam"}}, "objective": {"name": "denoising"}})
+    assert set(deciding(config)) >= {"pellucid.methods.joint", "pellucid.backbones.dgcnn", "pellucid.collisions.views",
+                                     "pellucid.training.objectives.denoising", "pellucid.views"}
+    judged = {"pellucid.metrics.classification", "pellucid.metrics.directions", "pellucid.benchmarks.work"}
+    assert judged <= {*judging()}
+    assert "pellucid.training.evaluation" in closure(*judging())
 
 
 def test_comments_and_docstrings_do_not_change_the_code(tmp_path, monkeypatch):

@@ -105,10 +105,10 @@ def test_samples_of_several_targets_show_the_one_that_is_asked_for(random_clouds
     e = Explanation(clouds, prediction, torch.rand(5, 3), targets=targets, signed=True, explained=torch.tensor([1, 0]),
                     baseline=torch.tensor([0.1, 0.2, 3.0]))
     first = CLOUDS.sample(e, 0)  # of its predicted class
-    assert (first.predicts, first.prediction, first.target, first.importance_unit) == ("P(blue)", 0.75, 1.0, "log-odds")
+    assert (first.predicts, first.prediction, first.target, first.importance_unit) == ("P(blue)", 0.75, 1.0, "logits")
     assert list(first.others) == ["P(red)", "mass (kg)"]
     assert first.others["mass (kg)"].tolist() == e.importance[:3, 2].double().tolist()
-    assert first.facts["Baseline"] == "0.200 log-odds; with all contributions it sums to the prediction's log-odds"
+    assert first.facts["Baseline"] == "0.200 logits; with all contributions it sums to the prediction's logits"
     (same,) = samples_of(e, [0])
     assert list(same.others) == list(first.others)
     assert asked(e, CLOUDS) == [

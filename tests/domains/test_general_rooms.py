@@ -42,8 +42,9 @@ def docstrings(source):
 
 
 def told(source):
-    """(line, text) of what a module says outside of docstrings."""
-    skipped = docstrings(source)
+    """(line, text) of what a module says outside of docstrings and of titles of papers."""
+    skipped = docstrings(source) | {number for number, line in enumerate(source.splitlines(), 1)
+                                    if line.strip().startswith("citation = ")}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.start[0] not in skipped and token.type in (tokenize.NAME, tokenize.STRING, tokenize.COMMENT):
             yield token.start[0], token.string

@@ -87,7 +87,7 @@ def test_contributions_and_baseline_sum_to_the_prediction(task, method, random_c
         assert torch.equal(one.importance, e.importance[:, number])
         assert torch.equal(one.importance, e.of(name).importance)
         assert one.quantity(0) == spec.quantities[number]
-        assert one.unit(0) == (spec.owner(number).unit if spec.owner(number).kind == "regression" else "log-odds")
+        assert one.unit(0) == spec.owner(number).raw_unit()
     first = e.of()  # of a multi-class target, the class that is predicted
     assert torch.equal(first.explained, spec.explained(spec.find(), e.prediction))
 
@@ -216,7 +216,7 @@ def test_the_mask_follows_p_where_noise_is_injected(temperature, noise, method, 
     clouds = random_clouds((60, 60))
     model = method("lri-bernoulli", temperature=temperature).train(noise == "in training")
     with torch.no_grad():  # so that points differ in eval mode as well
-        model.interpreter[-1].weight *= 1 if model.training else 50
+        model.interpreter[-1].weight *= 1 if model.training else 200
     drawn, p = masks(model, clouds, 60, monkeypatch, noise=noise == "by content")
     assert bool(((drawn >= 0) & (drawn <= 1)).all())
     assert float(p.std()) > 0.01, "points differ, or this test says little"

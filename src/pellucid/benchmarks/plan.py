@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pellucid.backbones import backbones
 from pellucid.benchmarks.code import code_digest
 from pellucid.benchmarks.experiments import Experiment, Scalar
 from pellucid.benchmarks.job import Job
@@ -18,8 +17,7 @@ from pellucid.benchmarks.results import Cell, Choice, ResultTable
 from pellucid.benchmarks.store import Record
 from pellucid.datasets import PreparedDataset
 from pellucid.errors import UnknownNameError
-from pellucid.explainers import explainers
-from pellucid.methods import methods
+from pellucid.families import backbones, explainers, frames, methods, metrics, objectives, views
 from pellucid.training import RunConfig
 from pellucid.training.config import merge
 from pellucid.training.data import data_digest
@@ -30,6 +28,25 @@ PLAIN, NOISY, MASK = 2.8, 6.5, 40.0
 """Seconds per 100,000 points on one core, for a first estimate: a plain epoch, an epoch with an interpreter, and 100
 steps of a mask (docs/results.md has the runs they come from)."""
 Place = tuple[str, str, str]
+
+
+def deciding(config: RunConfig) -> tuple[str, ...]:
+    """The modules of what a configuration names: registries import them by name, so that no import leads to them.
+
+    Example:
+        >>> "pellucid.methods.lri_gaussian" in deciding(RunConfig.parse({"method": {"name": "lri-gaussian"}}))
+        True
+    """
+    seen = {config.backbone.view, config.method.rule.view}
+    own = config.method.options.get("frame"), config.method.options.get("relative")
+    named = [methods[config.method.name], backbones[config.backbone.name], objectives[config.objective.name],
+             *(views[name] for name in sorted(seen)), *(frames[str(name)] for name in own if name)]
+    return tuple(dict.fromkeys(entry.__module__ for entry in named))
+
+
+def judging() -> tuple[str, ...]:
+    """What does the jobs, and the modules of all metrics, by which results are judged."""
+    return ("pellucid.benchmarks.work", *sorted({metrics[name].__module__ for name in metrics}))
 
 
 @dataclass
@@ -134,7 +151,7 @@ class BenchPlan:
         about = self._data[dataset]
         identity = {"kind": "explain", "run": run.key, "explainer": variant.explainer, "options": options,
                     "seed": seed, "validate": searched}
-        key = self._key(identity, about["digest"], "pellucid.benchmarks.work", explainer.__module__)
+        key = self._key(identity, about["digest"], *judging(), explainer.__module__)
         content = {**identity, "run": f"runs/{run.key}", "backbone": backbone, "data": about,
                    "artifacts": self.artifacts, "device": self.device}
         steps = options.get("steps", 0) * (about["points"] / 25 if not searched else about["points"] / 7)
@@ -147,8 +164,7 @@ class BenchPlan:
     def _train(self, dataset: str, config: RunConfig, label: str) -> Job:
         about = self._data[dataset]
         content = config.model_dump(mode="json", exclude={"preset"})
-        modules = (methods[config.method.name].__module__, backbones[config.backbone.name].__module__)
-        key = self._key({"kind": "train", "config": content}, about["digest"], "pellucid.benchmarks.work", *modules)
+        key = self._key({"kind": "train", "config": content}, about["digest"], *judging(), *deciding(config))
         noisy = methods[config.method.name].supports.importance
         joint = config.training.epochs if noisy else 0
         rest = config.total_epochs - joint
@@ -212,9 +228,8 @@ class BenchPlan:
 
     def _warm_up(self, identity: str, epochs: int, like: Job) -> Job:
         about, config = like.content["data"], self._configs[like.key]
-        modules = (methods[config.method.name].__module__, backbones[config.backbone.name].__module__)
-        key = self._key({"kind": "warm-up", "identity": identity, "epochs": epochs}, about["digest"],
-                        "pellucid.benchmarks.work", *modules)
+        key = self._key({"kind": "warm-up", "identity": identity, "epochs": epochs}, about["digest"], *judging(),
+                        *deciding(config))
         dataset = like.label.split()[0]
         label = f"{dataset} {config.backbone.name} warm-up of {config.method.name} seed {config.seed}"
         content = {**like.content, "kind": "warm-up", "folder": f"runs/{key}", "warm_start": None}

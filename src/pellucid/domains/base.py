@@ -20,6 +20,7 @@ from pellucid.report.plane import plane, tones
 from pellucid.report.words import CLOUD_LOOK, CLOUDS, Look, Words
 
 Floats = NDArray[np.float64]
+AXES = ("x", "y", "z")
 MOST_FEATURES = 16
 """Columns of ``features`` that a report shows at most; more are no help to a reader."""
 
@@ -338,7 +339,7 @@ class Domain:
             own = explanation.unit(i)
             facts["Baseline"] = (_told_number(float(explanation.baseline[output])) + (f" {own}" if own else "")
                                  + "; with all contributions it sums to the prediction"
-                                 + ("'s log-odds" if own == "log-odds" else ""))
+                                 + (f"'s {own}" if own in ("log-odds", "logits") else ""))
         if (noisy := explanation.provenance.get("prediction_draws")) is not None:
             rows = slice(i, i + 1) if explanation.level == "cloud" else one.rows
             mean, std = (np.array(noisy[name][rows])[:, output].mean() for name in ("mean", "std"))
@@ -402,10 +403,10 @@ def planes(one: Shown, lines: list[NDArray[np.int64]]) -> dict[str, str]:
     assert pos is not None
     drawings = {}
     for a, b in [(0, 1), (0, 2)][: one.dim - 1]:
-        names = tuple("xyz"[d] + (f" ({one.unit})" if one.unit else "") for d in (a, b))
+        names = tuple(AXES[d] + (f" ({one.unit})" if one.unit else "") for d in (a, b))
         svg, note = plane(pos[:, [a, b]], (names[0], names[1]), tones(one.importance, one.explanation.signed), lines,
                           one.important, None if sigma is None else sigma[:, [[a], [b]], [[a, b]]], equal=True)
-        drawings[f"{'xyz'[a]} – {'xyz'[b]}{note}"] = svg
+        drawings[f"{AXES[a]} – {AXES[b]}{note}"] = svg
     return drawings
 
 
