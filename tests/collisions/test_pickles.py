@@ -73,6 +73,26 @@ def test_a_data_frame_comes_back(protocol, tmp_path):
     assert back["name"].tolist() == ["a", "b"]
 
 
+def test_what_a_table_does_not_need_is_told_in_one_sentence(tmp_path):
+    reconstruct, arguments, _ = np.zeros(0).__reduce__()
+    content = {"x": Runs(reconstruct, *arguments)}
+    content["x"].what += ((1, (0,), np.dtype(object), False, b""),)
+    with pytest.raises(PellucidError, match=r"got one that wants an object array from .* not run; convert the file"):
+        read_pickle(stored(content, tmp_path / "a.pkl"))
+
+
+def test_a_pickle_cannot_set_attributes(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x04cpandas\nDataFrame\nN}X\x04\x00\x00\x00noteK\x01s\x86b.")
+    with pytest.raises(PellucidError, match="wants to set attributes of DataFrame"):
+        read_pickle(tmp_path / "a.pkl")
+    assert not hasattr(pytest.importorskip("pandas", reason="pandas is not installed").DataFrame, "note")
+
+
+def test_lists_of_one_length_stay_one_an_event(tmp_path):
+    back = read_pickle(stored({"x": [[1.0, 2.0], [3.0, 4.0]]}, tmp_path / "a.pkl"))
+    assert [v.tolist() for v in back["x"]] == [[1, 2], [3, 4]]
+
+
 def test_jagged_events_are_hits(tmp_path):
     content = {"x": [[1.0, 2.0], [3.0]], "y": [[0.0, 0.0], [0.0]], "z": [[0.0, 1.0], [2.0]], "label": [1, 0]}
     clouds = read_hits(stored(content, tmp_path / "raw.pkl"), Columns(pos=("x", "y", "z"), label="label"))

@@ -1,7 +1,7 @@
 """Pickles of the published archives, read without running what they may hold.
 
-A pickle is a program: ``pickle.load`` runs whatever it names. Here only the few functions that rebuild NumPy arrays and
-pandas tables may be named, by their exact module and name; anything else is refused before it is called.
+A pickle is a program: ``pickle.load`` runs whatever it names. Here :mod:`pellucid.pickled` reads it, which runs nothing
+and builds arrays and columns by itself; anything else is refused.
 """
 
 from __future__ import annotations
@@ -9,50 +9,12 @@ from __future__ import annotations
 import io
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import MissingPackageError, PellucidError
-
-BUILTINS = {"list", "dict", "set", "frozenset", "tuple", "slice", "complex", "bytearray", "int", "float", "str", "bool"}
-ALLOWED = {
-    "collections": {"OrderedDict"},
-    "numpy": {"dtype", "ndarray"},
-    **{module: {"_reconstruct", "scalar"} for module in ("numpy.core.multiarray", "numpy._core.multiarray")},
-    **{module: {"_frombuffer"} for module in ("numpy.core.numeric", "numpy._core.numeric")},
-    "pandas": {"DataFrame", "Series", "Index", "RangeIndex", "MultiIndex", "StringDtype"},
-    "pandas.arrays": {"ArrowStringArray"},
-    "pyarrow.lib": {"py_buffer", "_restore_array", "type_for_alias"},  # column names of pandas 3
-    "pandas.core.frame": {"DataFrame"},
-    "pandas.core.series": {"Series"},
-    "pandas.core.internals.managers": {"BlockManager", "SingleBlockManager"},
-    "pandas.core.internals.blocks": {"new_block"},
-    "pandas._libs.internals": {"_unpickle_block"},
-    "pandas.core.indexes.base": {"Index", "_new_Index"},
-    "pandas.core.indexes.range": {"RangeIndex"},
-    "pandas.core.indexes.numeric": {"Int64Index", "Float64Index"},
-    "pandas.core.indexes.multi": {"MultiIndex"},
-}
-"""Module -> names that a pickle may call, besides :data:`BUILTINS`: no attribute of them, exactly these."""
-
-
-def _latin1(text: str, encoding: str = "latin1") -> bytes:
-    """What old pickles of arrays call: bytes that were written as text."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"the encoding {encoding}")
-    return text.encode("latin1")
-
-
-class _Restricted(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("_codecs", "encode"):
-            return _latin1
-        known = BUILTINS if module in ("builtins", "__builtin__") else ALLOWED.get(module, set())
-        if name not in known:
-            raise pickle.UnpicklingError(f"{module}.{name}")
-        return super().find_class(module, name)
+from pellucid.pickled import Refused, load, object_array
 
 
 def read_pickle(path: Path, *, trust: bool = False) -> dict[str, NDArray[np.generic]]:
@@ -67,8 +29,8 @@ def read_pickle(path: Path, *, trust: bool = False) -> dict[str, NDArray[np.gene
         Columns by name; a column of lists has dtype object.
 
     Raises:
-        PellucidError: if the pickle names anything that does not rebuild a table (it is not run then), is damaged, or
-            holds something else.
+        PellucidError: if the pickle wants anything that a plain table does not need (it is not run then), is damaged,
+            or holds something else.
 
     Example:
         >>> import tempfile
@@ -79,8 +41,8 @@ def read_pickle(path: Path, *, trust: bool = False) -> dict[str, NDArray[np.gene
     """
     try:
         content = path.read_bytes()
-        table = pickle.loads(content) if trust else _Restricted(io.BytesIO(content)).load()
-    except pickle.UnpicklingError as error:
+        table = pickle.loads(content) if trust else load(io.BytesIO(content), tables=True)
+    except Refused as error:
         raise PellucidError(f"expected a pickle of a plain table in {path}, got one that wants {error}, which was not "
                             "run; convert the file to parquet where you trust it") from None
     except ModuleNotFoundError as error:
@@ -93,12 +55,11 @@ def read_pickle(path: Path, *, trust: bool = False) -> dict[str, NDArray[np.gene
         return {str(name): table[name].to_numpy() for name in table.columns}
     if not isinstance(table, dict):
         raise PellucidError(f"expected a table or a dict of columns in {path}, got {type(table).__name__}")
-    columns = {}
+    columns: dict[str, NDArray[np.generic]] = {}
     for name, values in table.items():
         ragged = isinstance(values, (list, tuple)) and any(isinstance(v, (list, tuple, np.ndarray)) for v in values)
         if ragged:
-            columns[str(name)] = np.empty(len(values), dtype=object)
-            columns[str(name)][:] = [np.asarray(v) for v in values]
+            columns[str(name)] = object_array([np.asarray(v) for v in values])
         else:
             columns[str(name)] = np.asarray(values)
     lengths = {name: len(column) if column.ndim else 0 for name, column in columns.items()}

@@ -7,13 +7,14 @@ import pickle
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import DamagedFileError, PellucidError
 from pellucid.files import sha256
+from pellucid.pickled import Refused, array_of, load
 
 FILES = ("logic8_smiles.csv", "logic8_traintest_indices.npz", "true_raw_attribution_datadicts.npz", "x_true.npz",
          "y_true.npz")
@@ -90,42 +91,25 @@ def _dicts(path: Path) -> list[dict[str, Any]]:
     return list(read_npz(path, "datadict_list").reshape(-1))
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles plain values, containers and NumPy arrays; anything else in a pickle can run code, and is refused."""
-
-    _allowed = {  # noqa: RUF012 (a constant)
-        "_reconstruct": np.zeros(0).__reduce__()[0],  # old pickles call them numpy.core, new ones numpy._core
-        "scalar": np.float64(0).__reduce__()[0],
-        "ndarray": np.ndarray,
-        "dtype": np.dtype,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray") and name in self._allowed:
-            return self._allowed[name]
-        raise pickle.UnpicklingError(f"it wants {module}.{name}, which is not data")
-
-
 def read_npz(path: Path, key: str) -> NDArray[Any]:
     """One array of an ``.npz`` file, also of dtype object, without running code that the file might carry.
 
     Raises:
         KeyError: if there is no such array.
-        pickle.UnpicklingError: if the pickle wants anything but NumPy arrays.
+        pickle.UnpicklingError: if the pickle wants anything but NumPy arrays, or is damaged.
         ValueError: if it is damaged in another way.
     """
     with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(file)
-        if dtype.hasobject:
-            array = _ArraysOnly(file).load()
-            if not isinstance(array, np.ndarray):
-                raise ValueError(f"{key} is not an array")
-            return array.reshape(shape)
-        return _plain(file, shape, fortran, dtype)
-
-
-def _plain(file: IO[bytes], shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]) -> NDArray[Any]:
-    flat = np.frombuffer(file.read(), dtype=dtype)
-    return flat.reshape(shape, order="F" if fortran else "C")
+        try:
+            if not dtype.hasobject:
+                return array_of(file.read(), dtype, shape, "F" if fortran else "C")
+            array = load(file)
+        except Refused as error:
+            raise pickle.UnpicklingError(f"expected arrays of plain data in {path}, got one that wants {error}, which "
+                                         "is not data; fetch the file again") from None
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{key} is not an array")
+        return array.reshape(shape)
