@@ -1,11 +1,11 @@
-# Two commands do all: `make demo` and `make test`. Both set up .venv by themselves.
+# Three commands do all: `make demo`, `make test` and `make check-slow`. They set up .venv by themselves.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := demo
 
-.PHONY: demo test lint types check index browser bench clean
+.PHONY: demo test lint types check check-slow index browser bench clean
 
 # One thread: a third slower than two on idle cores, but not many times slower when something else runs as well.
 demo: $(STAMP)
@@ -26,7 +26,11 @@ types: $(STAMP)
 
 check: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --doctest-modules src/pellucid
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+
+# Kills, clusters, whole trainings, larger pages: what is marked slow.
+check-slow: $(STAMP) browser
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow
 
 # After a class or function was registered, renamed or moved: a test compares.
 index: $(STAMP)

@@ -142,6 +142,7 @@ def test_peer_refuses_what_it_has_no_counterpart_for(peer):
         peer.from_ours(model)
 
 
+@pytest.mark.slow
 def test_the_speed_of_masks_is_measured_on_all_sides():
     command = [sys.executable, str(BENCHES / "bernmask_speed.py"), "--synthetic", "--backbones", "egnn", "--batched",
                "--json", "--molecules", "6", "--peer-molecules", "2", "--steps", "2", "--rounds", "1", "--warmup", "0"]

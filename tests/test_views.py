@@ -61,9 +61,9 @@ def test_what_is_there_and_what_it_says_of_itself():
         assert issubclass(views[name], View)
         assert views[name].dim == (3 if name == "eta_phi" else None)
         check_view(name, 3)
-    assert isinstance(frames["beam"], Frame)
+    assert issubclass(frames["beam"], Frame)
     assert not frames["lab"].own
-    assert frames["lab"].reach is None
+    assert torch.equal(frames["lab"].reach(POINTS), torch.ones(len(POINTS), 1, dtype=POINTS.dtype))
     assert frames["beam"].own
     with pytest.raises(UnknownNameError, match="did you mean 'eta_phi'"):
         seen(POINTS, "eta_fi")

@@ -87,6 +87,7 @@ def test_nothing_is_computed_twice(finished, tiny, monkeypatch):
     assert more["runs"] == 0
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_to_the_last_bit_and_a_killed_benchmark_goes_on(finished, tiny, tmp_path, monkeypatch):
     _, table = finished
     calls = []
@@ -108,6 +109,7 @@ def test_processes_give_the_same_to_the_last_bit_and_a_killed_benchmark_goes_on(
     assert resumed.provenance["runs"]["from the store"] == 2
 
 
+@pytest.mark.slow
 def test_ray_gives_the_same_to_the_last_bit(finished, tiny, tmp_path):
     if find_spec("ray") is None:  # importing it here would be too early: see ray_engine
         pytest.skip("Ray is not installed")

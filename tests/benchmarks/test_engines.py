@@ -83,11 +83,13 @@ def test_processes_give_the_results_of_this_process(tmp_path, processes):
         assert not outcomes["bad"].lost
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_its_job_loses_only_that(tmp_path, processes):
     with Store(tmp_path / "results.sqlite") as store:
         check_the_pair(tmp_path, store, processes, run)
 
 
+@pytest.mark.slow
 def test_a_worker_that_died_while_idle_is_replaced(tmp_path, processes):
     [outcome] = outcomes_of(processes, [toy_job(tmp_path, "first")]).values()
     assert outcome.reason is None
@@ -141,6 +143,7 @@ def start_script(folder, count, **options):
     return subprocess.Popen(command, **options)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_all_processes_and_gives_back_what_ran(tmp_path):
     place = tmp_path / "results.sqlite"
     with start_script(tmp_path, 2, start_new_session=True, stderr=subprocess.PIPE, text=True) as runner:
@@ -161,6 +164,7 @@ def test_ctrl_c_ends_all_processes_and_gives_back_what_ran(tmp_path):
     assert calls(tmp_path) == ["long", "long", "short"]
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_runner_that_was_killed(tmp_path):
     with start_script(tmp_path, 1) as runner:
         wait_until((tmp_path / "long began").exists)

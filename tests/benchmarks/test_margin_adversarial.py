@@ -112,6 +112,7 @@ def toy_model(*arguments, **options):
     return DigitsModel().eval()
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(not (SHARED / "mnist/mnist.npz").is_file(), reason="MNIST is not here")
 def test_the_whole_in_small(monkeypatch):

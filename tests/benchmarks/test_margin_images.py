@@ -146,6 +146,7 @@ def test_pointing():
     assert pointing(np.zeros((2, 4)), inside) == (0.5, 0.5)
 
 
+@pytest.mark.slow
 def test_a_bundled_photo_is_measured():
     protocol = Protocol()
     part = protocol.parts({**protocol.presets["smoke"], "sizes": [40], "looks": [1], "steps": 3})[0]
@@ -163,6 +164,7 @@ def test_a_bundled_photo_is_measured():
     assert len(picture["images"][0]) == len(picture["columns"]) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(not DATA.is_dir(), reason="the photos are not here")
 def test_pairs_are_measured_and_judged_photos_are_all_different():

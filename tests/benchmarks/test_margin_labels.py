@@ -126,6 +126,7 @@ def test_findings_are_paired_differences():
     assert "Enron, k = 20: mean recall 0.9600 at 30 % checked, target 0.97: not reached." in said
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no data of the studies in {DATA}")
 def test_targets_on_real_data():

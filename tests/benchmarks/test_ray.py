@@ -15,6 +15,9 @@ from pellucid.benchmarks.store import Store
 from pellucid.errors import PellucidError
 
 
+pytestmark = pytest.mark.slow
+
+
 def ray_processes():
     return [p for p in psutil.Process().children(recursive=True) if "ray" in " ".join(p.cmdline())]
 

@@ -150,6 +150,7 @@ def workers(folder):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds workers through /proc")
 @pytest.mark.parametrize(("sent", "processes"), [(signal.SIGINT, 2), (signal.SIGINT, 1), (signal.SIGKILL, 2)])
 def test_interrupted_and_resumed(tmp_path, sent, processes):

@@ -48,6 +48,7 @@ def _smaller(name):
     return replace(card(name), block=100)
 
 
+@pytest.mark.slow
 @needs_pythia
 def test_samples_are_what_the_paper_says(made):
     clouds, about = made()
@@ -113,6 +114,7 @@ def test_hits_lie_on_the_declared_layers(made):
             assert (pos[mine, 2].abs() - surfaces[i].z).abs().max() < 1e-3
 
 
+@pytest.mark.slow
 @needs_pythia
 def test_one_seed_gives_one_dataset_whatever_the_processes(made):
     a, b, other = made()[0], made(processes=2)[0], made(seed=1)[0]

@@ -45,6 +45,7 @@ def made(tmp_path_factory):
         yield make
 
 
+@pytest.mark.slow
 @needs_pythia
 def test_samples_are_what_the_paper_says(made):
     clouds, about = made()

@@ -58,7 +58,10 @@ def test_importance_is_finite_and_one_number_a_point(name, task, backbone):
     clouds = tiny_clouds()
     model = tiny_model(task, backbone=backbone)
     explainer = ready(name, model)
-    if not explainer.needs <= model.can:  # e.g. coordinates, which gcn does not see
+    try:
+        explainer.refuse(model, clouds)
+    except PellucidError:  # e.g. for want of coordinates, which gcn does not see
+        assert not backbones[backbone](3).sees_coordinates
         with pytest.raises(PellucidError, match="expected a prediction that can be differentiated"):
             explainer.explain(model, clouds)
         return

@@ -42,6 +42,7 @@ def kill_a_worker(killed):
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_the_same_graph_and_scores_as_one_process_though_a_worker_dies(data):
     from pellucid.distributed.graph import ray_graph
 

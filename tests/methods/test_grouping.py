@@ -337,6 +337,7 @@ def toy_contacts(count=240, seed=0):
         "split": torch.tensor([0, 0, 0, 1, 2, 2]).repeat_interleave(2).repeat(count)[:count]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "task", "options"), [
     ("lri-bernoulli", toy_groups, {"masks": "both", "decay": 2}), ("lri-gaussian", toy_contacts, {})])
 def test_a_training_finds_the_groups_that_decide(method, task, options, tmp_path):

@@ -129,6 +129,7 @@ def test_everything_at_once_is_the_single_metrics():
     assert result.as_dict()["minus"] == result.minus.as_dict()
 
 
+@pytest.mark.slow
 def test_robust_fidelity_is_the_expectation_over_all_subsets():
     clouds, importance = clouds_of([6, 5]), importance_of(11)
     expected_plus, expected_minus = [], []

@@ -113,6 +113,7 @@ def test_the_page_draws_and_browses(browser: Any, tmp_path: Path, content: Repor
     page.close()
 
 
+@pytest.mark.slow
 def test_a_bare_and_evil_page_works(browser: Any, tmp_path: Path) -> None:
     evil = "<img src=x onerror=document.title='pwned'><script>document.title='pwned'</script>"
     svg = ("<svg xmlns='http://www.w3.org/2000/svg' onload=\"document.title='pwned'\"><script>document.title='pwned'"
@@ -147,6 +148,7 @@ def test_without_webgl_the_rest_still_works(chromium: Any, tmp_path: Path, conte
     browser.close()
 
 
+@pytest.mark.slow
 def test_columns_can_be_shown(browser: Any, tmp_path: Path, samples: list[Sample]) -> None:
     n = len(samples[0].pos)
     kept = (samples[0].importance > np.median(samples[0].importance)).astype(float)
@@ -189,6 +191,7 @@ def test_columns_can_be_shown(browser: Any, tmp_path: Path, samples: list[Sample
     page.close()
 
 
+@pytest.mark.slow
 def test_a_complex_can_be_looked_at(browser: Any, tmp_path: Path) -> None:
     samples = samples_of(invented_complexes((60, 20), covariance=True), [0, 1])
     page, troubles = opened(browser, write_report(tmp_path / "report.html", ReportContent("t", samples=samples)))
@@ -227,6 +230,7 @@ def test_a_complex_can_be_looked_at(browser: Any, tmp_path: Path) -> None:
     page.close()
 
 
+@pytest.mark.slow
 def test_signed_contributions_to_several_outputs(browser: Any, tmp_path: Path, samples: list[Sample]) -> None:
     n = len(samples[0].pos)
     values = np.linspace(-0.4, 0.3, n)
@@ -284,6 +288,7 @@ def test_signed_contributions_to_several_outputs(browser: Any, tmp_path: Path, s
     page.close()
 
 
+@pytest.mark.slow
 def test_noise_alike_in_all_directions_is_spheres(browser: Any, tmp_path: Path, samples: list[Sample]) -> None:
     n = len(samples[0].pos)
     signed = np.linspace(-1, 0.5, n)
@@ -311,6 +316,7 @@ def test_noise_alike_in_all_directions_is_spheres(browser: Any, tmp_path: Path, 
     page.close()
 
 
+@pytest.mark.slow
 def test_predictions_of_points_are_said_to_be_so(browser: Any, tmp_path: Path) -> None:
     ring = [[np.cos(t), np.sin(t), 0] for t in range(6)]
     more: dict[str, Any] = {"words": Words("node", "graph"), "level": "point"}

@@ -91,6 +91,7 @@ def _figures(metrics: dict) -> dict:
     return {k: v for k, v in metrics.items() if k != "seconds"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     config = toy_config(epochs=5, schedule="one-cycle")
     whole = train(config, toy_clouds(), tmp_path / "whole", **OPTIONS)

@@ -16,7 +16,7 @@ from pellucid.errors import PellucidError
 def code_digest(*modules: str) -> str:
     """Hash of modules and all modules of this package that they import, directly or not, in functions or outside.
 
-    Only what Python executes counts: comments, docstrings and layout do not.
+    Only what Python executes counts: comments, docstrings, layout and imports for type checkers do not.
 
     Args:
         *modules: Full names, e.g. ``"pellucid.methods.lri"``.
@@ -54,8 +54,13 @@ def _tree(name: str) -> ast.Module:
     tree = ast.parse(_file(name).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            node.body = [n for n in node.body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))]
+            node.body = [n for n in node.body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)
+                                                      or isinstance(n, ast.If) and _for_types_only(n.test))]
     return tree
+
+
+def _for_types_only(test: ast.expr) -> bool:
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
 
 
 @cache
