@@ -1,6 +1,7 @@
-"""Measured endpoints of molecules as a folder for ``pellucid train xyz``: python endpoints.py ADME_public_set_3521.csv FOLDER.
+"""Measured endpoints of molecules as a folder for ``pellucid train xyz``.
 
-Needs pandas (pip install pandas). The table is that of Fang et al. 2023 (github.com/molecularinformatics/Computational-ADME).
+python endpoints.py ADME_public_set_3521.csv FOLDER [COUNT], with pandas installed. The table is of Fang et al. 2023,
+https://github.com/molecularinformatics/Computational-ADME.
 """
 
 import sys

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pellucid.commands.data import data_of, grouped
-from pellucid.commands.explaining import Asked, Source, explain_with, prepare, subgraph_of
+from pellucid.commands.explaining import Asked, ExplainedRun, explain_with, prepare, subgraph_of
 from pellucid.domains.base import domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
@@ -129,7 +129,8 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
         run: The run folder; with ``method``, of any method, otherwise of one that explains.
         samples: A :class:`~pellucid.clouds.PointClouds`, the file of one, or what the domain of the run's data reads
             (``docs/domains.md``): e.g. a SMILES or a ``.smi``, ``.csv`` or ``.sdf`` file of molecules, a file of hits
-            with ``columns``, a protein's structure with ``ligand``, a list of PyG's ``Data``.
+            with ``columns``, a protein's structure with ``ligand``, a list of PyG's ``Data``, a file
+            as the dataset's own.
         out: Folder for ``explanation.parquet`` and ``report.html``, and for what else the domain writes, e.g. a
             structure with importance as its B-factors; None writes nothing.
         method: A post-hoc explainer (see ``pellucid list explainers``); None for the importance that the run learned.
@@ -173,13 +174,14 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
 
         parse_rule(subgraph)  # a mistake is told before work starts
     where, asked = pick_device(device), Asked(target, point, prediction_draws)
-    sources = [Source.open(Path(folder), where, method, options) for folder in (run, *with_runs)]
+    sources = [ExplainedRun.open(Path(folder), where, method, options) for folder in (run, *with_runs)]
     for source in sources:
         source.model.targets.find(target)  # refuses an unknown one
     name = sources[0].spec.domain
     domain = domain_of(name)
-    given = domain.read(samples, options=sources[0].config.dataset_options, seed=seed, progress=progress, **parts)
     configs = [source.config for source in sources]
+    given = domain.read(samples, dataset=configs[0].dataset, options=configs[0].dataset_options, seed=seed,
+                        progress=progress, **parts)
     clouds = grouped(given.clouds, name, *configs)
     for source in sources:
         source.refuse(clouds)

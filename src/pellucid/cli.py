@@ -23,7 +23,7 @@ log = Console(stderr=True)
 out = Console()
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout and nothing else.")]
-Source = Annotated[str | None, typer.Option(help="Where the raw data come from; synmol: zinc (default) or logic8.")]
+RawSource = Annotated[str | None, typer.Option(help="Where the raw data come from; synmol: zinc (default) or logic8.")]
 SourceDir = Annotated[Path | None, typer.Option(help="Folder with the raw files, where the source needs one.")]
 Size = Annotated[int | None, typer.Option(min=1, help="Number of samples, where the source can be sampled.")]
 DataSeed = Annotated[int | None, typer.Option(min=0, help="Seed of sampling, splits and conformers.")]
@@ -98,7 +98,7 @@ def data_options(name: Annotated[str, typer.Argument(help="Dataset, e.g. actstra
 @data_app.command("prepare", context_settings=OWN_FLAGS, epilog="Example: pellucid data prepare synmol --size 2000; "
                   "pellucid data prepare actstrack --field 4 --tracks 20")
 def data_prepare(ctx: typer.Context, name: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
-                 source: Source = None, source_dir: SourceDir = None, size: Size = None, seed: DataSeed = None,
+                 source: RawSource = None, source_dir: SourceDir = None, size: Size = None, seed: DataSeed = None,
                  processes: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
                  as_json: Json = False) -> None:
     """Make a dataset, or go on where a stop left it. Further flags: pellucid data options NAME."""
@@ -112,7 +112,7 @@ def data_prepare(ctx: typer.Context, name: Annotated[str, typer.Argument(help="D
 
 @data_app.command("describe", context_settings=OWN_FLAGS, epilog="Example: pellucid data describe synmol --json")
 def data_describe(ctx: typer.Context, name: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
-                  source: Source = None, source_dir: SourceDir = None, size: Size = None, seed: DataSeed = None,
+                  source: RawSource = None, source_dir: SourceDir = None, size: Size = None, seed: DataSeed = None,
                   as_json: Json = False) -> None:
     """Describe a dataset: counts, class ratio, points and important points a sample, provenance."""
     from pellucid.commands.settings_text import parse_flags
@@ -132,7 +132,7 @@ def train(dataset: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
           seed: Annotated[int, typer.Option(min=0, help="Decides every random number of the training.")] = 0,
           set_: Annotated[list[str] | None, typer.Option("--set", help="Any setting, e.g. method.scale=5 or "
                           "method.options.graph_reconstruction=false.")] = None,
-          source: Source = None, source_dir: SourceDir = None, size: Size = None,
+          source: RawSource = None, source_dir: SourceDir = None, size: Size = None,
           data_seed: DataSeed = None, data: DataOption = None, device: Device = "auto",
           overwrite: Annotated[bool, typer.Option(help="Replace a run that is there.")] = False,
           as_json: Json = False) -> None:
@@ -235,7 +235,7 @@ def bench(table: Annotated[str, typer.Argument(help="lri-table2 to lri-table6, l
           ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster, or local, instead.")] = None,
           store: Annotated[str | None, typer.Option(help="SQLite file or PostgreSQL URL with the results.")] = None,
           artifacts: Annotated[Path | None, typer.Option(help="Folder for models that all workers see.")] = None,
-          source: Source = None, source_dir: SourceDir = None, size: Size = None, data_seed: DataSeed = None,
+          source: RawSource = None, source_dir: SourceDir = None, size: Size = None, data_seed: DataSeed = None,
           data: DataOption = None,
           device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
           retry_failed: Annotated[bool, typer.Option(help="Run again what failed before.")] = False,

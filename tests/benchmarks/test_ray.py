@@ -14,7 +14,6 @@ from pellucid.benchmarks.runner import run
 from pellucid.benchmarks.store import Store
 from pellucid.errors import PellucidError
 
-
 pytestmark = pytest.mark.slow
 
 

@@ -110,3 +110,17 @@ def test_from_files_to_an_explanation_of_each_target(tmp_path, house):
     assert torch.equal(learned[0][0], learned[1][0]), "noise is learned for all targets together"
     assert not torch.allclose(learned[0][1], learned[1][1]), "a gradient is a target's own"
     assert 200 < float(own.prediction[:, 1].mean()) < 350, "in g/mol"
+    new = xyz_folder(tmp_path / "new", 2) / "m000.xyz"
+    one = pellucid.explain(run.folder, new, target="mass", method="smoothgrad", options={"draws": 3},
+                           out=tmp_path / "one")
+    assert one.clouds.text["id"] == ["m000.xyz"]
+    assert (tmp_path / "one" / "report.html").is_file()
+    (tmp_path / "two.xyz").write_text(new.read_text() * 2)
+    two = pellucid.explain(run.folder, str(tmp_path / "two.xyz"), target="mass", method="smoothgrad",
+                           options={"draws": 3})
+    assert two.clouds.text["id"] == ["two.xyz:0", "two.xyz:1"]
+    torch.testing.assert_close(two.importance[:one.clouds.points], one.importance)
+    (tmp_path / "none.xyz").write_text("\n")
+    for name, match in (("none.xyz", "at least one sample"), ("gone.xyz", "expected a PointClouds")):
+        with pytest.raises(PellucidError, match=match):
+            pellucid.explain(run.folder, tmp_path / name, target="mass", method="smoothgrad")

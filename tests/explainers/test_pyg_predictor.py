@@ -13,7 +13,8 @@ from pellucid.explainers.pyg_predictor import PyGPredictor
 from pellucid.targets import Target, Targets
 
 OPTIONS = {"bernmask": {"steps": 5}, "bernmask-p": {"epochs": 2}, "pyg": {"epochs": 3}, "shapley": {"permutations": 4},
-           **{name: {"on": "inputs"} for name in ("saliency", "input-x-gradient", "integrated-gradients", "smoothgrad")}}
+           **{name: {"on": "inputs"}
+              for name in ("saliency", "input-x-gradient", "integrated-gradients", "smoothgrad")}}
 
 
 def close(a, b, tolerance=1e-9):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import pellucid.domains.complexes  # noqa: F401 - registers its columns
 from pellucid.chemistry.encoding import encode_molecules
 from pellucid.chemistry.molecules import read_molecules
 from pellucid.commands.reporting import report_explanation, samples_of

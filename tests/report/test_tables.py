@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
+import pellucid.domains.events  # noqa: F401 - tells what directions are
 from pellucid.errors import PellucidError
 from pellucid.report import PublishedCell
 from pellucid.report.content import Words
@@ -137,3 +139,12 @@ def test_a_domain_describes_its_metrics() -> None:
     assert "of a hit" in metrics_table([row], Words("hit", "event"))
     with pytest.raises(PellucidError, match="higher, lower"):
         describe_metric("odd.width", "Width", "", "more")
+
+
+def test_a_negative_value_is_drawn_from_zero_on_an_axis_to_one() -> None:
+    (row,) = rows({"prediction": {"logS": {"r2": -0.25}}}, [])
+    svg = metrics_table([row])
+    bar = re.search(r'class="bar-ours" x="([\d.]+)" y="3" width="([\d.]+)"', svg)
+    assert bar is not None
+    left, width = map(float, bar.groups())
+    assert (left, width) == pytest.approx((6.0, 268 * 0.2), abs=0.11)

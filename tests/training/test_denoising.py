@@ -8,7 +8,7 @@ from toy import toy_clouds, toy_config
 
 from pellucid.backbones import Backbone, Embedding, backbones
 from pellucid.clouds import PointClouds
-from pellucid.commands.explaining import Source
+from pellucid.commands.explaining import ExplainedRun
 from pellucid.commands.reporting import report_run
 from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.methods import NeighborRule, methods
@@ -124,7 +124,7 @@ def test_a_run_without_targets(tmp_path):
     page = report_run(run).read_text()
     assert "learned an encoder by denoising" in page
     with pytest.raises(PellucidError, match=r"expected a run that learned to predict.*encoder\.from="):
-        Source.open(run.folder, torch.device("cpu"), "gradgeo")
+        ExplainedRun.open(run.folder, torch.device("cpu"), "gradgeo")
 
 
 @pytest.mark.parametrize(("change", "error", "match"), [

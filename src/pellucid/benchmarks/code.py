@@ -54,8 +54,8 @@ def _tree(name: str) -> ast.Module:
     tree = ast.parse(_file(name).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            node.body = [n for n in node.body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)
-                                                      or isinstance(n, ast.If) and _for_types_only(n.test))]
+            node.body = [n for n in node.body if not ((isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))
+                                                      or (isinstance(n, ast.If) and _for_types_only(n.test)))]
     return tree
 
 

@@ -180,10 +180,10 @@ def generate(wanted: Card, count: int, seed: int) -> Events:
     return events.kept(central)
 
 
-Row = tuple[float, ...]
+ParticleRow = tuple[float, ...]
 
 
-def _row(particle: Any, origin: int) -> Row:
+def _row(particle: Any, origin: int) -> ParticleRow:
     return (particle.id(), particle.charge(), particle.m(), particle.px(), particle.py(), particle.pz(),
             particle.xProd(), particle.yProd(), particle.zProd(), origin)
 
@@ -194,15 +194,15 @@ def _origin(event: Any, particle: Any) -> int:
     return int(mother.id())
 
 
-def _charged(event: Any) -> list[Row]:
+def _charged(event: Any) -> list[ParticleRow]:
     return [_row(p, _origin(event, p) if p.idAbs() == MUON else 0) for p in event if p.isFinal() and p.isCharged()]
 
 
-def _muons(event: Any) -> list[Row]:
+def _muons(event: Any) -> list[ParticleRow]:
     return [_row(p, _origin(event, p)) for p in event if p.idAbs() == MUON and p.isFinal()]
 
 
-def _three_muons(event: Any) -> list[Row]:
+def _three_muons(event: Any) -> list[ParticleRow]:
     """The muons of the first tau that has three, which stand together; none if there is no such tau."""
     for tau in event:
         if tau.idAbs() == TAU:
@@ -212,7 +212,8 @@ def _three_muons(event: Any) -> list[Row]:
     return []
 
 
-_CHOOSE: dict[str, Callable[[Any], list[Row]]] = {"charged": _charged, "muons": _muons, "three_muons": _three_muons}
+_CHOOSE: dict[str, Callable[[Any], list[ParticleRow]]] = {
+    "charged": _charged, "muons": _muons, "three_muons": _three_muons}
 
 
 def library(wanted: Card, count: int, *, seed: int = 0, processes: int = 1,

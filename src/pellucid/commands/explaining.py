@@ -51,7 +51,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Source:
+class ExplainedRun:
     """A trained run and what explains it.
 
     Attributes:
@@ -72,7 +72,7 @@ class Source:
 
     @staticmethod
     def open(run: Path, device: torch.device, method: str | None = None,
-             options: Mapping[str, Any] | None = None) -> Source:
+             options: Mapping[str, Any] | None = None) -> ExplainedRun:
         """Loads a run.
 
         Args:
@@ -93,14 +93,14 @@ class Source:
             from pellucid.explainers.making import make_explainer
 
             about |= {"explainer": method, "options": dict(options or {})}
-            return Source(run, model, config, spec, about, make_explainer(method, options))
+            return ExplainedRun(run, model, config, spec, about, make_explainer(method, options))
         if not model.explains:
             raise PellucidError(f"expected an explainer for {run}, which only predicts ({config.method.name}), got "
                                 f"none; pass --method (method=) with one out of {', '.join(explainers)}")
         if options:
             raise PellucidError(f"expected options together with an explainer, got {', '.join(options)} for the "
                                 f"importance that {run} learned; pass --method (method=) too")
-        return Source(run, model, config, spec, about, None)
+        return ExplainedRun(run, model, config, spec, about, None)
 
     def refuse(self, clouds: PointClouds) -> None:
         """Raises PellucidError where the model or the explainer cannot take the clouds."""
@@ -133,8 +133,8 @@ class Source:
                               prediction_draws=asked.prediction_draws, seed=seed)
 
 
-def prepare(sources: Sequence[Source], clouds: PointClouds | None = None, *, asked: Asked | None = None, seed: int = 0,
-            advance: Advance | None = None) -> None:
+def prepare(sources: Sequence[ExplainedRun], clouds: PointClouds | None = None, *, asked: Asked | None = None,
+            seed: int = 0, advance: Advance | None = None) -> None:
     """Fits the explainers that learn, each on the training split of its run.
 
     Args:
@@ -151,7 +151,7 @@ def prepare(sources: Sequence[Source], clouds: PointClouds | None = None, *, ask
                                  advance=advance)
 
 
-def explain_with(sources: Sequence[Source], clouds: PointClouds, *, asked: Asked | None = None, draws: int = 1,
+def explain_with(sources: Sequence[ExplainedRun], clouds: PointClouds, *, asked: Asked | None = None, draws: int = 1,
                  seed: int = 0, advance: Advance | None = None) -> Explanation:
     """Explains clouds with each run and brings the explanations together.
 
@@ -198,7 +198,7 @@ def explain_with(sources: Sequence[Source], clouds: PointClouds, *, asked: Asked
     return replace(together, provenance={**together.provenance, "ensemble": about})
 
 
-def predict_with(sources: Sequence[Source]) -> Predict | None:
+def predict_with(sources: Sequence[ExplainedRun]) -> Predict | None:
     """The runs' mean prediction of the output that clouds from :func:`asking` carry; None where points have targets."""
     if any(s.model.targets.level == "point" for s in sources):
         return None
@@ -210,8 +210,9 @@ def predict_with(sources: Sequence[Source]) -> Predict | None:
     return predict
 
 
-def subgraph_of(explanation: Explanation, sources: Sequence[Source], rule: str, clouds: PointClouds | None = None, *,
-                asked: Asked | None = None, draws: int = 1, seed: int = 0, advance: Advance | None = None) -> Subgraph:
+def subgraph_of(explanation: Explanation, sources: Sequence[ExplainedRun], rule: str,
+                clouds: PointClouds | None = None, *, asked: Asked | None = None, draws: int = 1, seed: int = 0,
+                advance: Advance | None = None) -> Subgraph:
     """The subgraph of an explanation by a rule given as text, and what the runs predict from it alone.
 
     Args:

@@ -98,6 +98,14 @@ class Dataset(ABC):
     def build(self, options: dict[str, Any]) -> tuple[PointClouds, dict[str, Any]]:
         """Does the work: the clouds and the recipe's own part of the provenance."""
 
+    def opened(self, path: Path) -> PointClouds | None:
+        """New samples out of a file as those of this dataset, to be explained; None where the domain reads them.
+
+        Raises:
+            PellucidError: if the file is damaged, or something else.
+        """
+        return None
+
     def spec(self, clouds: PointClouds) -> DataSpec:
         """What a model must know of the data.
 

@@ -58,11 +58,21 @@ class LabelledFolder(Dataset):
                     raise PellucidError(f"expected as many rows as samples about {name} in {options['labels']}, got "
                                         f"{rows[name]} rows and {len(found[name])} samples; give each a row, in order")
             samples.append(found[name].pop(0))
+        clouds = self._clouds(samples, labels.unique_keys(), labels.fields(options["seed"]))
+        return clouds, {"source": "the user's files", "targets": labels.targets.document()}
+
+    def opened(self, path: Path) -> PointClouds:
+        """See :meth:`Dataset.opened`."""
+        samples = self.read(path)
+        if not samples:
+            raise PellucidError(f"expected at least one sample in {path}, got none")
+        names = [path.name] if len(samples) == 1 else [f"{path.name}:{i}" for i in range(len(samples))]
+        return self._clouds(samples, names, {})
+
+    def _clouds(self, samples: list[dict[str, Tensor]], names: list[str], more: dict[str, Tensor]) -> PointClouds:
         sizes = torch.tensor([len(next(iter(sample.values()))) for sample in samples])
         fields = {field: torch.cat([sample[field] for sample in samples]) for field in samples[0]}
-        clouds = PointClouds(offsets(sizes), fields | labels.fields(options["seed"]), text={"id": labels.unique_keys()},
-                             units={"pos": self.unit})
-        return clouds, {"source": "the user's files", "targets": labels.targets.document()}
+        return PointClouds(offsets(sizes), fields | more, text={"id": names}, units={"pos": self.unit})
 
     def _labels(self, options: dict[str, Any]) -> Labels:
         return read_labels(folder_of(options) / options["labels"], "file", options["kinds"])

@@ -33,7 +33,7 @@ ORIGINAL_TEST = 918
 
 
 @dataclass(frozen=True)
-class Sample:
+class Drawn:
     """Molecules drawn from the list.
 
     Attributes:
@@ -87,7 +87,7 @@ def shares(total: int, weights: Mapping[str, int]) -> dict[str, int]:
     return parts
 
 
-def draw(smiles: Sequence[str], size: int, test: Mapping[str, int], seed: int) -> Sample:
+def draw(smiles: Sequence[str], size: int, test: Mapping[str, int], seed: int) -> Drawn:
     """Draws molecules without replacement until every combination of the fragments is there as often as it should.
 
     The list is looked through in a seeded random order and only as far as needed. Training and validation together get
@@ -127,4 +127,4 @@ def draw(smiles: Sequence[str], size: int, test: Mapping[str, int], seed: int) -
     # Within a combination the order is random already: the first ones make the test part.
     is_test = {row: i < wanted_test[name] for name, rows in found.items() for i, row in enumerate(rows)}
     rows = sorted(is_test)
-    return Sample(rows, [smiles[row] for row in rows], [is_test[row] for row in rows], scanned)
+    return Drawn(rows, [smiles[row] for row in rows], [is_test[row] for row in rows], scanned)

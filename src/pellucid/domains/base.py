@@ -14,6 +14,7 @@ from torch import Tensor
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
+from pellucid.families import datasets
 from pellucid.families import domains as domains
 from pellucid.report.content import Sample, split_unit
 from pellucid.report.plane import plane, tones
@@ -218,14 +219,15 @@ class Domain:
         return self.words.samples
 
     # -- from a user's input to clouds ---------------------------------------------------------------------------------
-    def read(self, source: Any, *, options: Mapping[str, Any] | None = None, seed: int = 0, progress: bool = False,
-             **parts: Any) -> Given:
+    def read(self, source: Any, *, dataset: str = "", options: Mapping[str, Any] | None = None, seed: int = 0,
+             progress: bool = False, **parts: Any) -> Given:
         """A user's input as clouds; what all domains take is handled here, the rest by :meth:`make`.
 
         Args:
             source: Clouds, the ``.safetensors`` file of :meth:`pellucid.clouds.PointClouds.save`, or what the domain
                 takes in their place.
-            options: How the run's dataset was prepared: the key of its provenance.
+            dataset: Name of the run's dataset.
+            options: How it was prepared: the key of its provenance.
             seed: Of what is random, e.g. conformers.
             progress: Whether to show a bar.
             **parts: Further parts of the input by name; one that is None was not given.
@@ -247,14 +249,21 @@ class Domain:
             return Given(source)
         if ready:
             return Given(PointClouds.load(Path(source))[0])
-        return self.make(source, options=options or {}, seed=seed, progress=progress, **given)
+        return self.make(source, dataset=dataset, options=options or {}, seed=seed, progress=progress, **given)
 
-    def make(self, source: Any, *, options: Mapping[str, Any], seed: int, progress: bool, **parts: Any) -> Given:
+    def make(self, source: Any, *, dataset: str, options: Mapping[str, Any], seed: int, progress: bool,
+             **parts: Any) -> Given:
         """The domain's own inputs as clouds; arguments as for :meth:`read`, parts only where they were given.
+
+        Here, what the run's dataset opens: :meth:`pellucid.datasets.base.Dataset.opened`.
 
         Raises:
             PellucidError: if the input is none of this domain.
         """
+        if dataset in datasets and isinstance(source, (str, Path)) and Path(source).is_file():
+            clouds = datasets[dataset]().opened(Path(source))
+            if clouds is not None:
+                return Given(clouds)
         raise PellucidError(f"expected {self.inputs} for a run on {self.samples}, got {_told(source)}; convert your "
                             "data with PointClouds or pellucid.from_pyg")
 

@@ -13,7 +13,7 @@ from pellucid.backbones.kernels import segment_sum
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 
-Kind = Literal["pooled", "additive", "pointwise"]
+ReadoutKind = Literal["pooled", "additive", "pointwise"]
 
 
 @dataclass
@@ -46,10 +46,10 @@ class Readout(nn.Module):
         PellucidError: for an unknown kind.
     """
 
-    def __init__(self, width: int, outputs: int, dropout: float, kind: Kind = "pooled") -> None:
+    def __init__(self, width: int, outputs: int, dropout: float, kind: ReadoutKind = "pooled") -> None:
         super().__init__()
-        if kind not in get_args(Kind):
-            raise PellucidError(f"expected a readout out of {', '.join(get_args(Kind))}, got {kind!r}")
+        if kind not in get_args(ReadoutKind):
+            raise PellucidError(f"expected a readout out of {', '.join(get_args(ReadoutKind))}, got {kind!r}")
         self.kind = kind
         self.head = mlp([width, 2 * width, width, outputs], dropout)
         self.bias = nn.Parameter(torch.zeros(outputs)) if kind == "additive" else None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.report.gallery import Kind
+from pellucid.report.gallery import Looks
 from pellucid.report.page import asset, embed, palette
 from pellucid.report.tables import notes_list, number, provenance_table
 from pellucid.report.words import Words
@@ -80,7 +80,7 @@ class AuditContent:
     suggested: NDArray[Any] | None
     galleries: Sequence[Gallery]
     neighbours: Mapping[int, Sequence[int]]
-    kind: Kind
+    kind: Looks
     looks: Mapping[int, Any]
     typical: bool
     mapped: NDArray[np.int64]

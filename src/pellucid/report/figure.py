@@ -17,7 +17,7 @@ WIDE, HIGH, LEFT, BOTTOM = 620, 400, 70, 60
 
 
 @dataclass(frozen=True)
-class Fit:
+class Line:
     """y = intercept + slope x, by least squares over all runs.
 
     Attributes:
@@ -48,7 +48,7 @@ class Fit:
         return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
 
-def fit(points: Points) -> Fit | None:
+def fit(points: Points) -> Line | None:
     """The line through (x, y) of runs; None for fewer than three different x.
 
     Example:
@@ -67,12 +67,12 @@ def fit(points: Points) -> Fit | None:
         others = linregress(x[x != place], y[x != place]) if len(places) > 3 else None
         if others is not None and others.slope:
             errors.append(abs((mean - others.intercept) / others.slope - place))
-    return Fit(float(line.slope), float(line.stderr), float(line.intercept), float(line.intercept_stderr),
+    return Line(float(line.slope), float(line.stderr), float(line.intercept), float(line.intercept_stderr),
                float(line.rvalue**2), float(spearmanr(places, means).statistic),
                float(np.mean(errors)) if errors else math.nan)
 
 
-def draw(points: Points, line: Fit | None, x_label: str, y_label: str) -> str:
+def draw(points: Points, line: Line | None, x_label: str, y_label: str) -> str:
     """An SVG: each run a dot, means with deviations, the line with its 95 % band.
 
     Args:

@@ -18,7 +18,7 @@ from pellucid.margin.samples import Samples
 from pellucid.margin.scaling import family_of
 from pellucid.margin.tables import Source, matrix
 
-Kind = Literal["image", "text", "rows"]
+Looks = Literal["image", "text", "rows"]
 _SIDE = 160
 """Pixels of the longer side of a picture."""
 _LETTERS = 1500
@@ -45,7 +45,7 @@ def parse_size(text: str) -> tuple[int, ...]:
 
 def looks(source: Source, samples: Samples, chosen: Sequence[int], neighbours: Mapping[int, Sequence[int]], *,
           show: str | None = None, size: tuple[int, ...] | None = None,
-          typical: Mapping[int, NDArray[np.float64]] | None = None) -> tuple[Kind, dict[int, Any], list[str]]:
+          typical: Mapping[int, NDArray[np.float64]] | None = None) -> tuple[Looks, dict[int, Any], list[str]]:
     """How to show samples.
 
     Args:

@@ -19,7 +19,7 @@ _NO_METRICS = ("selected_epoch", "seconds", "stability.draws", "stability.jitter
 
 
 @dataclass(frozen=True)
-class Row:
+class MetricLine:
     """One metric: ours, the random baseline, and what was published."""
 
     path: str
@@ -93,7 +93,7 @@ def for_reading(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def rows(metrics: dict[str, Any], published: list[PublishedCell], *, units: Mapping[str, str] | None = None,
-         explained: str = "") -> list[Row]:
+         explained: str = "") -> list[MetricLine]:
     """Flattens nested metrics, with baselines and published numbers put beside them.
 
     Args:
@@ -104,7 +104,7 @@ def rows(metrics: dict[str, Any], published: list[PublishedCell], *, units: Mapp
 
     Example:
         >>> rows({"fidelity": {"deletion": {"auc": 0.2, "random": 0.5}}}, [])
-        [Row(path='fidelity.deletion.auc', ours=0.2, spread=None, baseline=0.5, published=[], interval=None)]
+        [MetricLine(path='fidelity.deletion.auc', ours=0.2, spread=None, baseline=0.5, published=[], interval=None)]
     """
     metrics = for_reading(metrics)
     predicted = metrics.get("prediction") or {}
@@ -116,12 +116,12 @@ def rows(metrics: dict[str, Any], published: list[PublishedCell], *, units: Mapp
         family, _, rest = cell.metric.partition(".")
         beside_first = first and family in ("classification", "regression") and family not in metrics
         cells.setdefault(f"prediction.{first}.{rest}" if beside_first else cell.metric, []).append(cell)
-    out: list[Row] = []
+    out: list[MetricLine] = []
 
     def made(path: str, ours: float | None, spread: float | None, baseline: float | None,
-             published: list[PublishedCell], interval: tuple[float, float] | None = None) -> Row:
+             published: list[PublishedCell], interval: tuple[float, float] | None = None) -> MetricLine:
         name, about = readable(path, units=units, regression=regression)
-        return Row(path, ours, spread, baseline, published, interval, name, about, better(path, regression))
+        return MetricLine(path, ours, spread, baseline, published, interval, name, about, better(path, regression))
 
     def add(path: str, ours: float | None, spread: float | None, baseline: float | None,
             interval: tuple[float, float] | None = None) -> None:
@@ -154,7 +154,7 @@ def rows(metrics: dict[str, Any], published: list[PublishedCell], *, units: Mapp
     return sorted(out, key=lambda row: order.index(row.path.split(".")[0]))
 
 
-def key_numbers(table: list[Row], words: Words = CLOUDS) -> str:
+def key_numbers(table: list[MetricLine], words: Words = CLOUDS) -> str:
     """The cards in the header."""
     by_path = {row.path: row for row in table if row.ours is not None and math.isfinite(row.ours)}
     precisions = [path for path in by_path if re.search(r"precision_?(@|at_)", path)][:1]
@@ -180,7 +180,7 @@ def key_numbers(table: list[Row], words: Words = CLOUDS) -> str:
     return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
-def metrics_table(table: list[Row], words: Words = CLOUDS) -> str:
+def metrics_table(table: list[MetricLine], words: Words = CLOUDS) -> str:
     """Ours, random and published, with bars and whiskers."""
     if not table:
         return ""
@@ -214,7 +214,7 @@ def metrics_table(table: list[Row], words: Words = CLOUDS) -> str:
     return "".join([*parts, "</tbody></table></div>"])
 
 
-def _arrow(row: Row) -> str:
+def _arrow(row: MetricLine) -> str:
     """Which way is better."""
     if not row.better:
         return ""
@@ -244,7 +244,7 @@ def _legend(published: bool, baseline: bool) -> str:
     return f'<span class="legend">{" ".join(items)}</span>'
 
 
-def _bar(row: Row) -> str:
+def _bar(row: MetricLine) -> str:
     """A bar from zero (so that its length is honest) with the published means and whiskers below it."""
     if row.ours is None and not row.published:
         return ""
@@ -255,7 +255,7 @@ def _bar(row: Row) -> str:
     unscaled = max(ends, default=0) > 1 or row.path.rpartition(".")[2] in ("mae", "rmse", "loss")
     if not lows or (not row.published and row.baseline is None and unscaled):
         return ""  # a count, a loss or an error alone has no scale to be drawn on
-    low, high = min(0.0, *lows), (1.0 if max(ends) <= 1.0 and min(lows) >= 0 else max(*ends, 1e-9) * 1.05)
+    low, high = min(0.0, *lows), (1.0 if max(ends) <= 1.0 else max(ends) * 1.05)
     width, margin = 280.0, 6.0
     height = 20 + 13 * len(row.published)
 
