@@ -163,8 +163,8 @@ def evaluate(run: Annotated[Path, typer.Argument(help="Run folder")],
 def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
             samples: Annotated[str, typer.Argument(metavar="INPUT", help="As the run's data: SMILES, or a .smi, .csv "
                                                    "or .sdf file; with --columns a table of hits; a protein's .pdb or "
-                                                   ".cif, or a .csv of protein_file and ligand_file; an .xyz; .safetensors of "
-                                                   "any point clouds.")],
+                                                   ".cif, or a .csv of protein_file and ligand_file; an .xyz; "
+                                                   ".safetensors of any point clouds.")],
             ligand: Annotated[Path | None, typer.Argument(help="The protein's ligand in its pose: .sdf or .mol2.")]
             = None,
             *, out_: Annotated[Path, typer.Option("--out", help="Folder for the table and the report.")],
