@@ -7,9 +7,12 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
+from pellucid import families
 from pellucid.errors import PellucidError
-from pellucid.families import frames as frames
-from pellucid.families import views as views
+from pellucid.registry import Registry
+
+frames: Registry[type[Frame]] = families.frames
+views: Registry[type[View]] = families.views
 
 
 class View:

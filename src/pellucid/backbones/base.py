@@ -12,12 +12,15 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from pellucid import families
 from pellucid.backbones.kernels import Norm, dropout, edge_linear, same_dtype
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
-from pellucid.families import backbones as backbones
 from pellucid.neighbors import Neighbors
+from pellucid.registry import Registry
 from pellucid.views import check_view, seen, views
+
+backbones: Registry[type[Backbone]] = families.backbones
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,15 @@ from typing import Any, ClassVar
 
 import torch
 
+from pellucid import families
 from pellucid.clouds import SPLITS, PointClouds
 from pellucid.errors import DamagedFileError, PellucidError, UnknownNameError
-from pellucid.families import datasets as datasets
 from pellucid.files import digest, home
+from pellucid.registry import Registry
 from pellucid.spec import DataSpec
 from pellucid.targets import Target, Targets
+
+datasets: Registry[type[Dataset]] = families.datasets
 
 
 @dataclass(frozen=True)

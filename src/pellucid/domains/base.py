@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pellucid import families
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.families import datasets
-from pellucid.families import domains as domains
+from pellucid.registry import Registry
 from pellucid.report.content import Sample, split_unit
 from pellucid.report.plane import plane, tones
 from pellucid.report.words import CLOUD_LOOK, CLOUDS, Look, Words
+
+domains: Registry[type[Domain]] = families.domains
 
 Floats = NDArray[np.float64]
 AXES = ("x", "y", "z")

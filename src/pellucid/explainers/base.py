@@ -11,15 +11,18 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from pellucid import families
 from pellucid.backbones.kernels import segment_sum
 from pellucid.clouds import Field, PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
-from pellucid.families import explainers as explainers
 from pellucid.methods.base import Supports
 from pellucid.neighbors import Neighbors
 from pellucid.randomness import CloudRandom
+from pellucid.registry import Registry
 from pellucid.targets import Targets
+
+explainers: Registry[type[Explainer]] = families.explainers
 
 Need = Literal["pos", "inputs", "point_weight", "edge_weight", "embed"]
 """What an explainer may change or read: coordinates, input embeddings, existence, messages, the last layer."""

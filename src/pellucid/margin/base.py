@@ -10,10 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from pellucid import families
 from pellucid.errors import PellucidError
-from pellucid.families import studies as studies
 from pellucid.margin.graph import Graph, Links, graph_of, links_of
 from pellucid.margin.nearest import Metric, Search, as_features, nearest, nearest_in
+from pellucid.registry import Registry
+
+studies: Registry[type[Study]] = families.studies
 
 CITATION = ("Anirudh, Thiagarajan, Sridhar and Bremer, MARGIN: Uncovering Deep Neural Networks using Graph Signal "
             "Analysis, Frontiers in Big Data 4 (2021)")

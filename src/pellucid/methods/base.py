@@ -9,16 +9,19 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from pellucid import families
 from pellucid.backbones.base import Backbone, Embedding
 from pellucid.clouds import PointClouds
 from pellucid.edges import given_edges
 from pellucid.errors import PellucidError, UnknownNameError
-from pellucid.families import methods as methods
 from pellucid.methods.readout import Answer, Readout
 from pellucid.neighbors import Neighbors, knn, radius
 from pellucid.randomness import CloudRandom
+from pellucid.registry import Registry
 from pellucid.targets import Kind, Targets
 from pellucid.views import seen
+
+methods: Registry[type[Method]] = families.methods
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
+from pellucid import families
 from pellucid.errors import MissingPackageError, PellucidError
-from pellucid.families import protocols as protocols
 from pellucid.files import sha256
+from pellucid.registry import Registry
+
+protocols: Registry[type[Protocol]] = families.protocols
 
 Settings = dict[str, Any]
 """How thoroughly: numbers and names, such that JSON can hold them."""

@@ -9,14 +9,17 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from pellucid import families
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError, UnknownNameError
-from pellucid.families import objectives as objectives
 from pellucid.methods.base import Method
 from pellucid.neighbors import Neighbors
+from pellucid.registry import Registry
 from pellucid.spec import DataSpec
 from pellucid.training.batches import Batch, Batches
 from pellucid.training.config import RunConfig
+
+objectives: Registry[type[Objective]] = families.objectives
 
 
 @dataclass
