@@ -99,6 +99,7 @@ def seen(pos: Tensor, view: str) -> Tensor:
         PellucidError: as :func:`check_view`.
 
     Example:
+        >>> import torch
         >>> seen(torch.tensor([[0.0, 2.0, 0.0]]), "unit_length")
         tensor([[0., 1., 0.]])
     """

@@ -358,7 +358,7 @@ class Experiment(_Strict):
 
         Example:
             >>> experiment("lri-table6").over("standard", "synmol", "without-reconstruction")["method"]
-            {'scale': 5, 'options': {'relative': False, 'beta': 0.01, 'graph_reconstruction': False}}
+            {'scale': 5, 'options': {'relative': '', 'beta': 0.01, 'graph_reconstruction': False}}
         """
         self._known("dataset", dataset, self.datasets)
         settings: dict[str, Setting] = {**self.variant(method).over, **self.preset(preset).over, **(point or {})}
