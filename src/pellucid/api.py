@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pellucid.commands.data import data_of, grouped
+from pellucid.commands.data import AskedData, data_of, grouped
 from pellucid.commands.explaining import Asked, ExplainedRun, explain_with, prepare, subgraph_of
 from pellucid.domains.base import domain_of
 from pellucid.errors import PellucidError
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pellucid.training.fit import Run
 
 
-def fit(dataset: str | PreparedDataset, *, out: str | Path, backbone: str = "egnn",
-        method: str = "lri-gaussian", preset: str = "fast", epochs: int | None = None, seed: int = 0,
+def fit(dataset: Any, target: str | Sequence[str] | None = None, *, out: str | Path, backbone: str | None = None,
+        method: str | None = None, preset: str = "fast", epochs: int | None = None, seed: int = 0,
         device: str = "auto", progress: bool = False, overwrite: bool = False, report: bool = True,
         dataset_options: dict[str, Any] | None = None, over: dict[str, Any] | None = None) -> Run:
     """Trains a model that explains itself and writes a run folder.
@@ -33,10 +33,12 @@ def fit(dataset: str | PreparedDataset, *, out: str | Path, backbone: str = "egn
     needs little noise was important.
 
     Args:
-        dataset: A name (see ``pellucid list datasets``) or what :func:`load_dataset` returned.
+        dataset: A name (see ``pellucid list datasets``), what :func:`load_dataset` returned, or molecules of your own:
+            the path of a table, or a table in memory, as :func:`pellucid.load_molecules` takes them.
+        target: Of your own molecules: the column that is predicted, or several.
         out: The run folder: new, or that of an interrupted run, which then goes on.
-        backbone: See ``pellucid list backbones``.
-        method: See ``pellucid list methods``.
+        backbone: See ``pellucid list backbones``; None for the one that suits the dataset.
+        method: See ``pellucid list methods``; None for the one that suits the dataset.
         preset: Settings of the dataset: ``"fast"`` or ``"paper"``.
         epochs: All epochs; warm-up keeps its share of the preset's.
         seed: Decides every random number; the same seed gives the same run on one machine.
@@ -44,7 +46,8 @@ def fit(dataset: str | PreparedDataset, *, out: str | Path, backbone: str = "egn
         progress: Whether to show a bar on stderr.
         overwrite: Whether a run in ``out`` may be replaced.
         report: Whether to write ``report.html``.
-        dataset_options: Options of the dataset's recipe, where ``dataset`` is a name.
+        dataset_options: Options of the dataset's recipe, where it is not prepared yet; those of your own molecules:
+            ``pellucid data options molecules``.
         over: Entries of :class:`pellucid.training.RunConfig` laid over the preset, e.g.
             ``{"method": {"options": {"graph_reconstruction": False}}, "training": {"learning_rate": 1e-3}}``.
 
@@ -60,24 +63,25 @@ def fit(dataset: str | PreparedDataset, *, out: str | Path, backbone: str = "egn
         >>> run = pellucid.fit("synmol", out="runs/egnn", epochs=20)  # doctest: +SKIP
         >>> run.metrics["interpretation"]["roc_auc"]  # doctest: +SKIP
         0.98
+        >>> run = pellucid.fit("mine.csv", "logS", out="runs/mine")  # doctest: +SKIP
     """
     from pellucid.commands.reporting import report_run
-    from pellucid.datasets.base import load_dataset
     from pellucid.training.fit import train
-    from pellucid.training.presets import settings
+    from pellucid.training.presets import defaults, settings
 
-    name = dataset if isinstance(dataset, str) else dataset.recipe.name
-    config = settings(name, method, backbone, preset, merge({"seed": seed}, over or {}))
+    asked = AskedData.of(dataset, target, dataset_options)
+    own = defaults(asked.name, asked.coordinates)
+    config = settings(asked.name, method or own[1], backbone or own[0], preset, merge({"seed": seed}, over or {}),
+                      coordinates=asked.coordinates)  # refuses what does not fit before data are made
     if epochs is not None:
         if epochs < 1:
             raise PellucidError(f"expected at least 1 epoch, got {epochs}")
         warmup = min(epochs - 1, round(epochs * config.training.warmup / config.total_epochs))
         changed = merge(config.model_dump(), {"training": {"warmup": warmup, "epochs": epochs - warmup}})
         config = type(config).parse(changed)
-    prepared = load_dataset(name, progress=progress, **(dataset_options or {})) if isinstance(dataset, str) else dataset
-    recipe = prepared.recipe
+    prepared = asked.prepare(progress)
     config = config.model_copy(update={"dataset_options": prepared.provenance.get("key", {})})
-    spec = recipe.spec(prepared.clouds)
+    spec = prepared.recipe.spec(prepared.clouds)
     run = train(config, grouped(prepared.clouds, spec.domain, config), Path(out), spec, device=device,
                 data_provenance={**prepared.provenance, "path": str(prepared.path)}, progress=progress,
                 overwrite=overwrite)

@@ -31,6 +31,7 @@ DataOption = Annotated[list[str] | None, typer.Option("--data", help="An option 
                                                       "pellucid data options NAME.")]
 OWN_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 """A dataset's own options become flags."""
+OWN_PANEL = "Your own molecules"
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 TargetName = Annotated[str | None, typer.Option("--target", help="What is predicted, of several: a target, or "
                                                 "target=class; default: the first, with several classes the predicted "
@@ -122,12 +123,41 @@ def data_describe(ctx: typer.Context, name: Annotated[str, typer.Argument(help="
     _print(describe(load_dataset(name, progress=True, **options)), as_json, name)
 
 
-@app.command(epilog="Example: pellucid train synmol --backbone egnn --method lri-gaussian --out runs/first")
-def train(dataset: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
+@app.command(epilog="Example: pellucid train mine.csv --target logS --out runs/mine, or "
+                    "pellucid train synmol --backbone egnn --method lri-gaussian --out runs/first")
+def train(dataset: Annotated[str, typer.Argument(metavar="DATA", help="A table of your own molecules (.csv, .tsv, .smi,"
+                                                 " .sdf, .parquet, also .gz), or a dataset: pellucid list datasets")],
           out_: Annotated[Path, typer.Option("--out", help="Run folder: new, or of an interrupted run.")],
-          backbone: Annotated[str, typer.Option(help="See: pellucid list backbones")] = "egnn",
-          method: Annotated[str, typer.Option(help="See: pellucid list methods")] = "lri-gaussian",
-          preset: Annotated[str, typer.Option(help="fast, or paper for the paper's settings.")] = "fast",
+          target: Annotated[list[str] | None, typer.Option("--target", help="Column to predict; may be given several "
+                            "times.", rich_help_panel=OWN_PANEL)] = None,
+          graph: Annotated[bool, typer.Option("--graph", help="Learn from bonds alone: no 3D structures are made.",
+                                              rich_help_panel=OWN_PANEL)] = False,
+          conformers: Annotated[int | None, typer.Option(min=1, help="3D structures of a molecule.",
+                                                         rich_help_panel=OWN_PANEL)] = None,
+          split: Annotated[str | None, typer.Option(help="scaffold (default), random, column:NAME or time:NAME.",
+                                                    rich_help_panel=OWN_PANEL)] = None,
+          folds: Annotated[int | None, typer.Option(min=2, help="Cross-validate: so many runs, each molecule in the "
+                                                    "test part of one; mean and deviation.",
+                                                    rich_help_panel=OWN_PANEL)] = None,
+          smiles: Annotated[str | None, typer.Option(help="Column of SMILES; found by its content.",
+                                                     rich_help_panel=OWN_PANEL)] = None,
+          id_: Annotated[str | None, typer.Option("--id", help="Column of names; default: the first of unique texts.",
+                                                  rich_help_panel=OWN_PANEL)] = None,
+          kind: Annotated[list[str] | None, typer.Option(metavar="NAME=KIND", help="What a target is, where that is "
+                          "guessed wrongly: binary, multiclass or regression.", rich_help_panel=OWN_PANEL)] = None,
+          unit: Annotated[list[str] | None, typer.Option(metavar="NAME=UNIT", help="Unit of a target.",
+                                                         rich_help_panel=OWN_PANEL)] = None,
+          floor: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A value that means 'at most', "
+                           "such as an assay's lower limit.", rich_help_panel=OWN_PANEL)] = None,
+          ceiling: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A value that means 'at "
+                             "least'.", rich_help_panel=OWN_PANEL)] = None,
+          salts: Annotated[str | None, typer.Option(help="largest: keep the largest organic fragment (default); "
+                                                    "refuse.", rich_help_panel=OWN_PANEL)] = None,
+          backbone: Annotated[str | None, typer.Option(help="See: pellucid list backbones; default: what suits the "
+                                                       "data.")] = None,
+          method: Annotated[str | None, typer.Option(help="See: pellucid list methods; default: what suits the data."
+                                                     )] = None,
+          preset: Annotated[str, typer.Option(help="fast; smoke to try; paper for a paper's settings.")] = "fast",
           epochs: Annotated[int | None, typer.Option(min=1, help="All epochs; warm-up keeps its share.")] = None,
           seed: Annotated[int, typer.Option(min=0, help="Decides every random number of the training.")] = 0,
           set_: Annotated[list[str] | None, typer.Option("--set", help="Any setting, e.g. method.scale=5 or "
@@ -136,14 +166,27 @@ def train(dataset: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
           data_seed: DataSeed = None, data: DataOption = None, device: Device = "auto",
           overwrite: Annotated[bool, typer.Option(help="Replace a run that is there.")] = False,
           as_json: Json = False) -> None:
-    """Train a model that explains itself; evaluate it; write the report."""
+    """Train a model that explains itself, on your own molecules or a dataset; evaluate it; write the report."""
     from pellucid.api import fit
-    from pellucid.commands.settings_text import parse_settings
+    from pellucid.commands.settings_text import parse_pairs, parse_settings
 
-    run = fit(dataset, out=out_, backbone=backbone, method=method, preset=preset, epochs=epochs, seed=seed,
-              device=device, progress=True, overwrite=overwrite,
-              dataset_options=_options(source, source_dir, size, data_seed, data),
-              over=parse_settings(set_ or []))
+    own: dict[str, Any] = {"geometry": "graph" if graph else None, "conformers": conformers, "split": split,
+                           "smiles": smiles, "id": id_, "fragments": salts,
+                           "kinds": parse_pairs("--kind", kind), "units": parse_pairs("--unit", unit),
+                           "floors": parse_pairs("--floor", floor, number=True),
+                           "ceilings": parse_pairs("--ceiling", ceiling, number=True)}
+    options = _options(source, source_dir, size, data_seed, data) | {n: v for n, v in own.items() if v is not None}
+    common: dict[str, Any] = {"backbone": backbone, "method": method, "preset": preset, "epochs": epochs, "seed": seed,
+                              "device": device, "progress": True, "overwrite": overwrite,
+                              "over": parse_settings(set_ or [])}
+    if folds is not None:
+        from pellucid.commands.folding import cross_validate
+
+        found = cross_validate(dataset, target, folds=folds, out=out_, dataset_options=options, **common)
+        _print(found.metrics, as_json, f"{out_}, {folds} folds")
+        log.print(f"report: {found.report}", markup=False, soft_wrap=True)
+        return
+    run = fit(dataset, target, out=out_, dataset_options=options, **common)
     _print(run.metrics, as_json, f"{run.folder}, test split")
     log.print(f"report: {run.folder / 'report.html'}")
 

@@ -101,6 +101,11 @@ class Dataset(ABC):
     def build(self, options: dict[str, Any]) -> tuple[PointClouds, dict[str, Any]]:
         """Does the work: the clouds and the recipe's own part of the provenance."""
 
+    @classmethod
+    def has_coordinates(cls, options: Mapping[str, Any]) -> bool:
+        """Whether points will have coordinates, by the options that a user gives; known before any work."""
+        return cls.dim > 0
+
     def opened(self, path: Path) -> PointClouds | None:
         """New samples out of a file as those of this dataset, to be explained; None where the domain reads them.
 
