@@ -103,7 +103,7 @@ def test_a_column_without_validation_gets_it_out_of_training_by_groups() -> None
 
 
 def test_a_column_with_another_word_names_it() -> None:
-    with pytest.raises(PellucidError, match="got 'maybe' for molecule 2"):
+    with pytest.raises(PellucidError, match="got 'maybe' in row 3"):
         split_by_column(["train", "maybe"], "set", ["a", "b"], 0)
     with pytest.raises(PellucidError, match="samples for test in the column 'set', got none"):
         split_by_column(["train", "val"], "set", ["a", "b"], 0)
@@ -123,7 +123,7 @@ def test_times_may_be_dates() -> None:
     split = split_by_time([f"{day:02d}.01.2024" for day in range(30, 0, -1)], "day")
     assert split.tolist() == [2] * 3 + [1] * 3 + [0] * 24
     assert split_by_time(["2024-05-31", "2024-06-01T10:00:00", "2023/12/24"], "day").tolist() == [1, 2, 0]
-    with pytest.raises(PellucidError, match="got 'soon' for molecule 2"):
+    with pytest.raises(PellucidError, match="got 'soon' in row 3"):
         split_by_time(["1", "soon", "3"], "when")
     with pytest.raises(PellucidError, match="got both"):
         split_by_time(["1", "2024-01-01", "3"], "when")

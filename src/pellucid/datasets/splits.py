@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -103,30 +103,50 @@ def split_into_folds(groups: Sequence[str], seed: int, folds: int, fold: int) ->
     return _with_validation(torch.where(test, 2, 0), groups, seed + fold)
 
 
-def split_by_column(values: Sequence[str], column: str, groups: Sequence[str], seed: int) -> Tensor:
+def read_parts(values: Sequence[str], where: str, row: Callable[[int], str]) -> Tensor:
+    """(n,) int64 0, 1 or 2 out of the words of a column.
+
+    Args:
+        values: Train, val or test, in any of :data:`SPELLINGS` and in any case.
+        where: How to name the column.
+        row: How to name a row by its place, for messages.
+
+    Raises:
+        PellucidError: if a value is another.
+
+    Example:
+        >>> read_parts(["Train", "valid", "TEST"], "the column 'set'", str).tolist()
+        [0, 1, 2]
+    """
+    for place, value in enumerate(values):
+        if value.strip().lower() not in SPELLINGS:
+            raise PellucidError(f"expected {', '.join(SPLITS)} in {where}, got {value!r} in {row(place)}; mend it, or "
+                                "split by another rule")
+    return torch.tensor([SPELLINGS[value.strip().lower()] for value in values], dtype=torch.int64)
+
+
+def split_by_column(values: Sequence[str], column: str, groups: Sequence[str], seed: int,
+                    row: Callable[[int], str] = lambda i: f"row {i + 2}") -> Tensor:
     """The split that a table itself has; validation comes out of training by groups where the table names none.
 
     Args:
-        values: Of each sample: train, val or test, in any of :data:`SPELLINGS` and in any case.
+        values: Of each sample, see :func:`read_parts`.
         column: Its name, for messages.
         groups: The group of each sample, see :func:`split_by_groups`.
         seed: Of a validation part that the table does not have.
+        row: How to name a row by its place, for messages.
 
     Returns:
         (n,) int64 0, 1 or 2.
 
     Raises:
-        PellucidError: if a value is another, naming the sample's place from 1, or a part is empty.
+        PellucidError: if a value is another, or there are none for training or test.
 
     Example:
         >>> split_by_column(["Train", "valid", "TEST"], "set", ["a", "b", "c"], seed=0).tolist()
         [0, 1, 2]
     """
-    for place, value in enumerate(values, 1):
-        if value.strip().lower() not in SPELLINGS:
-            raise PellucidError(f"expected {', '.join(SPLITS)} in the column {column!r}, got {value!r} for molecule "
-                                f"{place}; mend it, or split by another rule")
-    split = torch.tensor([SPELLINGS[value.strip().lower()] for value in values], dtype=torch.int64)
+    split = read_parts(values, f"the column {column!r}", row)
     for part in (0, 2):
         if not bool((split == part).any()):
             raise PellucidError(f"expected samples for {SPLITS[part]} in the column {column!r}, got none; split by "
@@ -134,7 +154,8 @@ def split_by_column(values: Sequence[str], column: str, groups: Sequence[str], s
     return split if bool((split == 1).any()) else _with_validation(split, groups, seed)
 
 
-def split_by_time(values: Sequence[str], column: str, shares: Sequence[float] = SHARES) -> Tensor:
+def split_by_time(values: Sequence[str], column: str, shares: Sequence[float] = SHARES,
+                  row: Callable[[int], str] = lambda i: f"row {i + 2}") -> Tensor:
     """The oldest samples train, the newest test; samples of one time stay together.
 
     Args:
@@ -142,18 +163,19 @@ def split_by_time(values: Sequence[str], column: str, shares: Sequence[float] = 
             ``31.05.2024``.
         column: Its name, for messages.
         shares: Of the parts.
+        row: How to name a row by its place, for messages.
 
     Returns:
         (n,) int64 0, 1 or 2.
 
     Raises:
-        PellucidError: if a value is neither, naming the sample's place from 1, or there are fewer times than parts.
+        PellucidError: if a value is neither, or there are fewer times than parts.
 
     Example:
         >>> split_by_time(["2019", "2022", "2020", "2020", "2021"], "year").tolist()
         [0, 2, 0, 0, 1]
     """
-    times = _times(values, column)
+    times = _times(values, column, row)
     moments, place, counts = np.unique(times, return_inverse=True, return_counts=True)
     if len(moments) < len(shares):
         raise PellucidError(f"expected at least {len(shares)} different times in the column {column!r}, got "
@@ -190,14 +212,14 @@ def _with_validation(split: Tensor, groups: Sequence[str], seed: int) -> Tensor:
     return split.index_put((train,), inner)
 
 
-def _times(values: Sequence[str], column: str) -> NDArray[np.float64]:
+def _times(values: Sequence[str], column: str, row: Callable[[int], str]) -> NDArray[np.float64]:
     found = np.empty(len(values))
     kinds = set()
     for place, value in enumerate(values):
         number, date = _number(value.strip()), _date(value.strip())
         if number is None and date is None:
             raise PellucidError(f"expected a number or a date such as 2024-05-31 in the column {column!r}, got "
-                                f"{value!r} for molecule {place + 1}; mend it, or split by another rule")
+                                f"{value!r} in {row(place)}; mend it, or split by another rule")
         kinds.add("number" if number is not None else "date")
         found[place] = number if number is not None else date
     if len(kinds) > 1:
