@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, get_args
 
 import torch
@@ -98,6 +98,11 @@ class TargetColumns:
     def notes(self) -> list[str]:
         """Of all columns."""
         return [note for column in self.each for note in column.notes]
+
+    def select(self, rows: Sequence[int]) -> TargetColumns:
+        """The same of some rows, in their order."""
+        return TargetColumns(tuple(replace(column, values=[column.values[i] for i in rows],
+                                           bounds=[column.bounds[i] for i in rows]) for column in self.each))
 
     def fields(self, rows: int) -> dict[str, Tensor]:
         """``y`` (rows, targets) float32, NaN where missing, and ``censored`` int8 where any value is a bound.
