@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,7 +262,9 @@ def _divide(records: list[MoleculeRecord], recipe: MoleculeRecipe, options: Mapp
         if not bool((keep & (split == part)).any()):
             raise PellucidError(f"expected molecules for {side} after copies were left out, got none; split by another "
                                 "rule")
-    return _Divided(split, keep, [identity(mol) for mol in mols], notes)
+    times = Counter(same)
+    exact = [identity(mol) if times[one] > 1 else one for mol, one in zip(mols, same, strict=True)]
+    return _Divided(split, keep, exact, notes)
 
 
 def _points_of(record: MoleculeRecord, recipe: MoleculeRecipe) -> Chem.Mol:
