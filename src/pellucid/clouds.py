@@ -52,6 +52,7 @@ FIELDS: dict[str, Field] = {
     "direction": Field("point", "float", ("D",), "", "ground truth direction, e.g. of the velocity",
                        irreps="vector"),
     "y": Field("cloud", "float", ("T",), "", "targets; NaN where missing"),
+    "censored": Field("cloud", "int", ("T",), "", "of y: 0 = known, 1 = the true value is at least it, -1 = at most"),
     "split": Field("cloud", "int", (), "", "0 = train, 1 = validation, 2 = test"),
     "cluster": Field("cloud", "int", (), "", "family of samples that a split keeps together"),
     "edge_index": Field("edge", "int", ("2",), "", "given edges: source and target within the cloud"),

@@ -8,23 +8,31 @@ if TYPE_CHECKING:
     from pellucid.chemistry.complexes import Complex, complex_clouds, read_complex
     from pellucid.chemistry.conformers import ConformerError, Conformers, conformer, conformers
     from pellucid.chemistry.contacts import Contacts, contacts, pocket
-    from pellucid.chemistry.encoding import EncodedMolecules, encode_molecules, molecule_clouds
+    from pellucid.chemistry.encoding import (
+        EncodedMolecules,
+        MoleculeRecipe,
+        encode_molecules,
+        molecule_clouds,
+        molecule_of,
+    )
     from pellucid.chemistry.fragments import FRAGMENTS, Fragment, matched_atoms
     from pellucid.chemistry.groups import FUNCTIONAL_GROUPS, functional_groups, with_groups
     from pellucid.chemistry.ligands import Ligand, read_ligand
     from pellucid.chemistry.molecules import ATOM_TYPES, MoleculeRecord, atom_types, read_molecules
     from pellucid.chemistry.proteins import RESIDUE_TYPES, Protein, read_protein
+    from pellucid.chemistry.tables import MoleculeTable, open_molecules
 
 lazy(__name__, {
     "complexes": ["Complex", "complex_clouds", "read_complex"],
     "conformers": ["ConformerError", "Conformers", "conformer", "conformers"],
     "contacts": ["Contacts", "contacts", "pocket"],
-    "encoding": ["EncodedMolecules", "encode_molecules", "molecule_clouds"],
+    "encoding": ["EncodedMolecules", "MoleculeRecipe", "encode_molecules", "molecule_clouds", "molecule_of"],
     "fragments": ["FRAGMENTS", "Fragment", "matched_atoms"],
     "groups": ["FUNCTIONAL_GROUPS", "functional_groups", "with_groups"],
     "ligands": ["Ligand", "read_ligand"],
     "molecules": ["ATOM_TYPES", "MoleculeRecord", "atom_types", "read_molecules"],
     "proteins": ["RESIDUE_TYPES", "Protein", "read_protein"],
+    "tables": ["MoleculeTable", "open_molecules"],
 })
 
 __all__ = [
@@ -39,7 +47,9 @@ __all__ = [
     "EncodedMolecules",
     "Fragment",
     "Ligand",
+    "MoleculeRecipe",
     "MoleculeRecord",
+    "MoleculeTable",
     "Protein",
     "atom_types",
     "complex_clouds",
@@ -50,6 +60,8 @@ __all__ = [
     "functional_groups",
     "matched_atoms",
     "molecule_clouds",
+    "molecule_of",
+    "open_molecules",
     "pocket",
     "read_complex",
     "read_ligand",

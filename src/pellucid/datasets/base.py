@@ -56,6 +56,9 @@ class Dataset(ABC):
         unit: Unit of ``pos``.
         dim: Number of coordinates.
         category_sizes: Cardinality of each column of ``categories``.
+        edge_category_sizes: The same of ``edge_categories``; None for the categories that occur. Where these four
+            depend on options, :meth:`build` gives them under ``points`` in the provenance, and an opened dataset has
+            its own.
         feature_size: Number of columns of ``features``.
         partner_category_sizes: Cardinalities of the second clouds, where samples have any.
         precision_at: The m of precision@m.
@@ -70,9 +73,10 @@ class Dataset(ABC):
     name: ClassVar[str]
     targets: tuple[Target, ...]
     domain: ClassVar[str] = "clouds"
-    unit: ClassVar[str] = ""
-    dim: ClassVar[int] = 3
-    category_sizes: ClassVar[tuple[int, ...]] = ()
+    unit: str = ""
+    dim: int = 3
+    category_sizes: tuple[int, ...] = ()
+    edge_category_sizes: tuple[int, ...] | None = None
     feature_size: ClassVar[int] = 0
     partner_category_sizes: ClassVar[tuple[int, ...]] = ()
     precision_at: ClassVar[tuple[int, ...]] = (5, 8)
@@ -121,6 +125,7 @@ class Dataset(ABC):
             clouds: The prepared ones.
         """
         return DataSpec.of(clouds, Targets(self.targets), category_sizes=self.category_sizes,
+                           edge_category_sizes=self.edge_category_sizes,
                            partner_category_sizes=self.partner_category_sizes, domain=self.domain,
                            precision_at=self.precision_at)
 
@@ -165,6 +170,11 @@ class Dataset(ABC):
                                    f"{path.parent} and load it again, it will be made anew") from error
         if "targets" in provenance:
             self.targets = tuple(Targets.parse(provenance["targets"]))
+        if "points" in provenance:
+            points = provenance["points"]
+            self.dim, self.unit = points["dim"], points["unit"]
+            self.category_sizes, self.edge_category_sizes = map(tuple, (points["category_sizes"],
+                                                                        points["edge_category_sizes"]))
         return PreparedDataset(clouds, provenance, path, self)
 
     def _provenance(self, key: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class LabelledFolder(Dataset):
     """
 
     targets = ()
+    version = 2
     from_folder = True
     citation, licence = "the user's own data", "the user's own"
     defaults = {"source_dir": None, "labels": "labels.csv", "kinds": "", "seed": 0}  # noqa: RUF012
@@ -59,7 +60,8 @@ class LabelledFolder(Dataset):
                                         f"{rows[name]} rows and {len(found[name])} samples; give each a row, in order")
             samples.append(found[name].pop(0))
         clouds = self._clouds(samples, labels.unique_keys(), labels.fields(options["seed"]))
-        return clouds, {"source": "the user's files", "targets": labels.targets.document()}
+        return clouds, {"source": "the user's files", "targets": labels.columns.targets.document(),
+                        "notes": labels.columns.notes}
 
     def opened(self, path: Path) -> PointClouds:
         """See :meth:`Dataset.opened`."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from pellucid.clouds import PointClouds
 from pellucid.domains.base import Domain, Given, Shown, domains
-from pellucid.errors import PellucidError
 from pellucid.report.words import Look, Words
 
 COVALENT = {"H": 0.31, "B": 0.84, "C": 0.76, "N": 0.71, "O": 0.66, "F": 0.57, "Na": 1.2, "Mg": 1.2, "Si": 1.11,
@@ -20,39 +18,38 @@ LOOK: Look = {
                 {"text": "every {point}, numbered", "numbered": True}, {"text": "none", "top": 0}],
 }  # fmt: skip
 """Balls by element, sticks between them, symbols on them."""
+MOST_REMARKS = 20
+"""Remarks on single entries that a report shows."""
 
 
 @domains.register("molecules")
 class Molecules(Domain):
-    """Molecules: points are heavy atoms, read from SMILES, .smi, .csv or .sdf files (poses are kept)."""
+    """Molecules: points are heavy atoms, read from SMILES, tables of them or molfiles (poses are kept)."""
 
     words, look = Words("atom", "molecule"), LOOK
-    inputs = "a SMILES, a .smi, .csv or .sdf file, records of read_molecules, or a PointClouds"
+    inputs = ("a SMILES, a .smi, .csv, .tsv, .parquet, .sdf or .mol2 file, a frame, a list of SMILES or RDKit "
+              "molecules, records of read_molecules, or a PointClouds")
 
     def make(self, source: Any, *, seed: int = 0, progress: bool = False, **more: Any) -> Given:
         """See :meth:`Domain.make`.
 
         Args:
-            source: A SMILES, a file, or records of :func:`pellucid.chemistry.molecules.read_molecules`.
+            source: Whatever :func:`pellucid.chemistry.tables.open_molecules` opens.
             seed: Of conformers.
             progress: Whether to show a bar.
             **more: Not used.
         """
-        from pathlib import Path
-
         from pellucid.chemistry.encoding import encode_molecules
-        from pellucid.chemistry.molecules import MoleculeRecord, read_molecules
+        from pellucid.chemistry.molecules import open_molecules, records_of
 
-        if isinstance(source, (str, Path)):
-            records = read_molecules(source)
-        elif isinstance(source, Sequence) and all(isinstance(one, MoleculeRecord) for one in source):
-            records = list(source)
-        else:
-            raise PellucidError(f"expected {self.inputs} for a run on {self.samples}, got {type(source).__name__}; "
-                                "read_molecules makes records of SMILES")
+        table = open_molecules(source)
+        records = records_of(table)
         encoded = encode_molecules(records, seed=seed, progress=progress)
+        remarks = [f"Entry {record.number} ({record.name}): {note}." for record in records for note in record.notes]
+        more = [f"And {len(remarks) - MOST_REMARKS:,} more remarks."] if len(remarks) > MOST_REMARKS else []
+        notes = [f"{table.source}: {note}." for note in table.notes]
         return Given(encoded.clouds, [f"entry {record.number} ({record.name}): {reason}"
-                                      for record, reason in encoded.skipped])
+                                      for record, reason in encoded.skipped], [*notes, *remarks[:MOST_REMARKS], *more])
 
     def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
         """Molecules with their functional groups; see :meth:`Domain.grouped`."""

@@ -252,7 +252,7 @@ def _bar(row: MetricLine) -> str:
             if value is not None and math.isfinite(value)]
     lows = [value for value in (row.ours, row.baseline, *(c.mean for c in row.published))
             if value is not None and math.isfinite(value)]
-    unscaled = max(ends, default=0) > 1 or row.path.rpartition(".")[2] in ("mae", "rmse", "loss")
+    unscaled = max(ends, default=0) > 1 or row.path.rpartition(".")[2] in ("mae", "rmse", "rmse_one_sided", "loss")
     if not lows or (not row.published and row.baseline is None and unscaled):
         return ""  # a count, a loss or an error alone has no scale to be drawn on
     low, high = min(0.0, *lows), (1.0 if max(ends) <= 1.0 else max(ends) * 1.05)

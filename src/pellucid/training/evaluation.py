@@ -18,6 +18,7 @@ from pellucid.metrics.faithfulness import fidelity
 from pellucid.metrics.interpretation import per_cloud_roc_auc, pooled_roc_auc, precision_at
 from pellucid.metrics.interpretation_estimates import interpretation_estimates
 from pellucid.metrics.plus_minus import plus_minus
+from pellucid.metrics.regression import rmse_one_sided
 from pellucid.metrics.sanity import randomisation_test
 from pellucid.metrics.sparsity import gini
 from pellucid.metrics.stability import jaccard, rank_correlation
@@ -32,22 +33,28 @@ ROBUST = 10
 """Draws of the robust fidelities."""
 
 
-def prediction_metrics(targets: Targets, logits: Tensor, y: Tensor) -> dict[str, dict[str, float]]:
+def prediction_metrics(targets: Targets, logits: Tensor, y: Tensor, censored: Tensor | None = None
+                       ) -> dict[str, dict[str, float]]:
     """Metrics of the prediction of each target, by its name; NaN where a split has one class only.
 
     Args:
         targets: What is predicted.
         logits: (rows, outputs).
         y: (rows, targets), NaN where missing.
+        censored: (rows, targets), which numbers are only bounds, see :meth:`Targets.loss`.
 
     Returns:
-        Target -> metric -> value, in the target's unit: every registered metric of its kind.
+        Target -> metric -> value, in the target's unit: every registered metric of its kind, over known values. Of a
+        regression with bounds also ``rmse_one_sided`` over all of them, and ``censored``, how many are bounds.
     """
     logits, y = logits.detach().cpu().double(), y.detach().cpu().double()
+    bounds = torch.zeros_like(y) if censored is None else censored.detach().cpu().double()
     predictions = targets.predict(logits)
     result = {}
     for column, (target, start) in enumerate(zip(targets, targets.starts, strict=True)):
         known = ~y[:, column].isnan()
+        bound = known & (bounds[:, column] != 0) & (target.kind == "regression")
+        known = known & ~bound
         own, predicted = (x[known, start : start + target.outputs] for x in (logits, predictions))
         given = {"odds": own.squeeze(1), "prediction": predicted.squeeze(1)}
         if target.kind == "multiclass":
@@ -55,6 +62,11 @@ def prediction_metrics(targets: Targets, logits: Tensor, y: Tensor) -> dict[str,
             given = {"odds": own - own[:, None].masked_fill(itself, -torch.inf).logsumexp(-1), "prediction": predicted}
         result[target.name] = {name: float(measure(y[known, column], given[takes]))
                                for name, (measure, takes) in measuring(target.kind).items()}
+        if bool(bound.any()):
+            either = known | bound
+            result[target.name] |= {
+                "rmse_one_sided": rmse_one_sided(y[either, column], predictions[either, start], bounds[either, column]),
+                "censored": float(bound.sum())}
     return result
 
 
@@ -66,11 +78,17 @@ def selection_score(targets: Targets, found: dict[str, dict[str, float]]) -> flo
         found: From :func:`prediction_metrics`.
 
     Returns:
-        Mean over targets of the ROC AUC (classes) or minus the RMSE in units of the target's spread (numbers); targets
-        for which that is undefined are left out; the worst possible where all are.
+        Mean over targets of the ROC AUC (classes) or minus the RMSE in units of the target's spread (numbers; the
+        one-sided one where some are bounds); targets for which that is undefined are left out; the worst possible where
+        all are.
     """
-    scores = [-found[t.name]["rmse"] / t.spread if t.kind == "regression" else found[t.name]["roc_auc"]
-              for t in targets]
+    def score(target: Target) -> float:
+        own = found[target.name]
+        if target.kind != "regression":
+            return own["roc_auc"]
+        return -own.get("rmse_one_sided", own["rmse"]) / target.spread
+
+    scores = [score(target) for target in targets]
     known = [score for score in scores if math.isfinite(score)]
     return sum(known) / len(known) if known else -math.inf
 
@@ -93,7 +111,8 @@ def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | No
     """
     batches = batches_of(model, clouds)
     output = run_over(model, batches)
-    found: dict[str, Any] = {"prediction": prediction_metrics(model.targets, output.logits, clouds["y"])}
+    found: dict[str, Any] = {"prediction": prediction_metrics(model.targets, output.logits, clouds["y"],
+                                                             clouds.get("censored"))}
     if not model.explains:
         return found, None
     whole = explain_clouds(model, clouds, target=target, batches=batches)
