@@ -12,6 +12,7 @@ from pellucid.datasets.base import PreparedDataset, datasets
 from pellucid.domains.base import domain_of
 from pellucid.errors import PellucidError
 from pellucid.files import read_json
+from pellucid.progress import say
 from pellucid.spec import DataSpec
 from pellucid.training.config import RunConfig
 from pellucid.training.data import data_digest
@@ -79,8 +80,30 @@ class AskedData:
             datasets[self.name].has_coordinates(self.options))
 
     def prepare(self, progress: bool = False) -> PreparedDataset:
-        """Makes the data, or opens those that are there."""
-        return self.prepared or datasets[self.name]().prepare(progress=progress, **self.options)
+        """Makes the data, or opens those that are there.
+
+        Args:
+            progress: Whether to show a bar, and to say how a table was read.
+        """
+        if self.prepared is not None:
+            return self.prepared
+        prepared = datasets[self.name]().prepare(progress=progress, **self.options)
+        for sentence in told(prepared.provenance):
+            say(sentence, progress)
+        return prepared
+
+
+def told(provenance: Mapping[str, Any]) -> list[str]:
+    """What a user should know of how a table was read: targets, remarks, and how many entries were left out and why.
+
+    Args:
+        provenance: Of prepared data; that of other datasets says nothing.
+    """
+    failed = list(provenance.get("failed", ())) if "labels" in provenance else []
+    first = "; ".join(f"{one['id']}: {one['reason']}" for one in failed[:3])
+    return [*(f"target {line}" for line in provenance.get("labels", ())), *provenance.get("notes", ()),
+            *([f"{len(failed):,} left out ({first}{'; ...' if len(failed) > 3 else ''}); provenance.json has all"]
+              if failed else [])]
 
 
 def _is_file(path: str | Path) -> bool:

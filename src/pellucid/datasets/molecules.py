@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ class Molecules(Dataset):
     Options:
         source: A file (.csv, .tsv, .txt, .smi, .sdf, .mol, .mol2, .parquet, each also .gz), or in Python a frame of
             pandas, Polars or Arrow, or a list.
-        targets: Columns to predict: a list, or names with commas between; a unit in brackets may be left out.
+        targets: Columns to predict: a list, or names with commas between; a unit in brackets may be left out, and
+            ``LOG*`` stands for all columns that begin so.
         smiles: Column of the SMILES, where it is not found by itself.
         id: Column of the ids, likewise.
         kinds: Of targets whose values do not say: ``grade=multiclass,count=regression``, or a mapping.
@@ -80,6 +82,11 @@ class Molecules(Dataset):
                 "units": None, "floors": None, "ceilings": None, "split": "scaffold", "folds": None, "fold": 0,
                 "geometry": "3d", "conformers": 1, "features": "full", "fragments": "largest", "seed": 0,
                 "processes": None, "progress": False}
+
+    @classmethod
+    def has_coordinates(cls, options: Mapping[str, Any]) -> bool:
+        """See :meth:`Dataset.has_coordinates`."""
+        return MoleculeRecipe.of(options).geometry != "graph"
 
     def check(self, options: dict[str, Any]) -> dict[str, Any]:
         """See :meth:`Dataset.check`."""
@@ -221,7 +228,10 @@ def _titles(options: Mapping[str, Any], table: MoleculeTable) -> list[str]:
     if not names:
         raise PellucidError(f"expected targets, names of columns to predict, got none; choose among "
                             f"{', '.join(table.columns) or 'columns beside the SMILES, of which there are none'}")
-    titles = [column_named(name, table.columns, f"target in {table.source}") for name in names]
+    titles = []
+    for name in names:
+        matching = fnmatch.filter(table.columns, name) if "*" in name else []
+        titles += matching or [column_named(name, table.columns, f"target in {table.source}")]
     return list(dict.fromkeys(titles))
 
 
