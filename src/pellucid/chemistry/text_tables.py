@@ -15,6 +15,8 @@ from pellucid.chemistry.text_lines import MAX_LINE, LongLineError, TextFile
 
 SPACE = " "
 """The separator of SMILES files: the SMILES ends at the first space or tab, and the rest is the name."""
+SPACED = ("smiles", "name")
+"""What its columns are called without a header."""
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", SPACE: "spaces"}
 _FIRST = {".csv": ",;\t| ", ".tsv": "\t,;| ", ".txt": "\t,;| ", ".smi": " \t,;|", ".smiles": " \t,;|"}
 _SAID = re.compile(r'"?sep=(.)"?\s*')
@@ -178,7 +180,7 @@ def _layout(separator: str, start: Sequence[str]) -> Layout:
     if header:
         names = distinct([name or f"column-{i}" for i, name in enumerate(first[:width], 1)], notes)
     else:
-        names = ("smiles", "name")[:width] if separator == SPACE else tuple(f"column-{i + 1}" for i in range(width))
+        names = SPACED[:width] if separator == SPACE else tuple(f"column-{i + 1}" for i in range(width))
         if separator != SPACE:
             notes.append("it has no header line: its first line is a molecule")
     return Layout(separator, tuple(names), header, rows[1:] if header else rows, tuple(notes))
