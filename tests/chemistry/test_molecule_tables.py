@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import itertools
+import pickle
 import random
 import tracemalloc
 from pathlib import Path
@@ -327,6 +328,8 @@ def test_lists():
     assert "None" in records[1].error
     assert "valence" in records[3].error
     assert mol.GetNumAtoms() == 9
+    assert [r.name for r in pickle.loads(pickle.dumps(records))] == [r.name for r in records]
+    assert pickle.loads(pickle.dumps(read_molecules("CCO")))[0].smiles == "CCO"
     again = open_molecules(records)
     assert list(again) == records
     assert again.columns == ("logS", "kind")

@@ -149,7 +149,8 @@ def v3000(atoms, said=None):
 
 
 def test_limits_hold_before_rdkit_sees_a_record(write):
-    content = sdf(v3000(MAX_ATOMS + 1)) + sdf(v3000(1, 999_999_999)) + sdf(block(name="x"), big=("x" * 1_000 + "\n") * 9_000)
+    long = sdf(block(name="x"), big=("x" * 1_000 + "\n") * 9_000)
+    content = sdf(v3000(MAX_ATOMS + 1)) + sdf(v3000(1, 999_999_999)) + long
     records = list(open_molecules(write(content + sdf(block("CCN", "good")))))
     assert [r.mol is not None for r in records] == [False, False, False, True]
     assert records[0].error == "it has 1,001 heavy atoms, more than 1,000"

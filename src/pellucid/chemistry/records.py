@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -56,7 +55,7 @@ class MoleculeRecord:
         return np.asarray(self.mol.GetConformer().GetPositions(), dtype=np.float64)
 
 
-NO_VALUES: Mapping[str, str] = MappingProxyType({})
+NO_VALUES: Mapping[str, str] = {}
 
 
 def parse_smiles(smiles: str) -> tuple[Chem.Mol | None, str]:
