@@ -19,7 +19,8 @@ ROWS = [(str(i), str(i / 8) if i else "", f"t{i}") for i in range(MANY)]
 
 
 @pytest.mark.parametrize("make", [
-    pd.DataFrame, pl.DataFrame, pa.table, dict, lambda d: pa.table(d).to_reader(), lambda d: dataset.dataset(pa.table(d)),
+    pd.DataFrame, pl.DataFrame, pa.table, dict, lambda d: pa.table(d).to_reader(),
+    lambda d: dataset.dataset(pa.table(d)),
     lambda d: pd.DataFrame(d).set_index(pd.Index(d["text"], name="n")), lambda d: pd.DataFrame(d).convert_dtypes(),
     lambda d: {name: np.array(column, dtype=object) for name, column in d.items()},
 ], ids=["pandas", "polars", "arrow", "dict", "reader", "dataset", "index", "nullable", "numpy"])
@@ -38,7 +39,8 @@ def test_a_parquet_file(tmp_path):
 
 
 def test_what_is_no_frame():
-    for one in ("CCO", 3, [1], None, np.zeros(3), pd.Series([1]), pl.Series([1]), pa.array([1]), pa.chunked_array([[1]])):
+    for one in ("CCO", 3, [1], None, np.zeros(3), pd.Series([1]), pl.Series([1]), pa.array([1]),
+                pa.chunked_array([[1]])):
         assert Frame.of(one) is None
 
 

@@ -104,6 +104,7 @@ def test_a_letter_of_windows_far_into_the_file(write):
     ("num,name,p_np,smiles\n1,Propanolol,1,CCO\n2,b,0,CCN\n", "smiles", "name", ("num", "p_np")),
     ("smiles,y,batch\nCCO,1,a\nCCN,2,a\n", "smiles", None, ("y", "batch")),
     ("smiles,y,what\nCCO,1,first\nCCN,2,second\n", "smiles", "what", ("y",)),
+    ("smiles,smiles,y\nCCO,CCN,1\nCCC,CCF,1\n", "smiles", None, ("smiles.2", "y")),
     ("SMILES_name,mol\nethanol,CC(O)C\npropane,CC(C)C\n", "mol", "SMILES_name", ()),
     ("smiles,y,y\nCCO,1,2\nCCN,3,4\n", "smiles", None, ("y", "y.2")),
     (",smiles,y\n0,CCO,1\n1,CCN,2\n", "smiles", None, ("column-1", "y")),
@@ -164,6 +165,12 @@ def test_without_a_column_of_smiles(write, content):
 ])
 def test_lines_as_people_write_them(write, name, content, expected):
     assert pairs(open_molecules(write(content, name))) == expected
+
+
+def test_a_quote_that_swallows_lines_is_told(write):
+    records = list(open_molecules(write('smiles\tname\nCCO\t5"-thing\nCCN\t"odd\nCCC\tz"\nCN\t"b"\n', "a.tsv")))
+    assert [(r.name, len(r.notes)) for r in records] == [('5"-thing', 0), ("odd\nCCC\tz", 1), ("b", 0)]
+    assert records[1].notes == ("a cell in quotes goes from line 3 to 4",)
 
 
 def test_gaps_and_broken_entries_are_records(write):

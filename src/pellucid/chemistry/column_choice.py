@@ -154,7 +154,8 @@ def find_id(names: Sequence[str], columns: Sequence[Looks], smiles: int | None, 
     """
     if wanted is not None:
         return place_of(wanted, names, "column of ids")
-    rest = [i for i in range(len(names)) if i != smiles and not columns[i].smiles]
+    rest = [i for i, one in enumerate(columns)
+            if i != smiles and not one.smiles and (one.parsed < 0.5 or smiles_rank(names[i]) > 1)]
     named = [i for i in rest if id_rank(names[i]) < 2 and not (columns[i].numbers == 1 and not _whole(names[i]))]
     if named:
         return min(named, key=lambda i: (not columns[i].different, id_rank(names[i]), i))

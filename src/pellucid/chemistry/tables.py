@@ -262,7 +262,7 @@ def _of_rows(source: str, names: Sequence[str], found: Sequence[Any], rows: Call
                 continue
             values = {key: _text(cells[i]) for key, i in zip(keys, kept, strict=True)}
             if isinstance(cells[at], str):
-                yield smiles_record(cells[at], name, row.number, values)
+                yield smiles_record(cells[at], name, row.number, values, row.notes)
             else:
                 yield _of_mol(cells[at], name, row.number, values)
 

@@ -27,11 +27,12 @@ _SAMPLE_CHARACTERS = 1 << 18
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its cells without the spaces around them, or why it cannot be read."""
+    """One row: its cells without the spaces around them, why it cannot be read, what is unusual about it."""
 
     number: int
     cells: list[str]
     error: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _rows(lines: Iterable[str], separator: str, width: int | None = None) -> Ite
     reader = _Spaced(counted, width or 2) if separator == SPACE else csv.reader(
         counted, delimiter=separator, skipinitialspace=True)
     while True:
-        error, row = "", []
+        error, row, first = "", [], counted.number + 1
         try:
             row = next(reader)
         except StopIteration:
@@ -130,7 +131,9 @@ def _rows(lines: Iterable[str], separator: str, width: int | None = None) -> Ite
         if width is not None and any(cells[width:]):
             error = (f"its line has {len(cells)} cells, where the first one has {width}; put cells that hold a "
                      f"{'space' if separator == SPACE else repr(separator)} in quotes")
-        yield Row(counted.number, cells, error)
+        spanned = counted.number > first and separator != SPACE and any("\n" in one or "\r" in one for one in cells)
+        yield Row(counted.number, cells, error, (f"a cell in quotes goes from line {first} to {counted.number}",
+                                                 ) if spanned else ())
 
 
 class _Counted(Iterator[str]):
