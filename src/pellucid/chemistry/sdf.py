@@ -163,18 +163,15 @@ class MoleculeFile:
                 mol, reason, notes = molecule_of_mol2("\n".join(entry.lines) + "\n")
             else:
                 mol, reason = molecule_of_block(block)
-            yield molecule_record(mol, reason, name, entry.number, values, notes, "M  ZBO" in block)
+            yield molecule_record(mol, reason, name, entry.number, values, notes, "M  ZBO" in block,
+                                  ordinary=not self.mol2 and _ordinary(block))
 
 
 def molecule_of_block(block: str) -> tuple[Chem.Mol | None, str]:
     """The molecule of a molfile (V2000 or V3000) without its hydrogens and ``""``, or None and the reason."""
     if (atoms := _heavy_atoms(block)) > MAX_ATOMS:
         return None, too_many(atoms)
-    mol, reason = _parsed(block)
-    if mol is not None and "V3000" not in block[:400] and any(
-            part.HasQuery() for parts in (mol.GetBonds(), mol.GetAtoms()) for part in parts):
-        return _parsed(_without_queries(block))
-    return mol, reason
+    return _parsed(_without_queries(block))
 
 
 def _heavy_atoms(block: str) -> int:
@@ -184,6 +181,16 @@ def _heavy_atoms(block: str) -> int:
         return 0
     atoms = int(said[1][:12])
     return atoms - len(_V3000_HYDROGEN.findall(block.partition("END ATOM")[0])) if atoms > MAX_ATOMS else atoms
+
+
+def _ordinary(block: str) -> bool:
+    """Whether all bonds of a V2000 molfile have an order; cheaper than to ask RDKit's bonds."""
+    lines = block.split("\n")
+    try:
+        atoms, bonds = int(lines[3][:3]), int(lines[3][3:6])  # none in a V3000 record
+    except (IndexError, ValueError):
+        return False
+    return bonds > 0 and all(line[6:9] in ("  1", "  2", "  3", "  4") for line in lines[4 + atoms:4 + atoms + bonds])
 
 
 def _without_queries(block: str) -> str:
