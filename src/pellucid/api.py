@@ -132,7 +132,7 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
     Args:
         run: The run folder; with ``method``, of any method, otherwise of one that explains.
         samples: A :class:`~pellucid.clouds.PointClouds`, the file of one, or what the domain of the run's data reads
-            (``docs/domains.md``): e.g. a SMILES or a ``.smi``, ``.csv`` or ``.sdf`` file of molecules, a file of hits
+            (``docs/domains.md``): e.g. a SMILES, a file or a frame of molecules, a file of hits
             with ``columns``, a protein's structure with ``ligand``, a list of PyG's ``Data``, a file
             as the dataset's own.
         out: Folder for ``explanation.parquet`` and ``report.html``, and for what else the domain writes, e.g. a

@@ -204,10 +204,10 @@ def evaluate(run: Annotated[Path, typer.Argument(help="Run folder")],
 @app.command(epilog="Example: pellucid explain runs/first 'CCCCC(=O)NC1CC1' --out explained, or "
                     "pellucid explain runs/plbind complex.pdb ligand.sdf --out explained")
 def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
-            samples: Annotated[str, typer.Argument(metavar="INPUT", help="As the run's data: SMILES, or a .smi, .csv "
-                                                   "or .sdf file; with --columns a table of hits; a protein's .pdb or "
-                                                   ".cif, or a .csv of protein_file and ligand_file; an .xyz; "
-                                                   ".safetensors of any point clouds.")],
+            samples: Annotated[str, typer.Argument(metavar="INPUT", help="As the run's data: SMILES, or a .csv, .smi, "
+                                                   ".sdf or .parquet file; with --columns a table of hits; a "
+                                                   "protein's .pdb or .cif, or a .csv of protein_file and "
+                                                   "ligand_file; an .xyz; .safetensors of any point clouds.")],
             ligand: Annotated[Path | None, typer.Argument(help="The protein's ligand in its pose: .sdf or .mol2.")]
             = None,
             *, out_: Annotated[Path, typer.Option("--out", help="Folder for the table and the report.")],
