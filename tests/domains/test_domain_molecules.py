@@ -32,7 +32,7 @@ def test_what_cannot_be_read_is_told(given):
     assert len(given.skipped) == 1
     assert given.skipped[0].startswith("entry 2 (broken): ")
     assert MOLECULES.read(read_molecules("CCO")).clouds.sizes.tolist() == [3]
-    with pytest.raises(PellucidError, match=r"expected a SMILES, a \.smi, .* got int"):
+    with pytest.raises(PellucidError, match=r"expected a SMILES, .* got int"):
         MOLECULES.read(3)
     with pytest.raises(PellucidError, match="expected no columns for a run on molecules, got trackml; leave it out"):
         MOLECULES.read("CCO", columns="trackml")
@@ -92,7 +92,7 @@ def test_molecules_are_made_as_the_run_was_trained():
     made = MOLECULES.read(salt, options={**full, "geometry": "graph"})
     assert "pos" not in made.clouds
     assert made.clouds["categories"].shape == (4, 8)
-    assert made.notes == [f"{SALT}: 1 (molecule-1 without [Na+])"]
+    assert made.notes == [f"{SALT}: 1 (molecule-1 without [Na+])."]
     with pytest.raises(PellucidError, match="2 separate parts"):
         MOLECULES.read(salt)  # as SynMol, whose options do not speak of it
     sample = MOLECULES.sample(explained(made.clouds), 0)
