@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pellucid.clouds import PointClouds
+from pellucid.cores import usable_cores
 from pellucid.domains.base import Domain, Given, Shown, domains
+from pellucid.explanation import Explanation
 from pellucid.report.words import Look, Words
 
 COVALENT = {"H": 0.31, "B": 0.84, "C": 0.76, "N": 0.71, "O": 0.66, "F": 0.57, "Na": 1.2, "Mg": 1.2, "Si": 1.11,
@@ -18,8 +21,6 @@ LOOK: Look = {
                 {"text": "every {point}, numbered", "numbered": True}, {"text": "none", "top": 0}],
 }  # fmt: skip
 """Balls by element, sticks between them, symbols on them."""
-MOST_REMARKS = 20
-"""Remarks on single entries that a report shows."""
 
 
 @domains.register("molecules")
@@ -30,26 +31,36 @@ class Molecules(Domain):
     inputs = ("a SMILES, a .smi, .csv, .tsv, .parquet, .sdf or .mol2 file, a frame, a list of SMILES or RDKit "
               "molecules, records of read_molecules, or a PointClouds")
 
-    def make(self, source: Any, *, seed: int = 0, progress: bool = False, **more: Any) -> Given:
+    def make(self, source: Any, *, options: Mapping[str, Any] | None = None, seed: int = 0, progress: bool = False,
+             **more: Any) -> Given:
         """See :meth:`Domain.make`.
 
         Args:
             source: Whatever :func:`pellucid.chemistry.tables.open_molecules` opens.
+            options: How the run's molecules were made: :class:`pellucid.chemistry.encoding.MoleculeRecipe`.
             seed: Of conformers.
             progress: Whether to show a bar.
             **more: Not used.
         """
-        from pellucid.chemistry.encoding import encode_molecules
+        from pellucid.chemistry.encoding import MoleculeRecipe, encode_molecules
         from pellucid.chemistry.molecules import open_molecules, records_of
 
-        table = open_molecules(source)
+        table, recipe = open_molecules(source), MoleculeRecipe.of(options or {})
         records = records_of(table)
-        encoded = encode_molecules(records, seed=seed, progress=progress)
-        remarks = [f"Entry {record.number} ({record.name}): {note}." for record in records for note in record.notes]
-        rest = [f"And {len(remarks) - MOST_REMARKS:,} more remarks."] if len(remarks) > MOST_REMARKS else []
-        notes = [f"{table.source}: {note}." for note in table.notes]
+        encoded = encode_molecules(records, recipe, seed=seed, progress=progress,
+                                   processes=max(1, min(usable_cores(), len(records) // 10)))
+        notes = [*(f"{table.source}: {note}." for note in table.notes), *(f"{note}." for note in encoded.notes)]
+        if len(encoded.clouds) > len(encoded.records):
+            notes.append(f"Importance and prediction of a molecule are means over {recipe.conformers} conformers, ± is "
+                         "the standard deviation over them; the first one is drawn.")
         return Given(encoded.clouds, [f"entry {record.number} ({record.name}): {reason}"
-                                      for record, reason in encoded.skipped], [*notes, *remarks[:MOST_REMARKS], *rest])
+                                      for record, reason in encoded.skipped], notes)
+
+    def gathered(self, explanation: Explanation) -> Explanation:
+        """Conformers of a molecule as one; see :meth:`Domain.gathered`."""
+        from pellucid.explanations.gathered import gather
+
+        return gather(explanation, by="molecule") if "molecule" in explanation.clouds else explanation
 
     def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
         """Molecules with their functional groups; see :meth:`Domain.grouped`."""
@@ -59,14 +70,20 @@ class Molecules(Domain):
 
     def drawn(self, one: Shown) -> dict[str, Any] | None:
         """Bonds in space, and the structural formula; see :meth:`Domain.drawn`."""
-        if "smiles" not in one.clouds.text and "molblock" not in one.clouds.text:
+        if not {"smiles", "molblock", "structure"} & set(one.clouds.text):
             return super().drawn(one)
         from pellucid.chemistry.encoding import molecule_of
         from pellucid.report.depiction import depict, depict_truth
 
         mol, kept, truth = molecule_of(one.clouds, one.place), one.columns.get("subgraph"), one.important
         smiles = one.text("smiles")
-        return {"labels": [atom.GetSymbol() for atom in mol.GetAtoms()],
+        place: dict[str, Any] = {}
+        if one.pos is None:
+            from rdkit.Chem import rdDepictor
+
+            rdDepictor.Compute2DCoords(mol)
+            place = {"unit": "", "pos": mol.GetConformer().GetPositions()}
+        return {**place, "labels": [atom.GetSymbol() for atom in mol.GetAtoms()],
                 "bonds": [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), b.GetBondTypeAsDouble()) for b in mol.GetBonds()],
                 "svg": depict(mol, one.importance, marked=kept, signed=one.explanation.signed),
                 "svg_truth": None if truth is None else depict_truth(mol, truth),
