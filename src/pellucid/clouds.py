@@ -278,18 +278,19 @@ class PointClouds:
         return new
 
     def replace(self, *, declared: Mapping[str, Field] | None = None, partner: PointClouds | None = None,
-                **fields: Tensor) -> PointClouds:
+                text: Mapping[str, Sequence[str]] | None = None, **fields: Tensor) -> PointClouds:
         """The same clouds with some fields added or exchanged.
 
         Args:
             declared: Name -> :class:`Field` for names outside the registry.
             partner: Other second clouds; None keeps those that are there.
+            text: Name -> one string a cloud.
             **fields: Name -> tensor.
 
         Raises:
             PellucidError: if a field does not fit.
         """
-        return PointClouds(self.ptr, {**self._tensors, **fields}, text=self.text,
+        return PointClouds(self.ptr, {**self._tensors, **fields}, text={**self.text, **(text or {})},
                            declared={**self.declared, **(declared or {})}, edge_ptr=self.edge_ptr,
                            partner=self.partner if partner is None else partner)
 
