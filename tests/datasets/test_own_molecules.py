@@ -278,6 +278,12 @@ def test_bounds_and_near_numbers_are_no_contradiction():
     assert repeats(list("abcdef"), list("uvwxyz"), columns) == []
 
 
+def test_contradictions_of_many_targets_stay_short():
+    columns = read_targets({f"t{i}": ["0", "1", "0", "1" if i > 2 else "0"] for i in range(6)})
+    assert [note.partition(":")[0] for note in repeats(["a", "a", "b", "b"], list("wxyz"), columns)[1:]] == [
+        "t3", "t4", "t5", "values that contradict each other also of t0, t1, t2"]
+
+
 # -- the front door -----------------------------------------------------------------------------------------------
 def test_describe_from_the_command_line(tmp_path):
     from typer.testing import CliRunner
