@@ -101,6 +101,11 @@ def test_options_make_points_of_another_kind():
     assert again.recipe.spec(again.clouds) == spec, "an opened dataset knows it without being made again"
 
 
+def test_whether_there_will_be_coordinates_is_known_before_any_work():
+    found = [Molecules.has_coordinates(options) for options in ({}, {"geometry": "3d"}, {"geometry": "graph"})]
+    assert found == [True, True, False]
+
+
 def test_all_conformers_train_and_the_first_judges():
     made = load(frame(24), geometry="3d", conformers=3, split="random", processes=1)
     clouds = made.clouds
