@@ -55,7 +55,7 @@ class Molecules(Dataset):
         ceilings: Numbers that mean "at least this".
         split: ``scaffold`` (80/10/10 by Bemis-Murcko scaffolds), ``random`` (80/10/10), ``column:NAME`` (of train, val,
             test) or ``time:NAME`` (of dates or numbers: the oldest train).
-        folds: Instead of one split: how many folds, of which each is the test part once; at least 3.
+        folds: Instead of one split: how many folds, of which each is the test part once; at least 2.
         fold: Which fold is the test part, from 0.
         geometry: ``3d`` (poses as given, else conformers) or ``graph`` (bonds alone, which needs no conformers).
         conformers: Of each molecule without a pose; all of them train, validation and test take the first.
@@ -94,7 +94,7 @@ class Molecules(Dataset):
         recipe, table = MoleculeRecipe.of(options), _table(options)
         rule, column = _rule(options, table)
         if options["folds"] is not None:
-            whole_number(options, "folds", 3, 1000)
+            whole_number(options, "folds", 2, 1000)
             whole_number(options, "fold", 0, options["folds"] - 1)
             if column:
                 raise PellucidError(f"expected folds by scaffold or random, got split={options['split']!r}; leave out "
