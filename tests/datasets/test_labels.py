@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.datasets.kinds import TargetOptions, assignments, column_named, read_targets
+from pellucid.datasets.kinds import column_named, read_targets
 from pellucid.datasets.numerals import MISSING, name_and_unit, read_numbers
+from pellucid.datasets.target_options import TargetOptions, assignments
 from pellucid.errors import PellucidError, UnknownNameError
 
 BIOGEN = Path(__file__).parents[3] / "shared" / "data" / "adme_fang2023" / "ADME_public_set_3521.csv"
@@ -57,7 +58,7 @@ def test_the_kind_may_be_said():
 def test_whole_numbers_of_few_values_are_numbers_and_that_is_said():
     found = one([str(1 + i % 5) for i in range(40)])
     assert found.target.kind == "regression"
-    assert found.notes == ("x: 5 different whole numbers are read as numbers; say kinds=x=multiclass if they are "
+    assert found.notes == ("x: 5 different whole numbers are read as numbers; say --kind 'x=multiclass' if they are "
                            "classes",)
 
 
@@ -78,7 +79,7 @@ def test_whole_numbers_of_few_values_are_numbers_and_that_is_said():
     (["1", "2", "3"], {"kinds": {"x": "binary"}}, "expected 0 or 1 in the column 'x'.* 3 different ones"),
     (["a", "b"], {"kinds": {"x": "regression"}}, "expected a number .* got 'a' in row 2"),
     (["a", "b"], {"kinds": {"x": "ordinal"}}, "expected a kind out of binary, multiclass, regression"),
-    (["<1", "<2", ">3"], {}, "got bounds alone; say kinds=x=binary"),
+    (["<1", "<2", ">3"], {}, "got bounds alone; leave the column out, or say --kind 'x=binary'"),
     (["1", "2"], {"floors": {"x": 0.5}}, "equal to the floor 0.5 .* the smallest is 1, the largest 2"),
     (["0", "1"], {"floors": {"x": 0.0}}, "expected a regression where a floor or ceiling is named, got the binary"),
 ])
@@ -141,7 +142,7 @@ def test_a_crowded_end_is_told_not_changed():
     found = one(cells)
     assert not any(found.bounds)
     assert found.notes == ("x: 30 of 100 values are exactly 0.675686709, the smallest one; if it is a limit of the "
-                           "measurement, name it: floors=NAME=0.675686709",)
+                           "measurement, name it: --floor NAME=0.675686709",)
     assert one(cells, floors={"x": 0.675686709}).notes == ()
     assert one([str(round(i / 50)) for i in range(2000)]).notes == (), "rounded values are all crowded"
 

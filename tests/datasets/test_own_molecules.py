@@ -101,6 +101,11 @@ def test_options_make_points_of_another_kind():
     assert again.recipe.spec(again.clouds) == spec, "an opened dataset knows it without being made again"
 
 
+def test_whether_there_will_be_coordinates_is_known_before_any_work():
+    found = [Molecules.has_coordinates(options) for options in ({}, {"geometry": "3d"}, {"geometry": "graph"})]
+    assert found == [True, True, False]
+
+
 def test_all_conformers_train_and_the_first_judges():
     made = load(frame(24), geometry="3d", conformers=3, split="random", processes=1)
     clouds = made.clouds
@@ -276,6 +281,12 @@ def test_bounds_and_near_numbers_are_no_contradiction():
     assert repeats(["a", "a", "b", "b", "c", "c"], list("uvwxyz"), columns) == [
         "3 samples come more than once (6 rows); they are kept, on one side of the split"]
     assert repeats(list("abcdef"), list("uvwxyz"), columns) == []
+
+
+def test_contradictions_of_many_targets_stay_short():
+    columns = read_targets({f"t{i}": ["0", "1", "0", "1" if i > 2 else "0"] for i in range(6)})
+    assert [note.partition(":")[0] for note in repeats(["a", "a", "b", "b"], list("wxyz"), columns)[1:]] == [
+        "t3", "t4", "t5", "values that contradict each other also of t0, t1, t2"]
 
 
 # -- the front door -----------------------------------------------------------------------------------------------

@@ -80,6 +80,12 @@ def test_folds_of_single_samples_are_equal_in_size() -> None:
         assert split_into_folds(groups, 0, 5, fold).bincount().tolist() == [71, 9, 20]
 
 
+def test_two_folds_are_halves() -> None:
+    halves = [split_into_folds([f"g{i}" for i in range(100)], 0, 2, fold) for fold in range(2)]
+    assert [half.bincount().tolist() for half in halves] == [[44, 6, 50], [44, 6, 50]]
+    assert bool((halves[0].eq(2) ^ halves[1].eq(2)).all())
+
+
 def test_folds_refuse_what_cannot_be() -> None:
     with pytest.raises(PellucidError, match="a fold from 0 to folds - 1, got folds=5 and fold=5"):
         split_into_folds(list("abcdefg"), 0, 5, 5)

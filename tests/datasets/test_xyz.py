@@ -7,6 +7,7 @@ from xyz_folder import xyz_folder
 import pellucid
 from pellucid.datasets import load_dataset
 from pellucid.datasets.labels import read_labels
+from pellucid.datasets.target_options import TargetOptions
 from pellucid.datasets.xyz import Xyz
 from pellucid.errors import PellucidError, UnknownNameError
 
@@ -80,10 +81,10 @@ def test_kinds_are_read_off_the_values_or_said(tmp_path):
         ("logS", "regression", "log mol/L", ())]
     y = labels.fields(0)["y"].nan_to_num(-9).tolist()
     assert y == [[1, 1, 3, -1], [-9, 0, 1, -9], [0, -9, 10, pytest.approx(0.2)]]
-    said = read_labels(path, kinds="level=multiclass, toxic=regression").columns.targets
+    said = read_labels(path, options=TargetOptions({"level": "multiclass", "toxic": "regression"})).columns.targets
     assert (said[2].classes, said[0].kind) == (("1", "3", "10"), "regression")
     with pytest.raises(UnknownNameError, match="did you mean 'logS'"):
-        read_labels(path, kinds="logs=regression")
+        read_labels(path, options=TargetOptions({"logs": "regression"}))
 
 
 def test_from_files_to_an_explanation_of_each_target(tmp_path, house):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar, get_args
 
 import torch
 from torch import Tensor
 
 from pellucid.datasets.numerals import MISSING, Numbers, name_and_unit, read_numbers
+from pellucid.datasets.target_options import TargetOptions
 from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.targets import Kind, Target, Targets
 
@@ -23,23 +24,6 @@ _NEGATIVE = ("negative", "neg", "-", "no", "none", "false", "absent", "fail", "f
 _NEGATIONS = ("in", "im", "un", "non", "non-", "non ", "non_", "not ", "not_", "no ")
 _FLOAT32 = 3e38
 Said = TypeVar("Said", str, float)
-
-
-@dataclass(frozen=True)
-class TargetOptions:
-    """What a user says of targets, by name or by title with the unit; the rest is read off the values.
-
-    Attributes:
-        kinds: ``binary``, ``multiclass`` or ``regression``.
-        units: In place of those in the titles.
-        floors: Values that mean "at most this", such as an assay's lower limit.
-        ceilings: Values that mean "at least this".
-    """
-
-    kinds: Mapping[str, str] = field(default_factory=dict)
-    units: Mapping[str, str] = field(default_factory=dict)
-    floors: Mapping[str, float] = field(default_factory=dict)
-    ceilings: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -207,7 +191,7 @@ class _Reading:
         kind = kind or self._guess(known, numbers)
         if (floor, ceiling) != (None, None) and kind != "regression":
             raise PellucidError(f"expected a regression where a floor or ceiling is named, got the {kind} "
-                                f"{self.name!r}; leave the bound out, or say kinds={self.name}=regression")
+                                f"{self.name!r}; leave the bound out, or say --kind '{self.name}=regression'")
         if kind == "regression":
             return self._regression(numbers, unit, floor, ceiling)
         if kind == "binary" and any({cell.lower() for cell in known} <= pair for pair in _BOOLEANS):
@@ -220,7 +204,7 @@ class _Reading:
             if len(names) != 2:
                 raise PellucidError(f"expected 0 or 1 in {self.where}, or two other values, got "
                                     f"{len(names)} different ones such as {names[-1]!r} in {self._first(names[-1])}; "
-                                    f"mend it, or say kinds={self.name}=multiclass")
+                                    f"mend it, or say --kind '{self.name}=multiclass'")
             names = _negative_first(names[0], names[1])
         return self._classes("binary" if kind == "binary" else "multiclass",
                              {cell: float(i) for i, cell in enumerate(names)}, tuple(names))
@@ -238,7 +222,7 @@ class _Reading:
         if len(known) > MOST_CLASSES or (len(known) > 2 and known.total() >= 10 and len(known) > known.total() / 2):
             raise PellucidError(f"expected a target in {self.where}, got {len(known):,} different texts in "
                                 f"{known.total():,} rows, which are identifiers or remarks, no classes; leave the "
-                                f"column out, or say kinds={self.name}=multiclass")
+                                f"column out, or say --kind '{self.name}=multiclass'")
         return "binary" if len(known) == 2 else "multiclass"
 
     def _exact(self, numbers: Numbers) -> list[float]:
@@ -252,7 +236,7 @@ class _Reading:
             at, more = numbers.wrong[0], len(numbers.wrong) - 1
             raise PellucidError(f"expected a number in {self.where}, got {self.cells[at]!r} in {self.row(at)}"
                                 f"{f' and {more:,} more texts' if more else ''}; mend it, leave it empty, or say "
-                                f"kinds={self.name}=multiclass")
+                                f"--kind '{self.name}=multiclass'")
         if numbers.ambiguous:
             at = numbers.ambiguous[0]
             raise PellucidError(f"expected numbers with a decimal point in {self.where}, got {self.cells[at]!r} in "
@@ -294,13 +278,13 @@ class _Reading:
                 bounds[i] = sign
         exact = Counter(v for v, b in zip(values, bounds, strict=True) if not math.isnan(v) and b == 0)
         if not exact:
-            raise PellucidError(f"expected values in {self.where}, got bounds alone; say kinds={self.name}=binary if "
-                                "they are two classes")
+            raise PellucidError(f"expected values in {self.where}, got bounds alone; leave the column out, or say "
+                                f"--kind '{self.name}=binary'")
         notes += [f"{self.name}: {sentence}" for sentence in _crowded(exact, floor is None, ceiling is None)]
         whole = all(v == round(v) for v in exact)
         if whole and 2 < len(exact) <= 10 and exact.total() > 3 * len(exact) and not any(bounds):
             notes.append(f"{self.name}: {len(exact)} different whole numbers are read as numbers; say "
-                         f"kinds={self.name}=multiclass if they are classes")
+                         f"--kind '{self.name}=multiclass' if they are classes")
         return TargetColumn(Target(self.name, "regression", unit=unit), values, bounds, tuple(notes))
 
 
@@ -318,36 +302,11 @@ def _crowded(exact: Counter[float], low: bool, high: bool) -> list[str]:
     if len(exact) < 3:
         return []
     sentences = []
-    for end, wanted, word, option in ((min(exact), low, "smallest", "floors"), (max(exact), high, "largest",
-                                                                                "ceilings")):
+    for end, wanted, word, option in ((min(exact), low, "smallest", "--floor"), (max(exact), high, "largest",
+                                                                                 "--ceiling")):
         others = max(count for value, count in exact.items() if value != end)
         count, total = exact[end], exact.total()
         if wanted and count >= max(10, 0.01 * total) and count >= 3 * others:
             sentences.append(f"{count:,} of {total:,} values are exactly {end:.10g}, the {word} one; if it is a limit "
-                             f"of the measurement, name it: {option}=NAME={end:.10g}")
+                             f"of the measurement, name it: {option} NAME={end:.10g}")
     return sentences
-
-
-def assignments(given: Mapping[str, object] | str | None, option: str) -> dict[str, str]:
-    """An option that says something of targets: a mapping, or a text such as ``"HLM=regression,toxic=binary"``.
-
-    Raises:
-        PellucidError: if it is something else.
-
-    Example:
-        >>> assignments("HLM=0.675, RLM=1.03", "floors"), assignments({"HLM": 0.675}, "floors")
-        ({'HLM': '0.675', 'RLM': '1.03'}, {'HLM': '0.675'})
-    """
-    if given is None:
-        return {}
-    if isinstance(given, Mapping):
-        return {str(name): str(value) for name, value in given.items()}
-    if not isinstance(given, str):
-        raise PellucidError(f"expected {option} as a mapping of names or as NAME=VALUE,..., got {given!r}")
-    found = {}
-    for part in filter(None, (part.strip() for part in given.split(","))):
-        name, sign, value = (word.strip() for word in part.rpartition("="))
-        if not sign or not name or not value:
-            raise PellucidError(f"expected {option} as NAME=VALUE,..., got {part!r}")
-        found[name] = value
-    return found

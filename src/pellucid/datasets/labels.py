@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pellucid.datasets.kinds import TargetColumns, TargetOptions, assignments, read_targets
+from pellucid.datasets.kinds import TargetColumns, read_targets
 from pellucid.datasets.splits import read_parts
+from pellucid.datasets.target_options import TargetOptions
 from pellucid.errors import PellucidError
 
 SHARES = (0.70, 0.15)
@@ -48,7 +49,7 @@ class Labels:
         return {"split": split} | self.columns.fields(len(self.keys))
 
 
-def read_labels(path: Path, key: str = "file", kinds: str = "") -> Labels:
+def read_labels(path: Path, key: str = "file", options: TargetOptions | None = None) -> Labels:
     """Reads a CSV with a target a column, e.g. ``logS [log mol/L]``: its name, and its unit in brackets.
 
     The first line names the columns: one says what a row is about; ``split``, where it is there, has train, val, test.
@@ -56,8 +57,7 @@ def read_labels(path: Path, key: str = "file", kinds: str = "") -> Labels:
     Args:
         path: The table.
         key: The column that says what a row is about.
-        kinds: Of targets whose values do not say what they are: ``"phase=multiclass,count=regression"``; else see
-            :func:`pellucid.datasets.kinds.read_targets`.
+        options: What the user says of targets; the rest is as :func:`pellucid.datasets.kinds.read_targets` reads it.
 
     Raises:
         PellucidError: if the table cannot be read, a column is missing or empty, or a value is not of its kind; the
@@ -86,7 +86,7 @@ def read_labels(path: Path, key: str = "file", kinds: str = "") -> Labels:
             raise PellucidError(f"expected {len(header)} values in row {number} of {path}, got {len(row)}; mend it")
     columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
     keys, split = columns.pop(key), columns.pop("split", None)
-    targets = read_targets(columns, TargetOptions(assignments(kinds, "kinds")), source=str(path))
+    targets = read_targets(columns, options, row=_row, source=str(path))
     return Labels(keys, targets,
                   None if split is None else read_parts(split, f"the column 'split' of {path}", _row))
 

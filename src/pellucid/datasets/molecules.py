@@ -24,7 +24,7 @@ from pellucid.chemistry.tables import MoleculeTable, open_molecules
 from pellucid.clouds import SPLITS, PointClouds
 from pellucid.cores import usable_cores
 from pellucid.datasets.base import Dataset, PreparedDataset, datasets, load_dataset, whole_number
-from pellucid.datasets.kinds import TargetColumn, TargetColumns, TargetOptions, assignments, column_named, read_targets
+from pellucid.datasets.kinds import TargetColumn, TargetColumns, column_named, read_targets
 from pellucid.datasets.repeats import repeats
 from pellucid.datasets.splits import (
     split_by_column,
@@ -33,6 +33,7 @@ from pellucid.datasets.splits import (
     split_into_folds,
     without_copies,
 )
+from pellucid.datasets.target_options import TargetOptions
 from pellucid.errors import PellucidError
 
 RULES = ("scaffold", "random", "column:NAME", "time:NAME")
@@ -56,7 +57,7 @@ class Molecules(Dataset):
         ceilings: Numbers that mean "at least this".
         split: ``scaffold`` (80/10/10 by Bemis-Murcko scaffolds), ``random`` (80/10/10), ``column:NAME`` (of train, val,
             test) or ``time:NAME`` (of dates or numbers: the oldest train).
-        folds: Instead of one split: how many folds, of which each is the test part once; at least 3.
+        folds: Instead of one split: how many folds, of which each is the test part once; at least 2.
         fold: Which fold is the test part, from 0.
         geometry: ``3d`` (poses as given, else conformers) or ``graph`` (bonds alone, which needs no conformers).
         conformers: Of each molecule without a pose; all of them train, validation and test take the first.
@@ -86,23 +87,22 @@ class Molecules(Dataset):
     @classmethod
     def has_coordinates(cls, options: Mapping[str, Any]) -> bool:
         """See :meth:`Dataset.has_coordinates`."""
-        return MoleculeRecipe.of(options).geometry != "graph"
+        return bool(options.get("geometry", cls.defaults["geometry"]) != "graph")
 
     def check(self, options: dict[str, Any]) -> dict[str, Any]:
         """See :meth:`Dataset.check`."""
         if options["processes"] is not None:
             whole_number(options, "processes", 1, 1024)
-        recipe, asked, table = MoleculeRecipe.of(options), _asked(options), _table(options)
+        recipe, table = MoleculeRecipe.of(options), _table(options)
         rule, column = _rule(options, table)
         if options["folds"] is not None:
-            whole_number(options, "folds", 3, 1000)
+            whole_number(options, "folds", 2, 1000)
             whole_number(options, "fold", 0, options["folds"] - 1)
             if column:
                 raise PellucidError(f"expected folds by scaffold or random, got split={options['split']!r}; leave out "
                                     "one of them")
         return {"content": table.digest(), "targets": _titles(options, table), "smiles": table.smiles_column,
-                "id": table.id_column, "kinds": dict(asked.kinds), "units": dict(asked.units),
-                "floors": dict(asked.floors), "ceilings": dict(asked.ceilings),
+                "id": table.id_column, **TargetOptions.of(options).document(),
                 "split": f"{rule}:{column}" if column else rule, "folds": options["folds"],
                 "fold": options["fold"] if options["folds"] else 0, "seed": whole_number(options, "seed", 0, 2**31 - 1),
                 **recipe.document()}
@@ -112,7 +112,7 @@ class Molecules(Dataset):
         recipe, table = MoleculeRecipe.of(options), _table(options)
         read = list(table)
         columns = read_targets({title: [record.values[title].strip() for record in read]
-                                for title in _titles(options, table)}, _asked(options),
+                                for title in _titles(options, table)}, TargetOptions.of(options),
                                row=lambda i: f"row {read[i].number} ({read[i].name})", source=table.source)
         known = torch.from_numpy(columns.fields(len(read))["y"].isfinite().any(1).numpy())
         encoded = encode_molecules([r for r, k in zip(read, known.tolist(), strict=True) if k], recipe,
@@ -205,18 +205,6 @@ def _table(options: Mapping[str, Any]) -> MoleculeTable:
     if isinstance(source, str):
         source = Path(source).expanduser()  # one SMILES is no dataset: a wrong path is told as one
     return open_molecules(source, smiles=options["smiles"], id=options["id"])
-
-
-def _asked(options: Mapping[str, Any]) -> TargetOptions:
-    numbers: dict[str, dict[str, float]] = {}
-    for option in ("floors", "ceilings"):
-        numbers[option] = {}
-        for name, text in assignments(options[option], option).items():
-            try:
-                numbers[option][name] = float(text)
-            except ValueError:
-                raise PellucidError(f"expected a number for {name!r} in {option}, got {text!r}") from None
-    return TargetOptions(assignments(options["kinds"], "kinds"), assignments(options["units"], "units"), **numbers)
 
 
 def _titles(options: Mapping[str, Any], table: MoleculeTable) -> list[str]:

@@ -26,8 +26,8 @@ def repeats(identities: Sequence[str], names: Sequence[str], columns: TargetColu
         columns: Its targets.
 
     Returns:
-        A sentence that counts them, and one for each target whose values contradict each other: other classes, or known
-        numbers more than half a standard deviation apart.
+        A sentence that counts them, and one for the targets whose values contradict each other most: other classes, or
+        known numbers more than half a standard deviation apart.
 
     Example:
         >>> from pellucid.datasets.kinds import read_targets
@@ -44,15 +44,20 @@ def repeats(identities: Sequence[str], names: Sequence[str], columns: TargetColu
     rows = sum(map(len, several))
     found = [f"{len(several):,} {'samples come' if len(several) > 1 else 'sample comes'} more than once ({rows:,} "
              "rows); they are kept, on one side of the split"]
+    against = {column.target.name: [pair for group in several if (pair := _contradiction(column, group)) is not None]
+               for column in columns.each}
+    worst = sorted((name for name in against if against[name]), key=lambda name: -len(against[name]))
     for column in columns.each:
-        told = [pair for group in several if (pair := _contradiction(column, group)) is not None]
-        if told:
+        if column.target.name in worst[:MOST_NAMES]:
+            told = against[column.target.name]
             shown = "; ".join(f"{names[a]} and {names[b]}: {_value(column, a)} and {_value(column, b)}"
                               for a, b in told[:MOST_NAMES])
             more = f"; and {len(told) - MOST_NAMES:,} more" if len(told) > MOST_NAMES else ""
             have = "have" if len(told) > 1 else "has"
             found.append(f"{column.target.name}: {len(told):,} of them {have} values that contradict each other "
                          f"({shown}{more})")
+    if others := worst[MOST_NAMES:]:
+        found.append(f"values that contradict each other also of {', '.join(others)}")
     return found
 
 

@@ -72,7 +72,7 @@ def split_into_folds(groups: Sequence[str], seed: int, folds: int, fold: int) ->
     Args:
         groups: The group of each sample; groups stay together, and folds are as equal in size as groups allow.
         seed: Decides the folds, and in each the validation part.
-        folds: How many; at least 3.
+        folds: How many; at least 2.
         fold: Which one is the test part, from 0.
 
     Returns:
@@ -86,8 +86,8 @@ def split_into_folds(groups: Sequence[str], seed: int, folds: int, fold: int) ->
         >>> torch.stack(parts).eq(2).sum(0).tolist()
         [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
     """
-    if folds < 3 or not 0 <= fold < folds:
-        raise PellucidError(f"expected at least 3 folds and a fold from 0 to folds - 1, got folds={folds} and "
+    if folds < 2 or not 0 <= fold < folds:
+        raise PellucidError(f"expected at least 2 folds and a fold from 0 to folds - 1, got folds={folds} and "
                             f"fold={fold}")
     names, group_of, sizes = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True,
                                        return_counts=True)
