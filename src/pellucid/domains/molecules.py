@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pellucid.clouds import PointClouds
 from pellucid.domains.base import Domain, Given, Shown, domains
+from pellucid.explanation import Explanation
 from pellucid.report.words import Look, Words
 
 COVALENT = {"H": 0.31, "B": 0.84, "C": 0.76, "N": 0.71, "O": 0.66, "F": 0.57, "Na": 1.2, "Mg": 1.2, "Si": 1.11,
@@ -62,12 +64,20 @@ class Molecules(Domain):
         if "smiles" not in one.clouds.text and "molblock" not in one.clouds.text:
             return super().drawn(one)
         from pellucid.chemistry.encoding import molecule_of
-        from pellucid.report.depiction import depict, depict_truth
+        from pellucid.chemistry.export import flat
+        from pellucid.report.depiction import depict
 
-        mol, kept, truth = molecule_of(one.clouds, one.place), one.columns.get("subgraph"), one.important
-        smiles = one.text("smiles")
+        mol, smiles = molecule_of(one.clouds, one.place), one.text("smiles")
         return {"labels": [atom.GetSymbol() for atom in mol.GetAtoms()],
                 "bonds": [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), b.GetBondTypeAsDouble()) for b in mol.GetBonds()],
-                "svg": depict(mol, one.importance, marked=kept, signed=one.explanation.signed),
-                "svg_truth": None if truth is None else depict_truth(mol, truth),
+                "svg": depict(mol, one.importance, marked=one.columns.get("subgraph"), signed=one.explanation.signed,
+                              title=one.text("id") or ""),
+                **({"pos": flat(mol).GetConformer().GetPositions(), "unit": "angstrom"} if one.pos is None else {}),
                 "facts": {} if smiles is None else {"SMILES": smiles}}
+
+    def write(self, folder: Path, explanation: Explanation, held: Any) -> list[Path]:
+        """An SDF with importance at its atoms, a table of atoms and a script for PyMOL; see :meth:`Domain.write`."""
+        from pellucid.chemistry.export import write_molecules
+
+        texts = explanation.clouds.text
+        return write_molecules(folder, explanation) if "smiles" in texts or "molblock" in texts else []
