@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from pellucid.commands.data import AskedData, data_of, grouped
 from pellucid.commands.explaining import Asked, ExplainedRun, explain_with, prepare, subgraph_of
@@ -20,6 +20,7 @@ from pellucid.training.model import load_model, refuse_untaught
 
 if TYPE_CHECKING:
     from pellucid.datasets.base import PreparedDataset
+    from pellucid.explanations.side_by_side import SideBySide
     from pellucid.training.fit import Run
 
 
@@ -122,11 +123,21 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
     return dict(json_ready(metrics))
 
 
+@overload
 def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, method: str | None = None,
-            options: Mapping[str, Any] | None = None, with_runs: Sequence[str | Path] = (), draws: int = 1,
-            target: str | None = None, point: int | None = None, prediction_draws: int = 0,
-            subgraph: str | None = None, dataset: PreparedDataset | None = None, device: str = "auto", seed: int = 0,
-            progress: bool = False, **parts: Any) -> Explanation:
+            **more: Any) -> Explanation: ...
+
+
+@overload
+def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, method: list[str] | tuple[str, ...],
+            **more: Any) -> SideBySide: ...
+
+
+def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
+            method: str | list[str] | tuple[str, ...] | None = None, options: Mapping[str, Any] | None = None,
+            with_runs: Sequence[str | Path] = (), draws: int = 1, target: str | None = None, point: int | None = None,
+            prediction_draws: int = 0, subgraph: str | None = None, dataset: PreparedDataset | None = None,
+            device: str = "auto", seed: int = 0, progress: bool = False, **parts: Any) -> Explanation | SideBySide:
     """Explains samples that the model never saw, e.g. molecules, events or complexes.
 
     Args:
@@ -138,8 +149,9 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
         out: Folder for ``explanation.parquet`` and ``report.html``, and for what else the domain writes, e.g. a
             structure with importance as its B-factors; None writes nothing.
         method: A post-hoc explainer (see ``pellucid list explainers``); None for the importance that the run learned.
-            One that learns is fitted on the training split of the run first.
-        options: Of the explainer.
+            One that learns is fitted on the training split of the run first. Several are shown side by side, each as it
+            is; among them, ``"own"`` is what the run learned.
+        options: Of the explainer, where there is one.
         with_runs: More run folders, e.g. of other seeds: all are explained in the same way, and their ranks averaged.
         draws: How often each run explains, each time with slightly moved coordinates and another seed.
         target: The output to explain, e.g. ``"logS"`` or ``"colour=red"``; None for the first target, of a multi-class
@@ -159,8 +171,10 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
             complex's ligand; ``columns``: what the columns of hits mean, ``"trackml"`` or a YAML file.
 
     Returns:
-        Explanation; what could not be read or embedded is in ``provenance["skipped"]``, the others go on. With several
-        runs or draws it has columns ``spread`` and ``rank_stability``: :func:`pellucid.explanations.ensemble.ensemble`.
+        Explanation; what could not be read or embedded is in ``provenance["skipped"]``, the others go on;
+        ``provenance["trust"]`` is how far it can be trusted by what was measured of the run. With several runs or draws
+        it has columns ``spread`` and ``rank_stability``: :func:`pellucid.explanations.ensemble.ensemble`. With several
+        methods, :class:`pellucid.explanations.side_by_side.SideBySide`.
 
     Raises:
         PellucidError: if the run cannot explain, nothing of the input can be used, or the domain knows no such part.
@@ -177,39 +191,53 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
         from pellucid.explanations.subgraph import parse_rule
 
         parse_rule(subgraph)  # a mistake is told before work starts
+    one_method = method if method is None or isinstance(method, str) else None
+    several = list(dict.fromkeys(method)) if isinstance(method, (list, tuple)) else None
+    if several is not None and (subgraph is not None or options or len(several) < 2):
+        raise PellucidError(f"expected at least two methods side by side, without options and subgraph, got "
+                            f"{', '.join(several) or 'none'}; name each once, or explain by one method at a time")
     where, asked = pick_device(device), Asked(target, point, prediction_draws)
-    sources = [ExplainedRun.open(Path(folder), where, method, options) for folder in (run, *with_runs)]
-    for source in sources:
+    by = {name: [ExplainedRun.open(Path(folder), where, name, options) for folder in (run, *with_runs)]
+          for name in ([one_method] if several is None else several)}
+    everyone = [source for sources in by.values() for source in sources]
+    for source in everyone:
         source.model.targets.find(target)  # refuses an unknown one
-    name = sources[0].spec.domain
+    first = everyone[0]
+    name = first.spec.domain
     domain = domain_of(name)
-    configs = [source.config for source in sources]
-    given = domain.read(samples, dataset=configs[0].dataset, options=configs[0].dataset_options, seed=seed,
+    configs = [source.config for source in everyone]
+    given = domain.read(samples, dataset=first.config.dataset, options=first.config.dataset_options, seed=seed,
                         progress=progress, **parts)
     clouds = grouped(given.clouds, name, *configs)
-    for source in sources:
+    for source in everyone:
         source.refuse(clouds)
     data = grouped(dataset.clouds, name, *configs) if dataset is not None else None
     with waiting("fitting the explainer", progress) as advance:
-        prepare(sources, data, asked=asked, seed=seed, advance=advance)
-    with waiting("explaining", progress) as advance:
-        explanation = domain.gathered(explain_with(sources, clouds, asked=asked, draws=draws, seed=seed,
-                                                   advance=advance))
-    if subgraph is not None:
-        with waiting("choosing the subgraph", progress) as advance:
-            chosen = subgraph_of(explanation, sources, subgraph, data, asked=asked, draws=draws, seed=seed,
-                                 advance=advance)
-        explanation = chosen.marked()
-    explanation = replace(explanation, provenance={"skipped": given.skipped, **explanation.provenance})
+        prepare(everyone, data, asked=asked, seed=seed, advance=advance)
+    made: dict[str, Explanation] = {}
+    for label, sources in by.items():
+        with waiting("explaining" if several is None else f"explaining by {label}", progress) as advance:
+            one = domain.gathered(explain_with(sources, clouds, asked=asked, draws=draws, seed=seed, advance=advance))
+        if subgraph is not None:
+            with waiting("choosing the subgraph", progress) as advance:
+                one = subgraph_of(one, sources, subgraph, data, asked=asked, draws=draws, seed=seed,
+                                  advance=advance).marked()
+        made[str(label)] = replace(one, provenance={"skipped": given.skipped, "trust": sources[0].trust(target),
+                                                    **one.provenance})
+    found: Explanation | SideBySide = next(iter(made.values()))
+    if several is not None:
+        from pellucid.explanations.side_by_side import SideBySide
+
+        found = SideBySide(made)
     if out is not None:
         from pellucid.commands.reporting import report_explanation
 
         folder = Path(out)
-        explanation.save(folder / "explanation.parquet")
-        domain.write(folder, explanation.of(), given.held)
-        report_explanation(folder / "report.html", explanation,
+        found.save(folder / "explanation.parquet")
+        domain.write(folder, next(iter(made.values())), given.held)
+        report_explanation(folder / "report.html", found,
                            [*(f"Left out: {sentence}" for sentence in given.skipped), *given.notes], name)
-    return explanation
+    return found
 
 
 __all__ = ["evaluate", "explain", "fit"]

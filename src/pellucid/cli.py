@@ -56,6 +56,18 @@ def _print(content: Any, as_json: bool, title: str) -> None:
     out.print(table)
 
 
+def _measured(metrics: dict[str, Any], as_json: bool, title: str) -> None:
+    """Prints metrics, and what they say about trust as a sentence below."""
+    _print(metrics if as_json else {k: v for k, v in metrics.items() if k != "trust"}, as_json, title)
+    _trusted(metrics)
+
+
+def _trusted(about: dict[str, Any]) -> None:
+    if "trust" in about:
+        colour = {"good": "green", "unclear": "yellow", "no": "red"}[about["trust"]["level"]]
+        log.print("Can it be trusted? " + about["trust"]["sentence"], style=colour, markup=False, soft_wrap=True)
+
+
 def _flat(content: Any, prefix: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for name, value in content.items():
@@ -187,7 +199,7 @@ def train(dataset: Annotated[str, typer.Argument(metavar="DATA", help="A table o
         log.print(f"report: {found.report}", markup=False, soft_wrap=True)
         return
     run = fit(dataset, target, out=out_, dataset_options=options, **common)
-    _print(run.metrics, as_json, f"{run.folder}, test split")
+    _measured(run.metrics, as_json, f"{run.folder}, test split")
     log.print(f"report: {run.folder / 'report.html'}")
 
 
@@ -198,7 +210,7 @@ def evaluate(run: Annotated[Path, typer.Argument(help="Run folder")],
     """Measure a finished run again, on the dataset it was trained on."""
     from pellucid.api import evaluate as measure
 
-    _print(measure(run, split=split, target=target, device=device), as_json, f"{run}, {split} split")
+    _measured(measure(run, split=split, target=target, device=device), as_json, f"{run}, {split} split")
 
 
 @app.command(epilog="Example: pellucid explain runs/first 'CCCCC(=O)NC1CC1' --out explained, or "
@@ -216,8 +228,9 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
                              "prediction an explainer is asked about; default: the mean over all.")] = None,
             prediction_draws: Annotated[int, typer.Option(min=0, help="How often the noise that the run learned is "
                                         "injected, to see how far it moves the prediction.")] = 0,
-            method: Annotated[str | None, typer.Option(help="A post-hoc explainer, see: pellucid list explainers; "
-                              "default: what the run itself learned.")] = None,
+            method: Annotated[list[str] | None, typer.Option(help="A post-hoc explainer, see: pellucid list "
+                              "explainers; default: what the run itself learned (own). Several are shown side by side."
+                              )] = None,
             set_: Annotated[list[str] | None, typer.Option("--set", help="An option of the explainer, e.g. "
                             "options.steps=100.")] = None,
             with_: Annotated[list[Path] | None, typer.Option("--with", help="Another run, e.g. of another seed: "
@@ -233,31 +246,37 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
     """Explain molecules, events or other samples that the model never saw: what decided, where points may move."""
     from pellucid.api import explain as run_explain
     from pellucid.commands.explaining import other_targets, prediction_table
+    from pellucid.commands.reporting import agreeing
     from pellucid.commands.settings_text import parse_settings
     from pellucid.explanations.ensemble import agreement
+    from pellucid.explanations.side_by_side import SideBySide
 
     settings = parse_settings(set_ or [])
     for name in settings:
         if name != "options" or not isinstance(settings[name], dict):
             raise PellucidError(f"expected options of the explainer, got {name!r}; write e.g. --set options.steps=100")
-    explanation = run_explain(run, samples, ligand=ligand, columns=columns, out=out_, method=method,
-                              options=settings.get("options"), with_runs=with_ or [], draws=draws, target=target,
-                              point=point, prediction_draws=prediction_draws, subgraph=subgraph, seed=seed,
-                              device=device, progress=True)
+    found: Any = run_explain(run, samples, ligand=ligand, columns=columns, out=out_,
+                             method=method[0] if method and len(method) == 1 else method or None,
+                             options=settings.get("options"), with_runs=with_ or [], draws=draws, target=target,
+                             point=point, prediction_draws=prediction_draws, subgraph=subgraph, seed=seed,
+                             device=device, progress=True)
+    explanation = found.first if isinstance(found, SideBySide) else found
     for text in explanation.provenance["skipped"]:
         log.print(f"left out: {text}", style="yellow", markup=False)
     if target is None and (sentence := other_targets(explanation)) is not None:
         log.print(sentence, markup=False, soft_wrap=True)
     if as_json:
-        _print(explanation.table(), True, "")
+        _print(found.table(), True, "")
     else:
         names, rows = prediction_table(explanation)
         table = Table(*(escape(name) for name in names), title="predictions", title_justify="left")
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         out.print(table)
-    if (sentence := agreement(explanation)) is not None:
-        log.print(sentence, markup=False)
+    for text in (agreement(explanation), *(agreeing(found) if found is not explanation else ())):
+        if text is not None:
+            log.print(text, markup=False)
+    _trusted(explanation.provenance)
     log.print(f"report: {out_ / 'report.html'}")
 
 

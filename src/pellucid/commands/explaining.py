@@ -16,6 +16,7 @@ from pellucid.commands.data import data_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation, asking
 from pellucid.families import explainers
+from pellucid.files import read_json
 from pellucid.methods import Method
 from pellucid.spec import DataSpec
 from pellucid.training.config import RunConfig
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pellucid.explanations.subgraph import Subgraph
     from pellucid.metrics.removal import Predict
 
+OWN = "own"
+"""Stands among explainers for the importance that a run learned."""
 CALIBRATION = 200
 """Validation clouds of predicted class 1 that the rule ``fidelity`` is calibrated on at most, evenly spaced."""
 
@@ -78,7 +81,8 @@ class ExplainedRun:
         Args:
             run: Its folder.
             device: Where to compute.
-            method: Name of an explainer; None, or the name of the run's own method, for the importance it learned.
+            method: Name of an explainer; None, ``"own"``, or the name of the run's own method, for the importance it
+                learned.
             options: Of the explainer.
 
         Raises:
@@ -88,8 +92,7 @@ class ExplainedRun:
         model, config, spec = load_model(run, device)
         refuse_untaught(run, config)
         about = {"run": str(run), "config": config.model_dump(mode="json"), "spec": spec.document()}
-        if method not in (None, config.method.name):
-            assert method is not None
+        if method is not None and method not in (OWN, config.method.name):
             from pellucid.explainers.making import make_explainer
 
             about |= {"explainer": method, "options": dict(options or {})}
@@ -101,6 +104,19 @@ class ExplainedRun:
             raise PellucidError(f"expected options together with an explainer, got {', '.join(options)} for the "
                                 f"importance that {run} learned; pass --method (method=) too")
         return ExplainedRun(run, model, config, spec, about, None)
+
+    def trust(self, target: str | int | None = None) -> dict[str, Any]:
+        """How far its importance can be trusted by the run's own ``metrics.json``, as a document.
+
+        Args:
+            target: The output that is explained; what was measured is of the first target.
+        """
+        from pellucid.metrics.trust import trust
+
+        asked, targets = self.model.targets.find(target), self.model.targets
+        measured = self.explainer is None and asked.target == targets[0]
+        metrics = read_json(path) if (path := self.run / "metrics.json").is_file() else {}
+        return trust(metrics, target=asked.target.name, measured=measured or not self.model.explains).document()
 
     def refuse(self, clouds: PointClouds) -> None:
         """Raises PellucidError where the model or the explainer cannot take the clouds."""

@@ -118,7 +118,8 @@ def _together(parts: Sequence[Explanation]) -> Explanation:
     columns = {name: torch.cat([p.columns[name] for p in parts]) for name in first.columns}
     return replace(first, clouds=PointClouds.cat([p.clouds for p in parts]), columns=columns, baseline=None,
                    prediction=torch.cat([p.prediction for p in parts]),
-                   importance=torch.cat([p.importance for p in parts]), explained=torch.cat([p.explained for p in parts]),
+                   importance=torch.cat([p.importance for p in parts]),
+                   explained=torch.cat([p.explained for p in parts]),
                    covariance=cat([p.covariance for p in parts]), radius=cat([p.radius for p in parts]))
 
 

@@ -59,6 +59,7 @@ class Dataset(ABC):
         edge_category_sizes: The same of ``edge_categories``; None for the categories that occur. Where these four
             depend on options, :meth:`build` gives them under ``points`` in the provenance, and an opened dataset has
             its own.
+        category_names: What the first column's categories are called, for people; empty for their numbers.
         feature_size: Number of columns of ``features``.
         partner_category_sizes: Cardinalities of the second clouds, where samples have any.
         precision_at: The m of precision@m.
@@ -67,6 +68,8 @@ class Dataset(ABC):
         licence: Of the data, for each source if there are several.
         version: Raised when the recipe changes, so that old caches are not taken for new ones.
         defaults: Options and their default values.
+        as_published: Values of the key with which the data are those of a paper, or made as those, so that published
+            numbers may stand beside a run's own.
         unkeyed: Options that do not change the result, such as the number of processes.
     """
 
@@ -76,6 +79,7 @@ class Dataset(ABC):
     unit: str = ""
     dim: int = 3
     category_sizes: tuple[int, ...] = ()
+    category_names: ClassVar[tuple[str, ...]] = ()
     edge_category_sizes: tuple[int, ...] | None = None
     feature_size: ClassVar[int] = 0
     partner_category_sizes: ClassVar[tuple[int, ...]] = ()
@@ -85,6 +89,7 @@ class Dataset(ABC):
     licence: ClassVar[str] = ""
     version: ClassVar[int] = 1
     defaults: ClassVar[Mapping[str, Any]] = {}
+    as_published: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     unkeyed: ClassVar[tuple[str, ...]] = ("processes", "progress")
 
     @abstractmethod

@@ -33,6 +33,7 @@ class Xyz(LabelledFolder):
     name = "xyz"
     unit = "angstrom"
     category_sizes = (119,)
+    category_names = ("–", *(GetPeriodicTable().GetElementSymbol(z) for z in range(1, 119)))
 
     def read(self, path: Path) -> list[dict[str, Tensor]]:
         """Elements and coordinates about their mean; see :meth:`LabelledFolder.read`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pellucid.clouds import PointClouds
@@ -73,18 +74,20 @@ class Molecules(Domain):
         if not {"smiles", "molblock", "structure"} & set(one.clouds.text):
             return super().drawn(one)
         from pellucid.chemistry.encoding import molecule_of
-        from pellucid.report.depiction import depict, depict_truth
+        from pellucid.chemistry.export import flat
+        from pellucid.report.depiction import depict
 
-        mol, kept, truth = molecule_of(one.clouds, one.place), one.columns.get("subgraph"), one.important
-        smiles = one.text("smiles")
-        place: dict[str, Any] = {}
-        if one.pos is None:
-            from rdkit.Chem import rdDepictor
-
-            rdDepictor.Compute2DCoords(mol)
-            place = {"unit": "", "pos": mol.GetConformer().GetPositions()}
-        return {**place, "labels": [atom.GetSymbol() for atom in mol.GetAtoms()],
+        mol, smiles = molecule_of(one.clouds, one.place), one.text("smiles")
+        return {"labels": [atom.GetSymbol() for atom in mol.GetAtoms()],
                 "bonds": [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), b.GetBondTypeAsDouble()) for b in mol.GetBonds()],
-                "svg": depict(mol, one.importance, marked=kept, signed=one.explanation.signed),
-                "svg_truth": None if truth is None else depict_truth(mol, truth),
+                "svg": depict(mol, one.importance, marked=one.columns.get("subgraph"), signed=one.explanation.signed,
+                              title=one.text("id") or ""),
+                **({"pos": flat(mol).GetConformer().GetPositions(), "unit": "angstrom"} if one.pos is None else {}),
                 "facts": {} if smiles is None else {"SMILES": smiles}}
+
+    def write(self, folder: Path, explanation: Explanation, held: Any) -> list[Path]:
+        """An SDF with importance at its atoms, a table of atoms and a script for PyMOL; see :meth:`Domain.write`."""
+        from pellucid.chemistry.export import write_molecules
+
+        texts = explanation.clouds.text
+        return write_molecules(folder, explanation) if {"smiles", "molblock", "structure"} & set(texts) else []

@@ -22,6 +22,7 @@ from pellucid.metrics.regression import rmse_one_sided
 from pellucid.metrics.sanity import randomisation_test
 from pellucid.metrics.sparsity import gini
 from pellucid.metrics.stability import jaccard, rank_correlation
+from pellucid.metrics.trust import trust
 from pellucid.targets import Target, Targets
 from pellucid.training.explaining import JITTER, explain_clouds
 from pellucid.training.model import mean_neighbor_distance
@@ -104,7 +105,8 @@ def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | No
         target: The output that interpretation and fidelity are of; None for the first target.
         precision_at_m: The m of the dataset's precision@m.
         seed: Of random baselines.
-        quick: Leaves out intervals, fidelity, stability and the randomisation check, which need many passes.
+        quick: Leaves out intervals, fidelity, stability and the randomisation check, which need many passes, and with
+            them what is said of trust.
 
     Returns:
         Nested metrics as in ``metrics.json``, and the explanation (None for a method without one).
@@ -113,11 +115,11 @@ def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | No
     output = run_over(model, batches)
     found: dict[str, Any] = {"prediction": prediction_metrics(model.targets, output.logits, clouds["y"],
                                                              clouds.get("censored"))}
+    asked = model.targets.find(target)
     if not model.explains:
-        return found, None
+        return found | ({} if quick else {"trust": trust(found, target=asked.target.name).document()}), None
     whole = explain_clouds(model, clouds, target=target, batches=batches)
     explanation = whole.of(target)
-    asked = model.targets.find(target)
     clouds, importance = explanation.clouds, explanation.importance
     judged = replace(explanation, importance=importance.abs()) if explanation.signed else explanation
     chosen = counted(asked.target, clouds, asked.column)
@@ -138,6 +140,7 @@ def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | No
         found["sanity"] = {"randomisation": _randomisation(model, clouds, target, chosen, seed)}
         if "pos" in clouds:
             found["stability"] = _stability(model, explanation, target, precision_at_m[0], seed)
+        found["trust"] = trust(found, target=asked.target.name).document()
     return found, whole
 
 
