@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pellucid.commands.data import told
 from pellucid.domains.base import Domain, domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
@@ -21,6 +22,7 @@ from pellucid.report.content import PublishedCell, ReportContent, Sample, Side
 from pellucid.report.page import weight, write_report
 from pellucid.report.tables import for_reading
 from pellucid.targets import Target, Targets
+from pellucid.training.config import RunConfig
 
 if TYPE_CHECKING:
     from pellucid.training.fit import Run
@@ -243,8 +245,10 @@ def report_run(run: Run) -> Path:
         notes += asked(run.explanation, domain)
         if samples:
             notes.append(_rule(run.explanation, domain, len(chosen)))
+    notes += [*domain.caveats(config.dataset_options, run.model.encoder.directions),
+              *(sentence + "." for sentence in told(provenance["data"]))]
     content = ReportContent(
-        title=f"{config.method.name} with {config.backbone.name} on {config.dataset}",
+        title=f"{config.method.name} with {config.backbone.name} on {_data_name(config, provenance)}",
         subtitle=f"test split, seed {config.seed}, preset {config.preset}",
         provenance={"config": config.model_dump(mode="json"), **provenance},
         metrics=for_reading(run.metrics),
@@ -259,6 +263,48 @@ def report_run(run: Run) -> Path:
         trust=run.metrics.get("trust", {}),
     )
     return write_report(run.folder / "report.html", content)
+
+
+def _data_name(config: RunConfig, provenance: dict[str, Any]) -> str:
+    """The file of a user's own table, else the dataset."""
+    data = provenance["data"]
+    return Path(data["source"]).name if "labels" in data else config.dataset
+
+
+def report_folds(folder: Path, run: Path, explanation: Explanation, metrics: dict[str, Any]) -> Path:
+    """Writes the page of a cross-validation: every sample, explained by the run that did not learn from it.
+
+    Args:
+        folder: Where ``report.html`` goes.
+        run: A fold's run folder.
+        explanation: Of the test parts of all folds, with the text ``fold``.
+        metrics: Mean and deviation over folds, see :class:`pellucid.commands.folding.Folds`.
+    """
+    provenance, config = read_json(run / "provenance.json"), RunConfig.parse(read_json(run / "config.json"))
+    name = provenance["spec"]["domain"]
+    domain, folds = domain_of(name), len(set(explanation.clouds.text["fold"]))
+    chosen = choose(explanation, fitting(explanation, name))
+    prediction = metrics["prediction"]
+    notes = [f"{target}: " + ", ".join(f"{metric} {found['mean']:.3f} ± {found['std']:.3f}"
+                                       for metric, found in prediction[target].items()) + f" over {folds} folds."
+             for target in prediction]
+    content = ReportContent(
+        title=f"{config.method.name} with {config.backbone.name} on {_data_name(config, provenance)}",
+        subtitle=f"{folds} folds, seed {config.seed}, preset {config.preset}",
+        provenance={"config": config.model_dump(mode="json"), **provenance},
+        metrics=for_reading(_means(metrics)),
+        samples=samples_of(explanation, chosen, name),
+        notes=[*notes, *asked(explanation, domain), _rule(explanation, domain, len(chosen)),
+               *(sentence + "." for sentence in told(provenance["data"]))],
+        words=domain.words,
+        units={target.name: target.unit for target in explanation.targets if target.unit},
+        explained=_target(explanation).name,
+    )
+    return write_report(folder / "report.html", content)
+
+
+def _means(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {name: value["mean"] if set(value) == {"mean", "std"} else _means(value) for name, value in metrics.items()}
 
 
 def report_explanation(path: Path, given: Explanation | SideBySide, notes: list[str], domain: str | None = None

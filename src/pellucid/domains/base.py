@@ -335,6 +335,15 @@ class Domain:
         return {"labels": labels(one), "bonds": [(a, b, 1.0) for a, b in edges], "columns": one.features,
                 "views": planes(one, [np.array(edge) for edge in edges])}
 
+    def caveats(self, options: Mapping[str, Any], directions: str) -> list[str]:
+        """What a model cannot know of samples of this domain, for the report of its run.
+
+        Args:
+            options: How its data were prepared: the key of their provenance.
+            directions: What its backbone knows of directions; see :attr:`pellucid.backbones.base.Backbone.directions`.
+        """
+        return []
+
     def write(self, folder: Path, explanation: Explanation, held: Any) -> list[Path]:
         """Writes further files of an explanation, e.g. a structure with importance as its B-factors.
 

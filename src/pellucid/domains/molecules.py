@@ -85,6 +85,14 @@ class Molecules(Domain):
                 **({"pos": flat(mol).GetConformer().GetPositions(), "unit": "angstrom"} if one.pos is None else {}),
                 "facts": {} if smiles is None else {"SMILES": smiles}}
 
+    def caveats(self, options: Mapping[str, Any], directions: str) -> list[str]:
+        """Whether mirror images are one to a model; see :meth:`Domain.caveats`."""
+        from pellucid.chemistry.encoding import MoleculeRecipe
+        from pellucid.chemistry.mirror import mirror_note
+
+        note = mirror_note(MoleculeRecipe.of(options), directions)  # type: ignore[arg-type]  # one of the three
+        return [] if note is None else [note]
+
     def write(self, folder: Path, explanation: Explanation, held: Any) -> list[Path]:
         """An SDF with importance at its atoms, a table of atoms and a script for PyMOL; see :meth:`Domain.write`."""
         from pellucid.chemistry.export import write_molecules
