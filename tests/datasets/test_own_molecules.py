@@ -144,6 +144,7 @@ def test_kinds_and_units_may_be_said():
 @pytest.mark.parametrize(("options", "words"), [
     ({"targets": "logP"}, "expected a known target in the table, got 'logP'; did you mean 'logS'"),
     ({"targets": ""}, "expected targets, names of columns to predict, got none; choose among logS"),
+    ({"targets": 5}, "expected a known target in the table, got '5'"),
     ({"split": "scafold"}, "expected split to be one of scaffold, random, column:NAME, time:NAME, got 'scafold'"),
     ({"split": "column:fold"}, "expected a known column in the table, got 'fold'"),
     ({"floors": "logS=low"}, "expected a number for 'logS' in floors, got 'low'"),
@@ -253,6 +254,16 @@ def test_time_tests_the_newest():
     columns = frame(30, date=[f"20{i:02d}-03-01" for i in range(30)])
     made = load(columns, split="time:date")
     assert set(made.clouds.split("test").text["id"]) == {"m27", "m28", "m29"}
+
+
+def test_a_column_that_was_taken_for_ids_may_still_be_a_time_or_a_target():
+    columns = {"SMILES": SMILES[:30], "date": [f"20{29 - i:02d}-03-01" for i in range(30)], "x": list(range(30))}
+    made = load(columns, "x", split="time:date")
+    assert made.provenance["columns"]["id"] == "date"
+    assert made.clouds.split("test")["y"].flatten().tolist() == [0, 1, 2]
+    columns = {"SMILES": SMILES[:30], "x": [f"<{i},5" for i in range(15)] + [f"{i},5" for i in range(15, 29)] + [""]}
+    made = load(columns, "x", split="random")
+    assert made.provenance["labels"] == ["x: regression, 29 values, of which 15 are bounds"]
 
 
 def test_a_side_without_values_is_told_and_without_training_values_refused():

@@ -111,7 +111,7 @@ class Molecules(Dataset):
         """See :meth:`Dataset.build`."""
         recipe, table = MoleculeRecipe.of(options), _table(options)
         read = list(table)
-        columns = read_targets({title: [record.values[title].strip() for record in read]
+        columns = read_targets({title: [_cell(record, title).strip() for record in read]
                                 for title in _titles(options, table)}, TargetOptions.of(options),
                                row=lambda i: f"row {read[i].number} ({read[i].name})", source=table.source)
         known = torch.from_numpy(columns.fields(len(read))["y"].isfinite().any(1).numpy())
@@ -207,19 +207,32 @@ def _table(options: Mapping[str, Any]) -> MoleculeTable:
     return open_molecules(source, smiles=options["smiles"], id=options["id"])
 
 
+def _columns(table: MoleculeTable) -> tuple[str, ...]:
+    """All columns but the SMILES; a date or a bound in each row may have been taken for ids."""
+    return (*table.columns, *([table.id_column] if table.id_column else []))
+
+
+def _cell(record: MoleculeRecord, title: str) -> str:
+    """What a column says of a molecule; what is not among its values is its id."""
+    if title in record.values:
+        return record.values[title]
+    return "" if record.name == f"molecule-{record.number}" else record.name
+
+
 def _titles(options: Mapping[str, Any], table: MoleculeTable) -> list[str]:
     """Titles of the columns that are targets."""
     asked = options["targets"]
     if isinstance(asked, str):
-        asked = [asked] if asked in table.columns else [name.strip() for name in asked.split(",")]
-    names = [str(name) for name in (asked or ()) if str(name)]
+        asked = [asked] if asked in _columns(table) else [name.strip() for name in asked.split(",")]
+    names = [str(name) for name in asked if str(name)] if isinstance(asked, (list, tuple)) else (
+        [] if asked is None else [str(asked)])  # of a name such as 1 a command line makes a number
     if not names:
         raise PellucidError(f"expected targets, names of columns to predict, got none; choose among "
                             f"{', '.join(table.columns) or 'columns beside the SMILES, of which there are none'}")
     titles = []
     for name in names:
         matching = fnmatch.filter(table.columns, name) if "*" in name else []
-        titles += matching or [column_named(name, table.columns, f"target in {table.source}")]
+        titles += matching or [column_named(name, _columns(table), f"target in {table.source}")]
     return list(dict.fromkeys(titles))
 
 
@@ -227,7 +240,7 @@ def _rule(options: Mapping[str, Any], table: MoleculeTable) -> tuple[str, str]:
     """How to split, and by which column."""
     rule, _, column = str(options["split"]).partition(":")
     if rule in ("column", "time") and column:
-        return rule, column_named(column, table.columns, f"column in {table.source}")
+        return rule, column_named(column, _columns(table), f"column in {table.source}")
     if rule in ("scaffold", "random") and not column:
         return rule, ""
     raise PellucidError(f"expected split to be one of {', '.join(RULES)}, got {options['split']!r}")
@@ -239,7 +252,7 @@ def _divide(records: list[MoleculeRecord], recipe: MoleculeRecipe, options: Mapp
     name, column = rule
     mols = [_points_of(record, recipe) for record in records]
     same = [identity(mol, stereo=False) for mol in mols]
-    values = [record.values.get(column, "") for record in records]
+    values = [_cell(record, column) for record in records] if column else []
     if name == "time":
         split = split_by_time(values, column, row=lambda i: f"row {records[i].number} ({records[i].name})")
     else:
