@@ -24,6 +24,7 @@ class InputSpec:
         edge_feature_size: Columns of ``edge_features``.
         unit: Of the coordinates.
         neighbor_distance: Mean distance between neighbours, in that unit.
+        points: Mean number of points a sample.
     """
 
     dim: int = 3
@@ -33,6 +34,7 @@ class InputSpec:
     edge_feature_size: int = 0
     unit: str = ""
     neighbor_distance: float = 1.0
+    points: float = 1.0
 
     @staticmethod
     def of(clouds: PointClouds, category_sizes: tuple[int, ...] | None = None,
@@ -135,11 +137,11 @@ class DataSpec:
             raise PellucidError(f"expected what a run keeps of its data, got something else ({error}); it may be a run "
                                 "of an older version: train again") from error
 
-    def measured(self, y: Tensor, distance: float, partner_distance: float = 1.0) -> DataSpec:
-        """The same with what the training data decide: scales of the targets, and mean distances of neighbours."""
+    def measured(self, y: Tensor, distance: float, partner_distance: float = 1.0, points: float = 1.0) -> DataSpec:
+        """The same with what the training data decide: scales of targets, mean distances of neighbours, mean size."""
         partner = None if self.partner is None else replace(self.partner, neighbor_distance=partner_distance)
         return replace(self, targets=self.targets.measured(y), partner=partner,
-                       inputs=replace(self.inputs, neighbor_distance=distance))
+                       inputs=replace(self.inputs, neighbor_distance=distance, points=points))
 
 
 def _document(inputs: InputSpec) -> dict[str, Any]:

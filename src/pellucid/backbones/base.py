@@ -276,9 +276,9 @@ class Backbone(nn.Module, ABC):
             rotations then.
         edge_category_sizes: Cardinality of each column of ``edge_categories``; for neighbourhoods of given edges.
         edge_feature_size: Columns of ``edge_features``; likewise.
-        read_all: Whether scalars are W_0 h_0 + ... + W_L h_L, a linear map of what each layer knows, and not the last
-            layer alone (jumping knowledge, Xu et al., ICML 2018). What a point is by itself then need not pass through
-            its neighbours, so that contributions of points stay where they come from.
+        read_all: Whether scalars are what each layer knows, side by side from the input to the last layer, and not the
+            last layer alone (jumping knowledge, Xu et al., ICML 2018). What a point is by itself then need not pass
+            through its neighbours, so that contributions of points stay where they come from.
 
     Raises:
         PellucidError: if these do not go together.
@@ -327,14 +327,19 @@ class Backbone(nn.Module, ABC):
         self.edge_width = sum(part.width for part in (self.edges, self.given) if part is not None)
         """Width of the edge embedding that the layers see."""
         self.layers = nn.ModuleList(self.layer() for _ in range(layers))
-        self.reads = nn.ModuleList(nn.Linear(hidden, hidden, bias=False) for _ in range(layers + 1)
-                                   ) if read_all else None
+        self.levels = layers + 1 if read_all else 1
+        """How many embeddings of width ``hidden`` lie side by side in the scalars."""
 
     @classmethod
     def option_names(cls) -> set[str]:
         """Options of this backbone alone: arguments that the base does not have."""
         own, base = (inspect.signature(kind.__init__).parameters for kind in (cls, Backbone))
         return {name for name, p in own.items() if p.kind is p.KEYWORD_ONLY and name not in base}
+
+    @property
+    def width(self) -> int:
+        """Of the scalars."""
+        return self.hidden * self.levels
 
     @property
     def directions(self) -> Directions:
@@ -405,7 +410,7 @@ class Backbone(nn.Module, ABC):
                 ``point_weight[u] * point_weight[v]`` (paper, appendix D).
 
         Returns:
-            The embedding, with scalars of width ``hidden``.
+            The embedding, with scalars of width :attr:`width`.
         """
         placed = self.place(clouds.pos if pos is None else pos) if self.sees_coordinates else None
         where = self._where(clouds, neighbors, placed)
@@ -416,17 +421,11 @@ class Backbone(nn.Module, ABC):
         h = self.encode(clouds) if inputs is None else inputs
         if self.coordinates is not None:
             h = h + self.coordinates(placed)
-        states = [h]
+        levels = [h]
         for layer in self.layers:
             h = layer(h, where, neighbors, weight)
-            if self.reads is not None:
-                states.append(h)
-        return Embedding(h if self.reads is None else self._read(states))
-
-    def _read(self, states: Sequence[Tensor]) -> Tensor:
-        """(points, hidden) of what the first layer starts from, and what comes after each layer."""
-        assert self.reads is not None
-        return torch.stack([read(h) for read, h in zip(self.reads, states, strict=True)]).sum(0)
+            levels.append(h)
+        return Embedding(h if self.levels == 1 else torch.cat(same_dtype(*levels), 1))
 
     def _where(self, clouds: PointClouds, neighbors: Neighbors, placed: Tensor | None) -> Geometry:
         """Where neighbours are, and the edge embedding; without columns where layers see nothing of coordinates."""

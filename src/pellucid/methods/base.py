@@ -112,6 +112,8 @@ class Output:
             point may move alike in all of them; else None.
         parts: Named scalars for the progress display.
         columns: More named numbers a point, (points,) each.
+        partial: Logits of what the first layers know by themselves, which are trained beside those of all; see
+            :class:`pellucid.methods.readout.Readout`.
     """
 
     logits: Tensor
@@ -121,6 +123,7 @@ class Output:
     radius: Tensor | None = None
     parts: dict[str, Tensor] = field(default_factory=dict)
     columns: dict[str, Tensor] = field(default_factory=dict)
+    partial: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,16 +136,20 @@ class Common:
         rule: How neighbourhoods are made, in the unit of the unscaled coordinates.
         readout: ``"pooled"`` or ``"additive"``; see :class:`pellucid.methods.readout.Readout`. Targets of points are
             read at each point in any case.
+        points: How many points a sample has on average; see there.
     """
 
     scale: float = 1.0
     dropout: float = 0.2
     rule: NeighborRule = NeighborRule()
     readout: Literal["pooled", "additive"] = "pooled"
+    points: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.scale > 0:
             raise PellucidError(f"expected a positive coordinate scale c, got {self.scale}")
+        if not self.points > 0:
+            raise PellucidError(f"expected a positive mean number of points, got {self.points}")
         if self.readout not in ("pooled", "additive"):
             raise PellucidError(f"expected a readout out of pooled, additive, got {self.readout!r}")
 
@@ -176,8 +183,9 @@ class Method(nn.Module, ABC):
                                 f"{targets.level}; choose another method")
         self.targets, self.scale, self.rule = targets, common.scale, common.rule
         self.encoder = make_backbone()
-        self.readout = Readout(self.encoder.hidden, targets.outputs, common.dropout,
-                               "pointwise" if targets.level == "point" else common.readout)
+        self.readout = Readout(self.encoder.width, targets.outputs, common.dropout,
+                               "pointwise" if targets.level == "point" else common.readout, common.points,
+                               self.encoder.levels)
         self.partner: nn.Module | None = None
 
     @classmethod

@@ -34,7 +34,7 @@ class ERM(Method):
     def plain(self, clouds: PointClouds, neighbors: Neighbors) -> Output:
         """The clean pass, with contributions where the readout has any."""
         answer = self.answer(self.embed(clouds, neighbors), clouds)
-        return Output(answer.logits, importance=answer.contributions)
+        return Output(answer.logits, importance=answer.contributions, partial=answer.partial)
 
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
                 random: CloudRandom | None = None) -> Output:

@@ -88,7 +88,7 @@ class LRI(Method):
             for module in self.encoder.modules():
                 if isinstance(module, Norm):
                     module.split()
-        width = self.encoder.hidden
+        width = self.encoder.width
         self.interpreter = mlp([width, 2 * width, width, self.interpreter_outputs()], common.dropout)
 
     @abstractmethod

@@ -114,8 +114,8 @@ def assert_backbone(cls: type[Backbone], **options: Any) -> None:
     expect(isinstance(found, Embedding), f"expected {name} to give an Embedding, got {type(found).__name__}")
     for dtype in (torch.float32, torch.float64):
         own = make(dtype=dtype)(clouds.to(dtype=dtype), table)
-        expect(own.scalars.shape == (clouds.points, net.hidden) and own.scalars.dtype == dtype,
-               f"expected scalars of shape ({clouds.points}, {net.hidden}) in {dtype} of {name}, got "
+        expect(own.scalars.shape == (clouds.points, net.width) and own.scalars.dtype == dtype,
+               f"expected scalars of shape ({clouds.points}, {net.width}) in {dtype} of {name}, got "
                f"{tuple(own.scalars.shape)} in {own.scalars.dtype}")
         expect_close(own.scalars.double(), found.scalars, f"scalars of {name} in {dtype}", 1e-4)
     vectors = None if found.vectors is None else tuple(found.vectors.shape)
@@ -164,7 +164,7 @@ def _finite_backbone(net: Backbone, sizes: tuple[int, ...], spread: float, what:
     with torch.random.fork_rng([]):
         scalars = net(clouds, knn(clouds.pos, clouds.ptr, 4), pos=pos).scalars
     expect_finite(scalars, f"scalars of {what}")
-    total = (scalars * torch.arange(1, net.hidden + 1)).square().sum()
+    total = (scalars * torch.arange(1, net.width + 1)).square().sum()
     slope: Tensor | None = None
     if net.sees_coordinates:
         (slope,) = torch.autograd.grad(total, pos, create_graph=True, allow_unused=True)

@@ -37,7 +37,7 @@ def mean_neighbor_distance(clouds: PointClouds, rule: NeighborRule, view: str = 
 
 
 def measured(spec: DataSpec, clouds: PointClouds, config: RunConfig) -> DataSpec:
-    """A spec with what the training split decides: scales of the targets, and mean distances between neighbours.
+    """A spec with what the training split decides: scales of targets, mean distances between neighbours, mean size.
 
     Args:
         spec: As the dataset declares it.
@@ -49,7 +49,7 @@ def measured(spec: DataSpec, clouds: PointClouds, config: RunConfig) -> DataSpec
     if clouds.partner is not None:
         partner = mean_neighbor_distance(clouds.partner, rule_of(config.method.partner_rule or config.method.rule))
     y = clouds["y"] if "y" in clouds else clouds.ptr.new_zeros(0, len(spec.targets)).float()
-    return spec.measured(y, own, partner)
+    return spec.measured(y, own, partner, max(float(clouds.sizes.double().mean()), 1.0))
 
 
 def build(config: RunConfig, spec: DataSpec) -> Method:
@@ -66,7 +66,8 @@ def build(config: RunConfig, spec: DataSpec) -> Method:
     method = methods[config.method.name]
     known, options = method.known_options(), dict(config.method.options)
     given: dict[str, Any] = {"scale": config.method.scale, "dropout": config.method.dropout,
-                             "rule": rule_of(config.method.rule), "readout": config.method.readout}
+                             "rule": rule_of(config.method.rule), "readout": config.method.readout,
+                             "points": spec.inputs.points}
     for name in options:
         if name not in known or name in given:
             raise UnknownNameError(f"option of {config.method.name}", name, set(known) - set(given))

@@ -57,7 +57,7 @@ class Denoising(Objective):
                                 f"{type(model.encoder).__name__}; choose another, e.g. schnet")
         self.length = spec.inputs.neighbor_distance
         self.sigma = sigma * (self.length if unit == "neighbors" else 1.0)
-        width, vectors = model.encoder.hidden, model.encoder.vector_width
+        width, vectors = model.encoder.width, model.encoder.vector_width
         self.energy = None if vectors else nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
         self.vectors = nn.Linear(vectors, 1, bias=False) if vectors else None
 
