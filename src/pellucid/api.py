@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pellucid.commands.data import data_of, grouped
-from pellucid.commands.explaining import Asked, ExplainedRun, explain_with, prepare, subgraph_of
+from pellucid.commands.explaining import Asked, ExplainedRun, explain_with, outside_of, prepare, subgraph_of
 from pellucid.domains.base import domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
@@ -19,7 +19,9 @@ from pellucid.training.devices import pick_device
 from pellucid.training.model import load_model, refuse_untaught
 
 if TYPE_CHECKING:
+    from pellucid.commands.prediction_files import Summary
     from pellucid.datasets.base import PreparedDataset
+    from pellucid.predictions import Predictions
     from pellucid.training.fit import Run
 
 
@@ -195,7 +197,9 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
             chosen = subgraph_of(explanation, sources, subgraph, data, asked=asked, draws=draws, seed=seed,
                                  advance=advance)
         explanation = chosen.marked()
-    explanation = replace(explanation, provenance={"skipped": given.skipped, **explanation.provenance})
+    outside = outside_of(sources[0], clouds, domain)
+    explanation = replace(explanation, provenance={"skipped": given.skipped, "outside": outside.sentences,
+                                                   **explanation.provenance})
     if out is not None:
         from pellucid.commands.reporting import report_explanation
 
@@ -203,8 +207,72 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
         explanation.save(folder / "explanation.parquet")
         domain.write(folder, explanation.of(), given.held)
         report_explanation(folder / "report.html", explanation,
-                           [*(f"Left out: {sentence}" for sentence in given.skipped), *given.notes], name)
+                           [*(f"Left out: {sentence}" for sentence in given.skipped), *outside.told(clouds),
+                            *given.notes], name)
     return explanation
 
 
-__all__ = ["evaluate", "explain", "fit"]
+def predict(run: str | Path, samples: Any, *, out: str | Path | None = None, with_runs: Sequence[str | Path] = (),
+            explain: str | Sequence[str] = (), options: Mapping[str, Any] | None = None,
+            target: str | Sequence[str] = (), workers: int = 1, ray: str | None = None, overwrite: bool = False,
+            size: int = 1000, device: str = "auto", seed: int = 0, progress: bool = False, **parts: Any
+            ) -> Predictions | Summary:
+    """Predicts samples, by one model or several, and says which are unlike those of the training.
+
+    The input is read and predicted piece by piece: with ``out`` neither it nor the output need fit into memory.
+
+    Args:
+        run: The run folder.
+        samples: As for :func:`explain`.
+        out: A ``.csv`` or ``.parquet`` file to write; None gives the predictions back.
+        with_runs: More run folders with the same targets, e.g. of other seeds or folds: predictions are averaged, and
+            their standard deviation told.
+        explain: Explainers (see ``pellucid list explainers``), or ``"own"`` for the importance that the run learned:
+            importance of every point goes into a second file beside ``out``.
+        options: Of the explainers.
+        target: Outputs to explain; empty for the first target.
+        workers: Processes on this machine, one thread each; results do not depend on their number.
+        ray: Address of a Ray cluster, or ``"local"`` to start one here, in their place.
+        overwrite: Whether files that are there may be replaced.
+        size: Entries a piece.
+        device: Where to compute; with workers or a cluster ``"cpu"``.
+        seed: Of conformers and explainers.
+        progress: Whether to show a bar.
+        **parts: As for :func:`explain`.
+
+    Returns:
+        :class:`~pellucid.predictions.Predictions`, an entry of the input a row, also of those that could not be used;
+        with ``out`` a summary.
+
+    Raises:
+        PellucidError: if the run predicts nothing, runs do not go together, ``out`` cannot be written, or no entry can
+            be used. Nothing is written then.
+
+    Example:
+        >>> import pellucid
+        >>> made = pellucid.predict("runs/mine", ["CCO", "c1ccccc1"], with_runs=["runs/seed1"])  # doctest: +SKIP
+        >>> made.mean, made.spread, made.outside  # doctest: +SKIP
+    """
+    from pellucid.commands.predicting import Plan
+    from pellucid.commands.prediction_files import predict_all, predict_to_files
+
+    if size < 1 or workers < 1:
+        raise PellucidError(f"expected pieces of at least 1 entry and at least 1 worker, got {size} and {workers}")
+    explainers = (explain,) if isinstance(explain, str) else tuple(explain)
+    if explainers and out is None:
+        raise PellucidError("expected a file for predictions with explanations, got out=None; name one, or use "
+                            "pellucid.explain")
+    if workers > 1 or ray is not None:
+        if device not in ("auto", "cpu"):
+            raise PellucidError(f"expected the device cpu with workers, got {device}; use one worker, without ray")
+        device = "cpu"
+    plan = Plan.of([run, *with_runs], explain=explainers, options=options, device=device, seed=seed,
+                   targets=(target,) if isinstance(target, str) else tuple(target),
+                   parts={name: value for name, value in parts.items() if value is not None})
+    if out is None:
+        return predict_all(plan, samples, size=size, workers=workers, ray=ray, progress=progress)
+    return predict_to_files(plan, samples, Path(out), size=size, workers=workers, ray=ray, progress=progress,
+                            overwrite=overwrite)
+
+
+__all__ = ["evaluate", "explain", "fit", "predict"]

@@ -80,7 +80,7 @@ def molecule_clouds(mols: Sequence[Chem.Mol], positions: Sequence[NDArray[np.flo
 
 
 def encode_molecules(records: Sequence[MoleculeRecord], *, seed: int = 0, processes: int = 1,
-                     cache: Path | None = None, progress: bool = False) -> EncodedMolecules:
+                     cache: Path | None = None, progress: bool = False, some: bool = True) -> EncodedMolecules:
     """Point clouds of a user's molecules: the given pose, or a conformer where there is none.
 
     Args:
@@ -89,6 +89,7 @@ def encode_molecules(records: Sequence[MoleculeRecord], *, seed: int = 0, proces
         processes: See :func:`~pellucid.chemistry.conformers.conformers`.
         cache: See there.
         progress: See there.
+        some: Whether at least one must be encoded; otherwise there may be no clouds.
 
     Returns:
         What could be encoded, with mol blocks, and what could not, each with its reason.
@@ -127,6 +128,9 @@ def encode_molecules(records: Sequence[MoleculeRecord], *, seed: int = 0, proces
             poses[i] = np.empty_like(positions)
             poses[i][order] = positions
     kept = sorted(poses)
+    if not kept and not some:
+        nothing = PointClouds(torch.zeros(1, dtype=torch.int64), {})
+        return EncodedMolecules(nothing, [], [(records[i], reasons[i]) for i in sorted(reasons)])
     if not kept:
         shown = "; ".join(f"{records[i].name}: {reason}" for i, reason in sorted(reasons.items())[:3])
         raise PellucidError(f"expected at least one molecule that can be encoded, got none ({shown or 'no records'}); "

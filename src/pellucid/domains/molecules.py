@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pellucid.clouds import PointClouds
 from pellucid.domains.base import Domain, Given, Shown, domains
 from pellucid.errors import PellucidError
 from pellucid.report.words import Look, Words
+
+if TYPE_CHECKING:
+    from pellucid.chemistry.encoding import EncodedMolecules
+    from pellucid.chemistry.molecules import MoleculeRecord
 
 COVALENT = {"H": 0.31, "B": 0.84, "C": 0.76, "N": 0.71, "O": 0.66, "F": 0.57, "Na": 1.2, "Mg": 1.2, "Si": 1.11,
             "P": 1.07, "S": 1.05, "Cl": 1.02, "K": 1.3, "Ca": 1.3, "Fe": 1.2, "Zn": 1.15, "Se": 1.2, "Br": 1.2,
@@ -38,21 +44,45 @@ class Molecules(Domain):
             progress: Whether to show a bar.
             **more: Not used.
         """
-        from pathlib import Path
-
         from pellucid.chemistry.encoding import encode_molecules
+
+        records = self._records(source)
+        return _given(records, encode_molecules(records, seed=seed, progress=progress))
+
+    def _records(self, source: Any) -> list[MoleculeRecord]:
         from pellucid.chemistry.molecules import MoleculeRecord, read_molecules
 
         if isinstance(source, (str, Path)):
-            records = read_molecules(source)
-        elif isinstance(source, Sequence) and all(isinstance(one, MoleculeRecord) for one in source):
-            records = list(source)
-        else:
-            raise PellucidError(f"expected {self.inputs} for a run on {self.samples}, got {type(source).__name__}; "
-                                "read_molecules makes records of SMILES")
-        encoded = encode_molecules(records, seed=seed, progress=progress)
-        return Given(encoded.clouds, [f"entry {record.number} ({record.name}): {reason}"
-                                      for record, reason in encoded.skipped])
+            return read_molecules(source)
+        if isinstance(source, Sequence) and all(isinstance(one, MoleculeRecord) for one in source):
+            return list(source)
+        raise PellucidError(f"expected {self.inputs} for a run on {self.samples}, got {type(source).__name__}; "
+                            "read_molecules makes records of SMILES")
+
+    def portions(self, source: Any, size: int) -> Iterator[Any]:
+        """Records, as they are read; see :meth:`Domain.portions`."""
+        if isinstance(source, PointClouds) or str(source).lower().endswith(".safetensors"):
+            yield from super().portions(source, size)
+            return
+        records = iter(self._records(source))
+        while portion := list(itertools.islice(records, size)):
+            yield portion
+
+    def read_portion(self, portion: Any, *, seed: int = 0, progress: bool = False, **more: Any) -> Given:
+        """See :meth:`Domain.read_portion`."""
+        from pellucid.chemistry.encoding import encode_molecules
+
+        if isinstance(portion, PointClouds):
+            return self.read(portion)
+        return _given(portion, encode_molecules(portion, seed=seed, progress=progress, some=False))
+
+    def category(self, value: int, column: int = 0, columns: int = 1, field: str = "categories") -> tuple[str, str]:
+        """The element; see :meth:`Domain.category`."""
+        from pellucid.chemistry.molecules import ATOM_TYPES
+
+        if field == "categories" and columns == 1 and 0 <= value < len(ATOM_TYPES):
+            return "element", ATOM_TYPES[value]
+        return super().category(value, column, columns, field)
 
     def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
         """Molecules with their functional groups; see :meth:`Domain.grouped`."""
@@ -74,3 +104,12 @@ class Molecules(Domain):
                 "svg": depict(mol, one.importance, marked=kept, signed=one.explanation.signed),
                 "svg_truth": None if truth is None else depict_truth(mol, truth),
                 "facts": {} if smiles is None else {"SMILES": smiles}}
+
+
+def _given(records: Sequence[MoleculeRecord], encoded: EncodedMolecules) -> Given:
+    """Encoded records with what belongs to each entry."""
+    places = {id(record): i for i, record in enumerate(records)}
+    skipped = [f"entry {record.number} ({record.name}): {reason}" for record, reason in encoded.skipped]
+    return Given(encoded.clouds, skipped, rows=[{"id": record.name, "smiles": record.smiles} for record in records],
+                 places=[places[id(record)] for record in encoded.records],
+                 reasons={places[id(record)]: reason for record, reason in encoded.skipped})
