@@ -8,7 +8,13 @@ if TYPE_CHECKING:
     from pellucid.chemistry.complexes import Complex, complex_clouds, read_complex
     from pellucid.chemistry.conformers import ConformerError, Conformers, conformer, conformers
     from pellucid.chemistry.contacts import Contacts, contacts, pocket
-    from pellucid.chemistry.encoding import EncodedMolecules, encode_molecules, molecule_clouds
+    from pellucid.chemistry.encoding import (
+        EncodedMolecules,
+        MoleculeRecipe,
+        encode_molecules,
+        molecule_clouds,
+        molecule_of,
+    )
     from pellucid.chemistry.fragments import FRAGMENTS, Fragment, matched_atoms
     from pellucid.chemistry.groups import FUNCTIONAL_GROUPS, functional_groups, with_groups
     from pellucid.chemistry.ligands import Ligand, read_ligand
@@ -19,7 +25,7 @@ lazy(__name__, {
     "complexes": ["Complex", "complex_clouds", "read_complex"],
     "conformers": ["ConformerError", "Conformers", "conformer", "conformers"],
     "contacts": ["Contacts", "contacts", "pocket"],
-    "encoding": ["EncodedMolecules", "encode_molecules", "molecule_clouds"],
+    "encoding": ["EncodedMolecules", "MoleculeRecipe", "encode_molecules", "molecule_clouds", "molecule_of"],
     "fragments": ["FRAGMENTS", "Fragment", "matched_atoms"],
     "groups": ["FUNCTIONAL_GROUPS", "functional_groups", "with_groups"],
     "ligands": ["Ligand", "read_ligand"],
@@ -39,6 +45,7 @@ __all__ = [
     "EncodedMolecules",
     "Fragment",
     "Ligand",
+    "MoleculeRecipe",
     "MoleculeRecord",
     "Protein",
     "atom_types",
@@ -50,6 +57,7 @@ __all__ = [
     "functional_groups",
     "matched_atoms",
     "molecule_clouds",
+    "molecule_of",
     "pocket",
     "read_complex",
     "read_ligand",

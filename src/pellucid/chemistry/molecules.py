@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class MoleculeRecord:
         mol: The molecule without hydrogens, its atoms in the order of the input; None where it could not be read.
         posed: Whether ``mol`` holds a 3D conformer from the input.
         error: Why it could not be read, or None.
+        values: Every other column or property as text, ``""`` where missing.
+        notes: What is to be told of this record.
     """
 
     name: str
@@ -40,6 +42,8 @@ class MoleculeRecord:
     mol: Chem.Mol | None
     posed: bool = False
     error: str | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def pose(self) -> NDArray[np.float64] | None:

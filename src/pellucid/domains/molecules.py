@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,19 +35,22 @@ class Molecules(Domain):
     words, look = Words("atom", "molecule"), LOOK
     inputs = "a SMILES, a .smi, .csv or .sdf file, records of read_molecules, or a PointClouds"
 
-    def make(self, source: Any, *, seed: int = 0, progress: bool = False, **more: Any) -> Given:
+    def make(self, source: Any, *, options: Mapping[str, Any] | None = None, seed: int = 0, progress: bool = False,
+             **more: Any) -> Given:
         """See :meth:`Domain.make`.
 
         Args:
             source: A SMILES, a file, or records of :func:`pellucid.chemistry.molecules.read_molecules`.
+            options: How the run's dataset was prepared, with the entries of
+                :class:`~pellucid.chemistry.encoding.MoleculeRecipe`.
             seed: Of conformers.
             progress: Whether to show a bar.
             **more: Not used.
         """
-        from pellucid.chemistry.encoding import encode_molecules
+        from pellucid.chemistry.encoding import MoleculeRecipe, encode_molecules
 
-        records = self._records(source)
-        return _given(records, encode_molecules(records, seed=seed, progress=progress))
+        records, recipe = self._records(source), MoleculeRecipe.of(options or {})
+        return _given(records, encode_molecules(records, recipe, seed=seed, progress=progress))
 
     def _records(self, source: Any) -> list[MoleculeRecord]:
         from pellucid.chemistry.molecules import MoleculeRecord, read_molecules
@@ -68,20 +71,27 @@ class Molecules(Domain):
         while portion := list(itertools.islice(records, size)):
             yield portion
 
-    def read_portion(self, portion: Any, *, seed: int = 0, progress: bool = False, **more: Any) -> Given:
+    def read_portion(self, portion: Any, *, options: Mapping[str, Any] | None = None, seed: int = 0,
+                     progress: bool = False, **more: Any) -> Given:
         """See :meth:`Domain.read_portion`."""
-        from pellucid.chemistry.encoding import encode_molecules
+        from pellucid.chemistry.encoding import MoleculeRecipe, encode_molecules
 
         if isinstance(portion, PointClouds):
-            return self.read(portion)
-        return _given(portion, encode_molecules(portion, seed=seed, progress=progress, some=False))
+            return self.read(portion, **more)
+        return _given(portion, encode_molecules(portion, MoleculeRecipe.of(options or {}), seed=seed,
+                                                progress=progress, some=False))
 
     def category(self, value: int, column: int = 0, columns: int = 1, field: str = "categories") -> tuple[str, str]:
-        """The element; see :meth:`Domain.category`."""
+        """The element, or another feature of an atom or bond by its name; see :meth:`Domain.category`."""
+        from pellucid.chemistry import features
         from pellucid.chemistry.molecules import ATOM_TYPES
 
         if field == "categories" and columns == 1 and 0 <= value < len(ATOM_TYPES):
             return "element", ATOM_TYPES[value]
+        if field == "categories" and columns == len(features.ATOM_COLUMNS):
+            return features.ATOM_COLUMNS[column], features.atom_category(column, value)
+        if field == "edge_categories" and columns == len(features.BOND_COLUMNS):
+            return f"bond {features.BOND_COLUMNS[column]}", features.bond_category(column, value)
         return super().category(value, column, columns, field)
 
     def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
@@ -109,7 +119,9 @@ class Molecules(Domain):
 def _given(records: Sequence[MoleculeRecord], encoded: EncodedMolecules) -> Given:
     """Encoded records with what belongs to each entry."""
     places = {id(record): i for i, record in enumerate(records)}
-    skipped = [f"entry {record.number} ({record.name}): {reason}" for record, reason in encoded.skipped]
-    return Given(encoded.clouds, skipped, rows=[{"id": record.name, "smiles": record.smiles} for record in records],
-                 places=[places[id(record)] for record in encoded.records],
+    own = [places[id(record)] for record in encoded.records]
+    return Given(encoded.clouds, [f"entry {record.number} ({record.name}): {reason}"
+                                  for record, reason in encoded.skipped], encoded.notes,
+                 rows=[{"id": record.name, "smiles": record.smiles, **record.values} for record in records],
+                 places=[own[i] for i in encoded.clouds["molecule"].tolist()] if len(encoded.clouds) else [],
                  reasons={places[id(record)]: reason for record, reason in encoded.skipped})
