@@ -270,13 +270,15 @@ def _compared(made: Predictions, reference: Reference, embeddings: Tensor, cloud
               domain: Domain) -> Predictions:
     """With the check of each entry: of several clouds, that of the one nearest to training."""
     found = reference.check(embeddings, clouds, points=domain.points, category=domain.category)
-    distance, causes = made.distance.clone(), made.causes.clone()
-    nearest, outside = list(made.nearest), list(made.outside)
-    for cloud in found.distance.argsort(descending=True, stable=True).tolist():
-        i = int(entry[cloud])
-        distance[i], causes[i] = found.distance[cloud], found.causes[cloud]
-        nearest[i], outside[i] = found.nearest[cloud], found.sentences[cloud]
-    return replace(made, distance=distance, causes=causes, nearest=nearest, outside=outside)
+    owner = entry.tolist()
+    best = {owner[cloud]: cloud for cloud in found.distance.argsort(descending=True, stable=True).tolist()}
+    rows, chosen = torch.tensor([*best]), torch.tensor([*best.values()])
+    distance = made.distance.index_copy(0, rows, found.distance[chosen])
+    causes = made.causes.index_copy(0, rows, found.causes[chosen])
+    count = range(len(made))
+    return replace(made, distance=distance, causes=causes,
+                   nearest=[found.nearest[best[i]] if i in best else "" for i in count],
+                   outside=[found.sentences[best[i]] if i in best else "" for i in count])
 
 
 # -- points ------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ class Molecules(Domain):
             yield from super().portions(source, size)
             return
         records = iter(self._records(source))
-        while portion := list(itertools.islice(records, size)):
+        while portion := _Portion(itertools.islice(records, size)):
             yield portion
 
     def read_portion(self, portion: Any, *, options: Mapping[str, Any] | None = None, seed: int = 0,
@@ -114,6 +115,24 @@ class Molecules(Domain):
                 "svg": depict(mol, one.importance, marked=kept, signed=one.explanation.signed),
                 "svg_truth": None if truth is None else depict_truth(mol, truth),
                 "facts": {} if smiles is None else {"SMILES": smiles}}
+
+
+class _Portion(list["MoleculeRecord"]):
+    """Records that are pickled with all digits of their poses, which RDKit by itself rounds to single precision."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from rdkit import Chem
+
+        how = Chem.PropertyPickleOptions.AllProps | Chem.PropertyPickleOptions.CoordsAsDouble
+        return _unpacked, ([replace(record, mol=None) for record in self],
+                           [None if record.mol is None else record.mol.ToBinary(int(how)) for record in self])
+
+
+def _unpacked(records: list[MoleculeRecord], mols: list[bytes | None]) -> _Portion:
+    from rdkit import Chem
+
+    return _Portion(record if mol is None else replace(record, mol=Chem.Mol(mol))
+                    for record, mol in zip(records, mols, strict=True))
 
 
 def _given(records: Sequence[MoleculeRecord], encoded: EncodedMolecules) -> Given:
