@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pellucid.clouds import PointClouds
+from pellucid.cores import usable_cores
 from pellucid.domains.base import Domain, Given, Shown, domains
 from pellucid.errors import PellucidError
+from pellucid.explanation import Explanation
 from pellucid.report.words import Look, Words
 
 COVALENT = {"H": 0.31, "B": 0.84, "C": 0.76, "N": 0.71, "O": 0.66, "F": 0.57, "Na": 1.2, "Mg": 1.2, "Si": 1.11,
@@ -29,18 +31,20 @@ class Molecules(Domain):
     words, look = Words("atom", "molecule"), LOOK
     inputs = "a SMILES, a .smi, .csv or .sdf file, records of read_molecules, or a PointClouds"
 
-    def make(self, source: Any, *, seed: int = 0, progress: bool = False, **more: Any) -> Given:
+    def make(self, source: Any, *, options: Mapping[str, Any] | None = None, seed: int = 0, progress: bool = False,
+             **more: Any) -> Given:
         """See :meth:`Domain.make`.
 
         Args:
             source: A SMILES, a file, or records of :func:`pellucid.chemistry.molecules.read_molecules`.
+            options: How the run's molecules were made: :class:`pellucid.chemistry.encoding.MoleculeRecipe`.
             seed: Of conformers.
             progress: Whether to show a bar.
             **more: Not used.
         """
         from pathlib import Path
 
-        from pellucid.chemistry.encoding import encode_molecules
+        from pellucid.chemistry.encoding import MoleculeRecipe, encode_molecules
         from pellucid.chemistry.molecules import MoleculeRecord, read_molecules
 
         if isinstance(source, (str, Path)):
@@ -50,9 +54,21 @@ class Molecules(Domain):
         else:
             raise PellucidError(f"expected {self.inputs} for a run on {self.samples}, got {type(source).__name__}; "
                                 "read_molecules makes records of SMILES")
-        encoded = encode_molecules(records, seed=seed, progress=progress)
+        recipe = MoleculeRecipe.of(options or {})
+        encoded = encode_molecules(records, recipe, seed=seed, progress=progress,
+                                   processes=max(1, min(usable_cores(), len(records) // 10)))
+        notes = [*encoded.notes]
+        if len(encoded.clouds) > len(encoded.records):
+            notes.append(f"Importance and prediction of a molecule are means over {recipe.conformers} conformers, ± is "
+                         "the standard deviation over them; the first one is drawn.")
         return Given(encoded.clouds, [f"entry {record.number} ({record.name}): {reason}"
-                                      for record, reason in encoded.skipped])
+                                      for record, reason in encoded.skipped], notes)
+
+    def gathered(self, explanation: Explanation) -> Explanation:
+        """Conformers of a molecule as one; see :meth:`Domain.gathered`."""
+        from pellucid.explanations.gathered import gather
+
+        return gather(explanation, by="molecule") if "molecule" in explanation.clouds else explanation
 
     def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
         """Molecules with their functional groups; see :meth:`Domain.grouped`."""
@@ -62,7 +78,7 @@ class Molecules(Domain):
 
     def drawn(self, one: Shown) -> dict[str, Any] | None:
         """Bonds in space, and the structural formula; see :meth:`Domain.drawn`."""
-        if "smiles" not in one.clouds.text and "molblock" not in one.clouds.text:
+        if not {"smiles", "molblock", "structure"} & set(one.clouds.text):
             return super().drawn(one)
         from pellucid.chemistry.encoding import molecule_of
         from pellucid.report.depiction import depict, depict_truth
