@@ -191,7 +191,8 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
     with waiting("fitting the explainer", progress) as advance:
         prepare(sources, data, asked=asked, seed=seed, advance=advance)
     with waiting("explaining", progress) as advance:
-        explanation = explain_with(sources, clouds, asked=asked, draws=draws, seed=seed, advance=advance)
+        explanation = domain.gathered(explain_with(sources, clouds, asked=asked, draws=draws, seed=seed,
+                                                   advance=advance))
     if subgraph is not None:
         with waiting("choosing the subgraph", progress) as advance:
             chosen = subgraph_of(explanation, sources, subgraph, data, asked=asked, draws=draws, seed=seed,

@@ -19,6 +19,7 @@ FAILED = [False, False, True, False, True, False, False, False]
 
 def same(a, b):
     assert a.reasons == b.reasons
+    assert a.relaxed == b.relaxed
     for x, y in zip(a.positions, b.positions, strict=True):
         assert (x is None) == (y is None)
         if x is not None:
@@ -87,7 +88,7 @@ def test_stored_chunks_are_used_and_damaged_ones_made_again(tmp_path, monkeypatc
     assert len(files) == 2
     calls = []
     real = _Worker.embed
-    monkeypatch.setattr(_Worker, "embed", lambda self, *a: calls.append(a[0]) or real(self, *a))
+    monkeypatch.setattr(_Worker, "embed", lambda self, *a: calls.extend(a[0]) or real(self, *a))
     same(made, conformers(SMILES, seed=3, chunk=4, cache=tmp_path))
     assert calls == []
     for damage in (lambda b: b[:-10], lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1])):
@@ -107,7 +108,7 @@ def test_bad_numbers():
 def test_a_dying_worker_is_an_error_and_finished_chunks_stay(tmp_path, monkeypatch):
     script = tmp_path / "worker.py"
     script.write_text(Path(embedding.__file__).read_text().replace(
-        'request = json.loads(line)', 'request = json.loads(line)\n        if "P" in line: raise SystemExit(3)'))
+        "made = embed_smiles", 'if "P" in smiles: raise SystemExit(3)\n            made = embed_smiles'))
     monkeypatch.setattr(embedding, "__file__", str(script))
     with pytest.raises(PellucidError, match=r"got a worker process that ended \(status 3\)"):
         conformers(["CCO", "CCN", "CP", "CC", "CO", "CN"], processes=2, chunk=1, cache=tmp_path / "cache")
@@ -172,5 +173,5 @@ def test_interrupted_and_resumed(tmp_path, sent, processes):
     smiles = ["C" * n + "(=O)NCCOc1ccccc1" for n in range(5, 21)]
     resumed = conformers(smiles, seed=1, processes=2, cache=tmp_path, chunk=1)
     assert all(p.stat().st_mtime_ns == t for p, t in done.items())
-    same(conformers(smiles[:4], seed=1), type(resumed)(resumed.positions[:4], resumed.reasons[:4]))
+    same(conformers(smiles[:4], seed=1), type(resumed)(*(part[:4] for part in resumed)))
     assert len(list(tmp_path.glob("[!.]*.safetensors"))) == 16

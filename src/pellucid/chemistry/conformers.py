@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 import rdkit
@@ -28,6 +27,8 @@ from pellucid.files import digest, read_tensors, write_tensors
 from pellucid.progress import waiting
 
 CHUNK = 200
+BATCH = 16
+"""Molecules that a worker gets at once at most."""
 
 Positions = NDArray[np.float64]
 
@@ -40,21 +41,27 @@ class Conformers(NamedTuple):
     """Conformers of many molecules, in their order.
 
     Attributes:
-        positions: (heavy atoms, 3) angstrom, centred; None where the molecule failed.
+        positions: (heavy atoms, 3) angstrom, centred, or (conformers, heavy atoms, 3) where several were asked for;
+            None where the molecule failed.
         reasons: Why it failed; ``""`` where it did not.
+        relaxed: What each was relaxed by: ``"MMFF94"``, or with a fallback ``"UFF"`` or ``"nothing"``; ``""`` where
+            it failed.
     """
 
     positions: list[Positions | None]
     reasons: list[str]
+    relaxed: list[str]
 
 
-def conformer(molecule: str | Chem.Mol, seed: int = 0, *, retry: bool = True) -> Positions:
+def conformer(molecule: str | Chem.Mol, seed: int = 0, *, retry: bool = True, fallback: bool = False) -> Positions:
     """A 3D structure: hydrogens added, ETKDGv3, MMFF94 up to 1,000 iterations, hydrogens taken off.
 
     Args:
         molecule: SMILES or RDKit molecule.
         seed: 0 ... 2^31 - 1; the result depends on it, the molecule and RDKit's version alone.
         retry: When embedding fails, try once more from random coordinates.
+        fallback: What MMFF94 has no parameters for (boron, dummy atoms, metals) is relaxed by UFF, and where that has
+            none either, keeps the geometry of ETKDG; otherwise it is refused.
 
     Returns:
         (heavy atoms, 3) angstrom in the molecule's atom order, the mean at the origin.
@@ -70,19 +77,19 @@ def conformer(molecule: str | Chem.Mol, seed: int = 0, *, retry: bool = True) ->
     """
     _check_seed(seed)
     if isinstance(molecule, str):
-        positions, reason = embedding.embed_smiles(molecule, seed, retry)
-        named = molecule
+        made, named = embedding.embed_smiles(molecule, seed, retry, fallback), molecule
     else:
-        positions, reason = embedding.embed(molecule, seed, retry)
-        named = Chem.MolToSmiles(molecule)
-    if positions is None:
-        raise ConformerError(f"expected a molecule with a 3D structure, got {named!r}, but {reason}; give its pose in "
-                             "an .sdf file or leave it out")
-    return positions
+        made, named = embedding.embed(molecule, seed, retry, fallback), Chem.MolToSmiles(molecule)
+    if made.positions is None:
+        raise ConformerError(f"expected a molecule with a 3D structure, got {named!r}, but {made.reason}; give its "
+                             "pose in an .sdf file or leave it out")
+    first: Positions = made.positions[0]
+    return first
 
 
 def conformers(smiles: Sequence[str], *, seed: int = 0, processes: int = 1, cache: Path | None = None,
-               progress: bool = False, retry: bool = True, chunk: int = CHUNK) -> Conformers:
+               progress: bool = False, retry: bool = True, chunk: int = CHUNK, fallback: bool = False, count: int = 1
+               ) -> Conformers:
     """3D structures of many molecules.
 
     Finished chunks are stored, so that a rerun after an interrupt goes on where it stopped; a damaged chunk is made
@@ -96,6 +103,9 @@ def conformers(smiles: Sequence[str], *, seed: int = 0, processes: int = 1, cach
         progress: Show a bar on stderr.
         retry: See :func:`conformer`.
         chunk: Molecules that are stored together.
+        fallback: See :func:`conformer`.
+        count: Conformers of each molecule, out of one embedding call; the first is the one of a count of 1. They are
+            not pruned: a rigid molecule has as many, all alike. Where some cannot be embedded there are fewer.
 
     Returns:
         One entry a molecule; a failure does not stop the others.
@@ -107,40 +117,41 @@ def conformers(smiles: Sequence[str], *, seed: int = 0, processes: int = 1, cach
         >>> made = conformers(["CCO", "C1#CC1"], seed=1)
         >>> [p is None for p in made.positions]
         [False, True]
+        >>> conformers(["CCO"], seed=1, count=4).positions[0].shape
+        (4, 3, 3)
     """
     _check_seed(seed)
-    if processes < 1 or chunk < 1:
-        raise PellucidError(f"expected at least 1 process and a chunk of at least 1, got {processes} and {chunk}")
+    if processes < 1 or chunk < 1 or count < 1:
+        raise PellucidError(f"expected at least 1 process, 1 conformer and a chunk of at least 1, got {processes}, "
+                            f"{count} and {chunk}")
+    how: dict[str, Any] = {"seed": seed, "retry": retry}
+    how |= ({"fallback": True} if fallback else {}) | ({"count": count} if count > 1 else {})
     chunks = [list(smiles[i : i + chunk]) for i in range(0, len(smiles), chunk)]
-    recipe = {"recipe": embedding.RECIPE, "rdkit": rdkit.__version__, "seed": seed, "retry": retry}
+    recipe = {"recipe": embedding.RECIPE, "rdkit": rdkit.__version__, **how}
     paths = [cache / f"{digest({**recipe, 'smiles': part})}.safetensors" if cache else None for part in chunks]
     results = [_read(path, len(part)) if path else None for path, part in zip(paths, chunks, strict=True)]
     missing = [i for i, result in enumerate(results) if result is None]
-
-    done_before = sum(len(part) for part, result in zip(chunks, results, strict=True) if result is not None)
-    made_now = itertools.count(1)  # counted by several threads
+    done_before = len(smiles) - sum(len(chunks[i]) for i in missing)
 
     with waiting("conformers", progress, count=True) as advance:
         advance(done_before, len(smiles))
 
-        def work(i: int, embed: Embed) -> None:
-            positions, reasons = [], []
-            for one in chunks[i]:
-                made, reason = embed(one, seed, retry)
-                positions.append(made)
-                reasons.append(reason)
-                advance(done_before + next(made_now), len(smiles))
-            results[i] = Conformers(positions, reasons)
+        def finished(i: int, made: list[embedding.Embedded]) -> None:
+            results[i] = whole = _together(made, count)
             if (path := paths[i]) is not None:
-                _write(path, Conformers(positions, reasons))
+                _write(path, whole)
 
         if missing:
-            _in_parallel(missing, work, min(processes, len(missing)))
+            _in_parallel({i: chunks[i] for i in missing}, how, processes, finished,
+                         lambda done: advance(done_before + done, len(smiles)))
     done = [result for result in results if result is not None]
-    return Conformers([p for r in done for p in r.positions], [s for r in done for s in r.reasons])
+    return Conformers([p for r in done for p in r.positions], [s for r in done for s in r.reasons],
+                      [s for r in done for s in r.relaxed])
 
 
-Embed = Callable[[str, int, bool], tuple[Positions | None, str]]
+def _together(made: Sequence[embedding.Embedded], count: int) -> Conformers:
+    return Conformers([one.positions if one.positions is None or count > 1 else one.positions[0] for one in made],
+                      [one.reason for one in made], ["" if one.reason else one.relaxed for one in made])
 
 
 def _check_seed(seed: int) -> None:
@@ -161,21 +172,24 @@ class _Worker:
             start_new_session=True, creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
 
-    def embed(self, smiles: str, seed: int, retry: bool) -> tuple[Positions | None, str]:
+    def embed(self, smiles: Sequence[str], how: Mapping[str, Any]) -> Iterator[embedding.Embedded]:
         stdin, stdout = cast(IO[str], self.process.stdin), cast(IO[str], self.process.stdout)
-        try:
-            stdin.write(json.dumps({"smiles": smiles, "seed": seed, "retry": retry}) + "\n")
+        with contextlib.suppress(OSError):
+            stdin.write(json.dumps({**how, "smiles": smiles}) + "\n")
             stdin.flush()
-            line = stdout.readline()
-        except OSError:
-            line = ""
-        if not line.endswith("\n"):
-            raise PellucidError(f"expected a conformer of {smiles!r}, got a worker process that ended (status "
-                                f"{self.process.wait()}); leave that molecule out or free some memory, and run again: "
-                                "finished chunks are kept")
-        answer = json.loads(line)
-        made = answer["positions"]
-        return None if made is None else np.array(made, dtype=np.float64).reshape(-1, 3), answer["reason"]
+        for one in smiles:
+            try:
+                line = stdout.readline()
+            except OSError:
+                line = ""
+            if not line.endswith("\n"):
+                raise PellucidError(f"expected a conformer of {one!r}, got a worker process that ended (status "
+                                    f"{self.process.wait()}); leave that molecule out or free some memory, and run "
+                                    "again: finished chunks are kept")
+            answer = json.loads(line)
+            if answer["positions"] is not None:
+                answer["positions"] = np.array(answer["positions"], dtype=np.float64)
+            yield embedding.Embedded(**answer)
 
     def end(self) -> None:
         self.process.kill()
@@ -186,19 +200,33 @@ class _Worker:
                     pipe.close()
 
 
-def _in_parallel(tasks: Sequence[int], work: Callable[[int, Embed], None], workers: int) -> None:
-    """Runs the tasks in threads that wait for one worker process each."""
-    waiting = deque(tasks)
-    stop = threading.Event()
+def _in_parallel(chunks: Mapping[int, list[str]], how: Mapping[str, Any], processes: int,
+                 finished: Callable[[int, list[embedding.Embedded]], None], advance: Callable[[int], None]) -> None:
+    """Makes chunks in threads that wait for one worker process each, in small batches, so that all end together."""
+    # chunk by chunk, so that the first are stored soon; in each the long ones first, so that short ones fill the end
+    waiting = deque((i, k) for i, part in chunks.items() for k in sorted(range(len(part)), key=lambda k: -len(part[k])))
+    made: dict[int, dict[int, embedding.Embedded]] = {i: {} for i in chunks}
+    left, workers = len(waiting), min(processes, len(waiting))
+    lock, stop = threading.Lock(), threading.Event()
     started: list[_Worker] = []
 
     def loop(worker: _Worker) -> None:
+        nonlocal left
         while not stop.is_set():
-            try:
-                task = waiting.popleft()
-            except IndexError:
+            with lock:
+                size = max(1, min(BATCH, len(waiting) // (4 * workers)))
+                batch = [waiting.popleft() for _ in range(min(size, len(waiting)))]
+            if not batch:
                 return
-            work(task, worker.embed)
+            answers = worker.embed([chunks[i][k] for i, k in batch], how)
+            for (i, k), answer in zip(batch, answers, strict=True):
+                with lock:
+                    made[i][k] = answer
+                    left -= 1
+                    whole = len(made[i]) == len(chunks[i])
+                    advance(sum(map(len, chunks.values())) - left)
+                if whole:
+                    finished(i, [made[i].pop(k) for k in range(len(chunks[i]))])
 
     pool = ThreadPoolExecutor(workers)
     try:
@@ -219,11 +247,15 @@ def _in_parallel(tasks: Sequence[int], work: Callable[[int, Embed], None], worke
 
 
 def _write(path: Path, made: Conformers) -> None:
-    kept = [p for p in made.positions if p is not None]
-    sizes = torch.tensor([-1 if p is None else len(p) for p in made.positions])
-    flat = torch.from_numpy(np.concatenate([np.zeros((0, 3)), *kept]))
-    metadata = {"reasons": json.dumps(made.reasons), "sha256": _checksum(sizes, flat)}
-    write_tensors(path, {"positions": flat, "sizes": sizes}, metadata)
+    several = [None if p is None else p.reshape(-1, *p.shape[-2:]) for p in made.positions]
+    counts = torch.tensor([0 if p is None else len(p) for p in several])
+    sizes = torch.tensor([-1 if p is None else p.shape[1] for p in several])
+    flat = torch.from_numpy(np.concatenate([np.zeros((0, 3)), *(p.reshape(-1, 3) for p in several if p is not None)]))
+    metadata = {"reasons": json.dumps(made.reasons), "relaxed": json.dumps(made.relaxed)}
+    tensors = {"positions": flat, "sizes": sizes}
+    if any(p is not None and p.ndim == 3 for p in made.positions):
+        tensors["counts"] = counts
+    write_tensors(path, tensors, metadata | {"sha256": _checksum(tensors)})
 
 
 def _read(path: Path, count: int) -> Conformers | None:
@@ -233,13 +265,22 @@ def _read(path: Path, count: int) -> Conformers | None:
     try:
         tensors, metadata = read_tensors(path)
         flat, sizes, reasons = tensors["positions"], tensors["sizes"], json.loads(metadata["reasons"])
-        if metadata["sha256"] != _checksum(sizes, flat) or not len(sizes) == len(reasons) == count:
+        counts = tensors.get("counts")
+        relaxed = json.loads(metadata.get("relaxed", "null"))
+        if relaxed is None:  # stored before there was another force field
+            relaxed = ["" if reason else embedding.MMFF94 for reason in reasons]
+        if metadata["sha256"] != _checksum(tensors) or not len(sizes) == len(reasons) == len(relaxed) == count:
             return None
     except (DamagedFileError, KeyError, ValueError):
         return None
-    parts = iter(np.split(flat.numpy().copy(), np.cumsum(sizes[sizes >= 0].numpy())[:-1]))
-    return Conformers([None if n < 0 else next(parts) for n in sizes.tolist()], reasons)
+    rows = sizes.clamp(min=0) * (1 if counts is None else counts)
+    parts = np.split(flat.numpy().copy(), np.cumsum(rows.numpy())[:-1])
+    if counts is not None:
+        parts = [part.reshape(-1, max(n, 0), 3) for part, n in zip(parts, sizes.tolist(), strict=True)]
+    return Conformers([None if n < 0 else part for n, part in zip(sizes.tolist(), parts, strict=True)], reasons,
+                      relaxed)
 
 
-def _checksum(sizes: torch.Tensor, flat: torch.Tensor) -> str:
-    return hashlib.sha256(sizes.numpy().tobytes() + flat.numpy().tobytes()).hexdigest()
+def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
+    return hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in ("sizes", "positions", "counts")
+                                   if name in tensors)).hexdigest()

@@ -16,6 +16,7 @@ from rdkit import Chem
 from rdkit.Geometry import Point3D
 
 from pellucid.chemistry.conformers import conformers
+from pellucid.chemistry.embedding import NOTHING, UFF
 from pellucid.chemistry.features import UNLABELLED, MoleculeFeatures, molecule_features
 from pellucid.chemistry.molecules import MoleculeRecord, atom_types
 from pellucid.chemistry.preparation import Note, Prepared, prepare, summarised
@@ -26,6 +27,8 @@ Features = Literal["elements", "full"]
 Geometry = Literal["3d", "graph"]
 MOST_CONFORMERS = 100
 """Conformers of a molecule that a recipe may ask for."""
+RELAXED = {UFF: "Conformers relaxed by UFF, since MMFF94 has no parameters for an atom",
+           NOTHING: "Conformers as ETKDG embedded them, since neither MMFF94 nor UFF has parameters for an atom"}
 FLAT = "Flat coordinates, a drawing and no pose, for which a conformer was made"
 
 
@@ -186,8 +189,9 @@ def encode_molecules(records: Sequence[MoleculeRecord], recipe: MoleculeRecipe |
         ready[i] = made
         notes += [(record.name, note) for note in made.notes]
     written = {i: structure(_mol(made)) for i, made in ready.items()}
-    poses = {} if recipe.geometry == "graph" else _poses(records, ready, written, reasons, notes, seed=seed,
-                                                         processes=processes, cache=cache, progress=progress)
+    poses = {} if recipe.geometry == "graph" else _poses(
+        records, ready, written, reasons, notes, seed=seed, processes=processes, cache=cache, progress=progress,
+        count=recipe.conformers, fallback=True)
     kept = [i for i in ready if i not in reasons]
     if not kept and not some:
         nothing = PointClouds(torch.zeros(1, dtype=torch.int64), {})
@@ -239,13 +243,15 @@ def _poses(records: Sequence[MoleculeRecord], ready: Mapping[int, Prepared], wri
                 notes.append((records[i].name, Note(FLAT)))
     parted = [written[i].partition(" ") for i in flat]
     found = conformers([smiles for smiles, _, _ in parted], **how)
-    for i, (_, _, order), positions, reason in zip(flat, parted, found.positions, found.reasons, strict=True):
+    for i, (_, _, order), positions, reason, relaxed in zip(flat, parted, *found, strict=True):
         if positions is None:
             reasons[i] = f"no conformer: {reason}"
-        else:
-            own = np.empty_like(positions)
-            own[json.loads(order) if order else slice(None)] = positions
-            poses[i] = [own]
+            continue
+        own = np.empty_like(positions)
+        own[..., json.loads(order) if order else slice(None), :] = positions
+        poses[i] = list(own) if own.ndim == 3 else [own]
+        if relaxed in RELAXED:
+            notes.append((records[i].name, Note(RELAXED[relaxed])))
     return poses
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import compress, repeat
 from typing import Any
 
 import numpy as np
@@ -207,14 +207,16 @@ def _has_axis(mol: Chem.Mol) -> bool:
 def _labels(mol: Chem.Mol) -> tuple[list[tuple[int, int]], list[tuple[int, int]]] | None:
     """(place, label) of atoms and of bonds; None where that takes too long."""
     copy = Chem.Mol(mol)
-    for atom in copy.GetAtoms():
+    atoms = list(map(copy.GetAtomWithIdx, range(copy.GetNumAtoms())))
+    bonds = list(map(copy.GetBondWithIdx, range(copy.GetNumBonds())))
+    for atom in compress(atoms, map(Chem.Atom.HasProp, atoms, repeat("_CIPCode"))):
         atom.ClearProp("_CIPCode")  # of the older algorithm, on reading
     with rdBase.BlockLogs():
         try:
             rdCIPLabeler.AssignCIPLabels(copy, maxRecursiveIterations=CIP_ITERATIONS)
         except RuntimeError:
             return None
-    return ([(atom.GetIdx(), CHIRALITY.index(atom.GetProp("_CIPCode"))) for atom in copy.GetAtoms()
-             if atom.HasProp("_CIPCode")],
-            [(bond.GetIdx(), BOND_STEREO.index(bond.GetProp("_CIPCode"))) for bond in copy.GetBonds()
-             if bond.HasProp("_CIPCode")])
+    return ([(atom.GetIdx(), CHIRALITY.index(atom.GetProp("_CIPCode")))
+             for atom in compress(atoms, map(Chem.Atom.HasProp, atoms, repeat("_CIPCode")))],
+            [(bond.GetIdx(), BOND_STEREO.index(bond.GetProp("_CIPCode")))
+             for bond in compress(bonds, map(Chem.Bond.HasProp, bonds, repeat("_CIPCode")))])

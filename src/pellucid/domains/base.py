@@ -354,6 +354,10 @@ class Domain:
         """Clouds with a field of groups that this domain can make; as they are where it cannot, or has no need to."""
         return clouds
 
+    def gathered(self, explanation: Explanation) -> Explanation:
+        """One explanation a sample, where :meth:`make` made several clouds of one; here as it is."""
+        return explanation
+
     # -- from an explanation to what people see ------------------------------------------------------------------------
     def sample(self, explanation: Explanation, cloud: int) -> Sample | None:
         """What the report's browser shows of a sample; None where nothing can be drawn.

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pellucid.clouds import PointClouds
+from pellucid.cores import usable_cores
 from pellucid.domains.base import Domain, Given, Shown, domains
 from pellucid.errors import PellucidError
+from pellucid.explanation import Explanation
 from pellucid.report.words import Look, Words
 
 if TYPE_CHECKING:
@@ -95,6 +97,12 @@ class Molecules(Domain):
             return f"bond {features.BOND_COLUMNS[column]}", features.bond_category(column, value)
         return super().category(value, column, columns, field)
 
+    def gathered(self, explanation: Explanation) -> Explanation:
+        """Conformers of a molecule as one; see :meth:`Domain.gathered`."""
+        from pellucid.explanations.gathered import gather
+
+        return gather(explanation, by="molecule") if "molecule" in explanation.clouds else explanation
+
     def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
         """Molecules with their functional groups; see :meth:`Domain.grouped`."""
         from pellucid.chemistry.groups import FIELD, with_groups
@@ -103,7 +111,7 @@ class Molecules(Domain):
 
     def drawn(self, one: Shown) -> dict[str, Any] | None:
         """Bonds in space, and the structural formula; see :meth:`Domain.drawn`."""
-        if "smiles" not in one.clouds.text and "molblock" not in one.clouds.text:
+        if not {"smiles", "molblock", "structure"} & set(one.clouds.text):
             return super().drawn(one)
         from pellucid.chemistry.encoding import molecule_of
         from pellucid.report.depiction import depict, depict_truth
