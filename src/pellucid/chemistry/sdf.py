@@ -126,12 +126,10 @@ class MoleculeFile:
                 fresh, size, error = [], 0, ""
                 if ended:
                     continue
-            if self.mol2 and not fresh and (not line.strip() or line.startswith("#")):
-                continue
             size += len(line) + 1
             if size > MAX_RECORD:
                 error = error or f"its record has more than {MAX_RECORD:,} characters"
-            elif not error:
+            elif not error and not (self.mol2 and not fresh and (not line.strip() or line.startswith("#"))):
                 fresh.append(line)
         if error or any(line.strip() for line in fresh):
             yield Entry(number + 1, fresh, error)

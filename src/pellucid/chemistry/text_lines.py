@@ -25,6 +25,9 @@ _BINARY = {b"PK\x03\x04": "an Excel workbook or a .zip archive", b"\xd0\xcf\x11\
            b"%PDF": "a PDF", b"\x89HDF": "HDF5"}
 
 
+_PROBLEMS = (OSError, EOFError, zlib.error, UnicodeError)
+
+
 class LongLineError(Exception):
     """A line that is passed over."""
 
@@ -113,14 +116,16 @@ class Lines(Iterator[str]):
         self._text, self._reader, self._end, self._bytes_in = text, reader, end, bytes_in
 
     def __next__(self) -> str:
-        with told(self._text.path):
+        try:
             line = self._reader.readline(MAX_LINE + 1)
-            if not line:
-                self.close()
-                raise StopIteration
-            self.number += 1
             if len(line) > MAX_LINE:
+                self.number += 1
                 self._pass_over(line)
+        except _PROBLEMS as error:
+            raise _told(self._text.path, error) from None
+        if not line:
+            raise StopIteration
+        self.number += 1
         if self._bytes_in:
             line = line.encode("latin-1")
         return line if isinstance(line, str) else self._text.decode(line)
@@ -145,14 +150,17 @@ def told(path: Path) -> Iterator[None]:
     """Tells what reading a file raises in one sentence."""
     try:
         yield
-    except FileNotFoundError:
-        raise PellucidError(f"expected a file {path}, got nothing there; check the path") from None
-    except IsADirectoryError:
-        raise PellucidError(f"expected a file {path}, got a folder; give a file in it") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise PellucidError(f"expected a whole gzipped file in {path}, got one that is cut short or damaged ({error}); "
-                            "download or pack it again") from None
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise PellucidError(f"expected to read {path}, got a problem ({reason}); check it and its "
-                            "permissions") from None
+    except _PROBLEMS as error:
+        raise _told(path, error) from None
+
+
+def _told(path: Path, error: BaseException) -> PellucidError:
+    if isinstance(error, FileNotFoundError):
+        return PellucidError(f"expected a file {path}, got nothing there; check the path")
+    if isinstance(error, IsADirectoryError):
+        return PellucidError(f"expected a file {path}, got a folder; give a file in it")
+    if isinstance(error, (EOFError, zlib.error, gzip.BadGzipFile)):
+        return PellucidError(f"expected a whole gzipped file in {path}, got one that is cut short or damaged ({error}); "
+                             "download or pack it again")
+    reason = getattr(error, "strerror", None) or error
+    return PellucidError(f"expected to read {path}, got a problem ({reason}); check it and its permissions")

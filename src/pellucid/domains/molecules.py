@@ -46,10 +46,10 @@ class Molecules(Domain):
         records = records_of(table)
         encoded = encode_molecules(records, seed=seed, progress=progress)
         remarks = [f"Entry {record.number} ({record.name}): {note}." for record in records for note in record.notes]
-        more = [f"And {len(remarks) - MOST_REMARKS:,} more remarks."] if len(remarks) > MOST_REMARKS else []
+        rest = [f"And {len(remarks) - MOST_REMARKS:,} more remarks."] if len(remarks) > MOST_REMARKS else []
         notes = [f"{table.source}: {note}." for note in table.notes]
         return Given(encoded.clouds, [f"entry {record.number} ({record.name}): {reason}"
-                                      for record, reason in encoded.skipped], [*notes, *remarks[:MOST_REMARKS], *more])
+                                      for record, reason in encoded.skipped], [*notes, *remarks[:MOST_REMARKS], *rest])
 
     def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
         """Molecules with their functional groups; see :meth:`Domain.grouped`."""
