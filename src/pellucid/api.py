@@ -198,7 +198,7 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
             chosen = subgraph_of(explanation, sources, subgraph, data, asked=asked, draws=draws, seed=seed,
                                  advance=advance)
         explanation = chosen.marked()
-    outside = outside_of(sources[0], clouds, domain)
+    outside = outside_of(sources[0], explanation.clouds, domain)
     explanation = replace(explanation, provenance={"skipped": given.skipped, "outside": outside.sentences,
                                                    **explanation.provenance})
     if out is not None:
@@ -208,7 +208,7 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
         explanation.save(folder / "explanation.parquet")
         domain.write(folder, explanation.of(), given.held)
         report_explanation(folder / "report.html", explanation,
-                           [*(f"Left out: {sentence}" for sentence in given.skipped), *outside.told(clouds),
+                           [*(f"Left out: {sentence}" for sentence in given.skipped), *outside.told(explanation.clouds),
                             *given.notes], name)
     return explanation
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pellucid.chemistry.ligands import Ligand, read_ligand
     from pellucid.chemistry.molecules import ATOM_TYPES, MoleculeRecord, atom_types, read_molecules
     from pellucid.chemistry.proteins import RESIDUE_TYPES, Protein, read_protein
+    from pellucid.chemistry.tables import MoleculeTable, open_molecules
 
 lazy(__name__, {
     "complexes": ["Complex", "complex_clouds", "read_complex"],
@@ -31,6 +32,7 @@ lazy(__name__, {
     "ligands": ["Ligand", "read_ligand"],
     "molecules": ["ATOM_TYPES", "MoleculeRecord", "atom_types", "read_molecules"],
     "proteins": ["RESIDUE_TYPES", "Protein", "read_protein"],
+    "tables": ["MoleculeTable", "open_molecules"],
 })
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "Ligand",
     "MoleculeRecipe",
     "MoleculeRecord",
+    "MoleculeTable",
     "Protein",
     "atom_types",
     "complex_clouds",
@@ -58,6 +61,7 @@ __all__ = [
     "matched_atoms",
     "molecule_clouds",
     "molecule_of",
+    "open_molecules",
     "pocket",
     "read_complex",
     "read_ligand",

@@ -13,8 +13,9 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdMolAlign, rdPartialCharges
 
 from pellucid.chemistry.conformers import conformer
-from pellucid.chemistry.molecules import _complaint, atom_types
+from pellucid.chemistry.molecules import atom_types
 from pellucid.chemistry.proteins import file_bytes, stem
+from pellucid.chemistry.records import complaint
 from pellucid.errors import PellucidError
 
 
@@ -151,7 +152,7 @@ def _parse(text: str, kind: str) -> tuple[Chem.Mol | None, str]:
             raw = _PARSERS[kind](text, sanitize=False, removeHs=False)
         except (ValueError, RuntimeError):
             raw = None
-        return None, f"it is not a valid {kind} record" if raw is None else _complaint(raw)
+        return None, f"it is not a valid {kind} record" if raw is None else complaint(raw)
 
 
 def _charges(full: Chem.Mol, shown: str) -> NDArray[np.float64]:

@@ -322,29 +322,22 @@ def _points(plan: Plan, held: Opened, clouds: PointClouds, entry: Tensor, first:
     import numpy as np
     import pyarrow as pa
 
-    values = {}
+    values, kept = {}, clouds
     for column, (name, target) in importance_columns(plan).items():
-        explanation = explain_with(held.sources[name], clouds, asked=Asked(target), seed=plan.seed).of(target)
-        values[column] = explanation.importance
+        explanation = held.domain.gathered(explain_with(held.sources[name], clouds, asked=Asked(target),
+                                                        seed=plan.seed)).of(target)
+        kept, values[column] = explanation.clouds, explanation.importance
         if len(plan.runs) > 1:
             values[f"{column}_spread"] = explanation.columns["spread"]
-    firsts = torch.ones(len(entry), dtype=torch.bool)
-    firsts[1:] = entry[1:] != entry[:-1]
-    sizes = clouds.sizes[firsts]
-    owner = torch.repeat_interleave(entry[firsts], sizes)
-    if not bool(firsts.all()):
-        starts = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])[firsts.cumsum(0) - 1]
-        row = ragged_arange(starts, clouds.sizes)
-        values = {name: mean_of_entries(column, row, len(owner)) for name, column in values.items()}
-    point = ragged_arange(torch.zeros_like(sizes), sizes)
+    owner = entry if len(kept) == len(clouds) else torch.unique_consecutive(entry)
+    each = torch.repeat_interleave(owner, kept.sizes).numpy()
     schema = point_schema(plan, held)
-    numbers = owner.numpy()
-    arrays = [pa.array(numbers + first), pa.array(np.array([row["id"] for row in rows], dtype=object)[numbers]),
+    point = ragged_arange(torch.zeros_like(kept.sizes), kept.sizes)
+    arrays = [pa.array(each + first), pa.array(np.array([row["id"] for row in rows], dtype=object)[each]),
               pa.array(point.to(torch.int32).numpy())]
     if _label_name(held):
-        chosen = torch.repeat_interleave(firsts, clouds.sizes)
-        kinds, places = np.unique(clouds["categories"][chosen, 0].numpy(), return_inverse=True)
-        columns = clouds["categories"].shape[1]
+        kinds, places = np.unique(kept["categories"][:, 0].numpy(), return_inverse=True)
+        columns = kept["categories"].shape[1]
         named = np.array([held.domain.category(kind, 0, columns)[1] for kind in kinds.tolist()], dtype=object)
         arrays.append(pa.array(named[places]))
     arrays += [pa.array(column.float().numpy()) for column in values.values()]

@@ -123,7 +123,7 @@ def pieces_of(plan: Plan, samples: Any, *, size: int, workers: int, ray: str | N
 
     def tasks() -> Iterable[tuple[Plan, int, Any]]:
         first = 0
-        for portion in domain.portions(samples, size):
+        for portion in domain.portions(samples, size, **json.loads(plan.parts)):
             yield plan, first, portion
             first += len(portion) if hasattr(portion, "__len__") else 0
 

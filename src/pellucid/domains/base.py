@@ -265,20 +265,37 @@ class Domain:
         Raises:
             PellucidError: if the input is none of this domain, or a part is given that the domain does not know.
         """
+        given = self.given(parts, self.ready(source))
+        if isinstance(source, PointClouds):
+            return Given(source)
+        if self.ready(source):
+            return Given(PointClouds.load(Path(source))[0])
+        return self.make(source, dataset=dataset, options=options or {}, seed=seed, progress=progress, **given)
+
+    @staticmethod
+    def ready(source: Any) -> bool:
+        """Whether an input is clouds already, or a file of them."""
+        return isinstance(source, PointClouds) or (isinstance(source, (str, Path))
+                                                   and Path(source).suffix.lower() == ".safetensors")
+
+    def given(self, parts: Mapping[str, Any], ready: bool = False) -> dict[str, Any]:
+        """Further parts of the input that were given.
+
+        Args:
+            parts: By name; one that is None was not given.
+            ready: Whether the input is clouds, beside which there are none.
+
+        Raises:
+            PellucidError: for a part that the domain does not know.
+        """
         given = {name: value for name, value in parts.items() if value is not None}
-        ready = isinstance(source, PointClouds) or (isinstance(source, (str, Path))
-                                                    and Path(source).suffix.lower() == ".safetensors")
         for name, value in given.items():
             if ready or name not in self.parts:
                 beside = "beside clouds" if ready else f"for a run on {self.samples}"
                 raise PellucidError(f"expected no {name} {beside}, got {value}; leave it out")
-        if isinstance(source, PointClouds):
-            return Given(source)
-        if ready:
-            return Given(PointClouds.load(Path(source))[0])
-        return self.make(source, dataset=dataset, options=options or {}, seed=seed, progress=progress, **given)
+        return given
 
-    def portions(self, source: Any, size: int) -> Iterator[Any]:
+    def portions(self, source: Any, size: int, **parts: Any) -> Iterator[Any]:
         """A user's input in pieces of at most ``size`` entries, so that it need not fit into memory.
 
         Each piece can be pickled, and becomes clouds by :meth:`read_portion`, in this process or another. Here clouds
@@ -287,12 +304,17 @@ class Domain:
         Args:
             source: As for :meth:`read`.
             size: Entries a piece.
+            **parts: As for :meth:`read`; those of the input as a whole, e.g. the name of a column, are used here.
+
+        Raises:
+            PellucidError: if the input cannot be read, or for a part that the domain does not know.
         """
-        if isinstance(source, (str, Path)) and Path(source).suffix.lower() == ".safetensors":
-            source = PointClouds.load(Path(source))[0]  # its tensors stay on disk
-        if not isinstance(source, PointClouds):
+        self.given(parts, self.ready(source))
+        if not self.ready(source):
             yield source
             return
+        if not isinstance(source, PointClouds):
+            source = PointClouds.load(Path(source))[0]  # its tensors stay on disk
         for start in range(0, len(source), size):
             yield source.select(torch.arange(start, min(start + size, len(source))))
 
@@ -315,7 +337,7 @@ class Domain:
             >>> [len(given.clouds) for given in Clouds().stream(clouds, size=2)]
             [2, 2, 1]
         """
-        for portion in self.portions(source, size):
+        for portion in self.portions(source, size, **parts):
             yield self.read_portion(portion, dataset=dataset, options=options, seed=seed, progress=progress, **parts)
 
     def make(self, source: Any, *, dataset: str, options: Mapping[str, Any], seed: int, progress: bool,

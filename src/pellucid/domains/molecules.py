@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pellucid.clouds import PointClouds
 from pellucid.cores import usable_cores
 from pellucid.domains.base import Domain, Given, Shown, domains
-from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.report.words import Look, Words
 
@@ -29,50 +27,60 @@ LOOK: Look = {
                 {"text": "every {point}, numbered", "numbered": True}, {"text": "none", "top": 0}],
 }  # fmt: skip
 """Balls by element, sticks between them, symbols on them."""
+MOST_REMARKS = 20
+"""Remarks on single entries that a report shows."""
 
 
 @domains.register("molecules")
 class Molecules(Domain):
-    """Molecules: points are heavy atoms, read from SMILES, .smi, .csv or .sdf files (poses are kept)."""
+    """Molecules: points are heavy atoms, read from SMILES, tables of them or molfiles (poses are kept)."""
 
     words, look = Words("atom", "molecule"), LOOK
-    inputs = "a SMILES, a .smi, .csv or .sdf file, records of read_molecules, or a PointClouds"
+    inputs = ("a SMILES, a .smi, .csv, .tsv, .parquet, .sdf or .mol2 file, a frame, a list of SMILES or RDKit "
+              "molecules, records of read_molecules, or a PointClouds")
+    parts = ("smiles", "id")
 
     def make(self, source: Any, *, options: Mapping[str, Any] | None = None, seed: int = 0, progress: bool = False,
-             **more: Any) -> Given:
+             smiles: str | None = None, id: str | None = None, **more: Any) -> Given:
         """See :meth:`Domain.make`.
 
         Args:
-            source: A SMILES, a file, or records of :func:`pellucid.chemistry.molecules.read_molecules`.
-            options: How the run's dataset was prepared, with the entries of
-                :class:`~pellucid.chemistry.encoding.MoleculeRecipe`.
+            source: Whatever :func:`pellucid.chemistry.tables.open_molecules` opens.
+            options: How the run's molecules were made: :class:`pellucid.chemistry.encoding.MoleculeRecipe`.
             seed: Of conformers.
             progress: Whether to show a bar.
+            smiles: Column of the SMILES; None: found.
+            id: Column of the ids; None: found.
             **more: Not used.
         """
         from pellucid.chemistry.encoding import MoleculeRecipe, encode_molecules
+        from pellucid.chemistry.molecules import open_molecules, records_of
 
-        records, recipe = self._records(source), MoleculeRecipe.of(options or {})
-        return _given(records, encode_molecules(records, recipe, seed=seed, progress=progress))
+        table = open_molecules(source, smiles=smiles, id=id)
+        records, recipe = records_of(table), MoleculeRecipe.of(options or {})
+        encoded = encode_molecules(records, recipe, seed=seed, progress=progress,
+                                   processes=max(1, min(usable_cores(), len(records) // 10)))
+        notes = list(table.notes)
+        if len(encoded.clouds) > len(encoded.records):
+            notes.append(f"Importance and prediction of a molecule are means over {recipe.conformers} conformers, ± is "
+                         "the standard deviation over them; the first one is drawn.")
+        return _given(records, encoded, notes)
 
-    def _records(self, source: Any) -> list[MoleculeRecord]:
-        from pellucid.chemistry.molecules import MoleculeRecord, read_molecules
-
-        if isinstance(source, (str, Path)):
-            return read_molecules(source)
-        if isinstance(source, Sequence) and all(isinstance(one, MoleculeRecord) for one in source):
-            return list(source)
-        raise PellucidError(f"expected {self.inputs} for a run on {self.samples}, got {type(source).__name__}; "
-                            "read_molecules makes records of SMILES")
-
-    def portions(self, source: Any, size: int) -> Iterator[Any]:
+    def portions(self, source: Any, size: int, **parts: Any) -> Iterator[Any]:
         """Records, as they are read; see :meth:`Domain.portions`."""
-        if isinstance(source, PointClouds) or str(source).lower().endswith(".safetensors"):
-            yield from super().portions(source, size)
+        from pellucid.chemistry.molecules import open_molecules
+
+        if self.ready(source):
+            yield from super().portions(source, size, **parts)
             return
-        records = iter(self._records(source))
-        while portion := _Portion(itertools.islice(records, size)):
+        table = open_molecules(source, **self.given(parts))
+        records = iter(table)
+        portion = _Portion(itertools.islice(records, size))
+        while portion:
+            following = _Portion(itertools.islice(records, size))  # first, since some remarks come with the last record
+            portion.notes = list(table.notes)
             yield portion
+            portion = following
 
     def read_portion(self, portion: Any, *, options: Mapping[str, Any] | None = None, seed: int = 0,
                      progress: bool = False, **more: Any) -> Given:
@@ -80,9 +88,9 @@ class Molecules(Domain):
         from pellucid.chemistry.encoding import MoleculeRecipe, encode_molecules
 
         if isinstance(portion, PointClouds):
-            return self.read(portion, **more)
+            return self.read(portion)
         return _given(portion, encode_molecules(portion, MoleculeRecipe.of(options or {}), seed=seed,
-                                                progress=progress, some=False))
+                                                progress=progress, some=False), portion.notes)
 
     def category(self, value: int, column: int = 0, columns: int = 1, field: str = "categories") -> tuple[str, str]:
         """The element, or another feature of an atom or bond by its name; see :meth:`Domain.category`."""
@@ -102,6 +110,19 @@ class Molecules(Domain):
         from pellucid.explanations.gathered import gather
 
         return gather(explanation, by="molecule") if "molecule" in explanation.clouds else explanation
+=======
+        from pellucid.chemistry.encoding import encode_molecules
+        from pellucid.chemistry.molecules import open_molecules, records_of
+
+        table = open_molecules(source)
+        records = records_of(table)
+        encoded = encode_molecules(records, seed=seed, progress=progress)
+        remarks = [f"Entry {record.number} ({record.name}): {note}." for record in records for note in record.notes]
+        rest = [f"And {len(remarks) - MOST_REMARKS:,} more remarks."] if len(remarks) > MOST_REMARKS else []
+        notes = [f"{table.source}: {note}." for note in table.notes]
+        return Given(encoded.clouds, [f"entry {record.number} ({record.name}): {reason}"
+                                      for record, reason in encoded.skipped], [*notes, *remarks[:MOST_REMARKS], *rest])
+>>>>>>> reading
 
     def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
         """Molecules with their functional groups; see :meth:`Domain.grouped`."""
@@ -126,29 +147,38 @@ class Molecules(Domain):
 
 
 class _Portion(list["MoleculeRecord"]):
-    """Records that are pickled with all digits of their poses, which RDKit by itself rounds to single precision."""
+    """Records, and what was remarked on reading; pickled with all digits of poses, which RDKit itself rounds to single.
+
+    Attributes:
+        notes: See above.
+    """
+
+    notes: list[str]
 
     def __reduce__(self) -> tuple[Any, ...]:
         from rdkit import Chem
 
         how = Chem.PropertyPickleOptions.AllProps | Chem.PropertyPickleOptions.CoordsAsDouble
-        return _unpacked, ([replace(record, mol=None) for record in self],
-                           [None if record.mol is None else record.mol.ToBinary(int(how)) for record in self])
+        return _unpacked, ([replace(record, mol=None, values=dict(record.values)) for record in self],
+                           [None if record.mol is None else record.mol.ToBinary(int(how)) for record in self],
+                           self.notes)
 
 
-def _unpacked(records: list[MoleculeRecord], mols: list[bytes | None]) -> _Portion:
+def _unpacked(records: list[MoleculeRecord], mols: list[bytes | None], notes: list[str]) -> _Portion:
     from rdkit import Chem
 
-    return _Portion(record if mol is None else replace(record, mol=Chem.Mol(mol))
-                    for record, mol in zip(records, mols, strict=True))
+    portion = _Portion(record if mol is None else replace(record, mol=Chem.Mol(mol))
+                       for record, mol in zip(records, mols, strict=True))
+    portion.notes = notes
+    return portion
 
 
-def _given(records: Sequence[MoleculeRecord], encoded: EncodedMolecules) -> Given:
+def _given(records: Sequence[MoleculeRecord], encoded: EncodedMolecules, notes: Sequence[str] = ()) -> Given:
     """Encoded records with what belongs to each entry."""
     places = {id(record): i for i, record in enumerate(records)}
     own = [places[id(record)] for record in encoded.records]
     return Given(encoded.clouds, [f"entry {record.number} ({record.name}): {reason}"
-                                  for record, reason in encoded.skipped], encoded.notes,
+                                  for record, reason in encoded.skipped], [*notes, *encoded.notes],
                  rows=[{"id": record.name, "smiles": record.smiles, **record.values} for record in records],
                  places=[own[i] for i in encoded.clouds["molecule"].tolist()] if len(encoded.clouds) else [],
                  reasons={places[id(record)]: reason for record, reason in encoded.skipped})

@@ -116,8 +116,8 @@ class CaptumExplainer(Explainer):
             if need not in predictor.can:
                 other = [part for part in ("inputs", "pos") if part in predictor.can]
                 advice = f"choose another on, on={other[0]!r}" if other else "choose another on"
-                raise PellucidError(f"expected {WHAT[need]} for {type(self).__name__}(on={self.on or 'both'!r}), got a model "
-                                    f"without; {advice}, or an explainer that does not need it")
+                raise PellucidError(f"expected {WHAT[need]} for {type(self).__name__}(on={self.on or 'both'!r}), "
+                                    f"got a model without; {advice}, or an explainer that does not need it")
 
     def parts(self, predictor: Predictor) -> tuple[Need, ...]:
         """What is explained of a model."""
