@@ -27,8 +27,6 @@ LOOK: Look = {
                 {"text": "every {point}, numbered", "numbered": True}, {"text": "none", "top": 0}],
 }  # fmt: skip
 """Balls by element, sticks between them, symbols on them."""
-MOST_REMARKS = 20
-"""Remarks on single entries that a report shows."""
 
 
 @domains.register("molecules")
@@ -60,7 +58,7 @@ class Molecules(Domain):
         records, recipe = records_of(table), MoleculeRecipe.of(options or {})
         encoded = encode_molecules(records, recipe, seed=seed, progress=progress,
                                    processes=max(1, min(usable_cores(), len(records) // 10)))
-        notes = list(table.notes)
+        notes = [f"{table.source}: {note}." for note in table.notes]
         if len(encoded.clouds) > len(encoded.records):
             notes.append(f"Importance and prediction of a molecule are means over {recipe.conformers} conformers, ± is "
                          "the standard deviation over them; the first one is drawn.")
@@ -78,7 +76,7 @@ class Molecules(Domain):
         portion = _Portion(itertools.islice(records, size))
         while portion:
             following = _Portion(itertools.islice(records, size))  # first, since some remarks come with the last record
-            portion.notes = list(table.notes)
+            portion.notes = [f"{table.source}: {note}." for note in table.notes]
             yield portion
             portion = following
 
@@ -110,19 +108,6 @@ class Molecules(Domain):
         from pellucid.explanations.gathered import gather
 
         return gather(explanation, by="molecule") if "molecule" in explanation.clouds else explanation
-=======
-        from pellucid.chemistry.encoding import encode_molecules
-        from pellucid.chemistry.molecules import open_molecules, records_of
-
-        table = open_molecules(source)
-        records = records_of(table)
-        encoded = encode_molecules(records, seed=seed, progress=progress)
-        remarks = [f"Entry {record.number} ({record.name}): {note}." for record in records for note in record.notes]
-        rest = [f"And {len(remarks) - MOST_REMARKS:,} more remarks."] if len(remarks) > MOST_REMARKS else []
-        notes = [f"{table.source}: {note}." for note in table.notes]
-        return Given(encoded.clouds, [f"entry {record.number} ({record.name}): {reason}"
-                                      for record, reason in encoded.skipped], [*notes, *remarks[:MOST_REMARKS], *rest])
->>>>>>> reading
 
     def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
         """Molecules with their functional groups; see :meth:`Domain.grouped`."""
