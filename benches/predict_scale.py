@@ -80,8 +80,9 @@ def measured(run: Path, file: Path, out: Path, words: list[str]) -> tuple[float,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--explain", nargs="*", default=["saliency", "input-x-gradient", "integrated-gradients",
-                                                         "smoothgrad"], help="each in a command of its own")
+    parser.add_argument("--explain", nargs="*", default=["none", "saliency", "input-x-gradient",
+                                                         "integrated-gradients", "smoothgrad"],
+                        help="each in a command of its own; none predicts alone")
     parser.add_argument("--steps", type=int, default=20, help="of integrated gradients")
     parser.add_argument("--draws", type=int, default=10, help="of smoothgrad")
     parser.add_argument("--backbone", default="gin")
@@ -93,19 +94,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = given.run or trained([smiles[i] for i in rows[-TRAINING:]], folder, given.backbone)
-        print(f"{'explainer':22}{'molecules':>10}{'seconds':>9}{'CPU s':>8}{'a second':>10}{'peak MB':>9}{'outside':>9}")
-        for method in ["", *given.explain]:
+        print(f"{'explainer':22}{'molecules':>10}{'seconds':>9}{'CPU s':>8}{'a second':>9}{'peak MB':>9}{'outside':>9}")
+        for method in given.explain:
             peaks = []
             for size in given.sizes:
                 file = folder / f"{size}.smi"
                 file.write_text("".join(f"{smiles[i]} z{i}\n" for i in rows[:size]), encoding="utf-8")
-                words = ["--explain", method] if method else []
+                words = [] if method == "none" else ["--explain", method]
                 words += {"integrated-gradients": ["--set", f"options.steps={given.steps}"],
                           "smoothgrad": ["--set", f"options.draws={given.draws}"]}.get(method, [])
                 wall, cpu, peak, summary = measured(run, file, folder / "out.parquet",
                                                     [*words, "--workers", str(given.workers)])
                 peaks.append(peak)
-                print(f"{method or '(none)':22}{size:>10,}{wall:>9.1f}{cpu:>8.1f}{size / wall:>10.0f}{peak:>9.0f}"
+                print(f"{method:22}{size:>10,}{wall:>9.1f}{cpu:>8.1f}{size / wall:>9.0f}{peak:>9.0f}"
                       f"{summary['outside']:>9,}", flush=True)
             print(f"{'':22}memory {peaks[-1] / peaks[0]:.2f} times as much")
 

@@ -233,6 +233,8 @@ def predict(run: Annotated[Path, typer.Argument(help="Run folder")],
             set_: Annotated[list[str] | None, typer.Option("--set", help="An option of the explainer, e.g. "
                             "options.steps=20.")] = None,
             columns: Annotated[str | None, typer.Option(help="As for explain.")] = None,
+            smiles: Annotated[str | None, typer.Option(help="Column of the SMILES; default: found.")] = None,
+            id_: Annotated[str | None, typer.Option("--id", help="Column of the ids; default: found.")] = None,
             workers: Annotated[int, typer.Option(min=1, help="Processes on this machine, one thread each.")] = 1,
             ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster, or local, instead.")] = None,
             overwrite: Annotated[bool, typer.Option(help="Replace files that are there.")] = False,
@@ -244,9 +246,10 @@ def predict(run: Annotated[Path, typer.Argument(help="Run folder")],
     from pellucid.commands.settings_text import explainer_options
 
     try:
-        summary = run_predict(run, samples, ligand=ligand, columns=columns, out=out_, with_runs=with_ or [],
-                              explain=explain or [], options=explainer_options(set_ or []), target=target or [],
-                              workers=workers, ray=ray, overwrite=overwrite, seed=seed, device=device, progress=True)
+        summary = run_predict(run, samples, ligand=ligand, columns=columns, smiles=smiles, id=id_, out=out_,
+                              with_runs=with_ or [], explain=explain or [], options=explainer_options(set_ or []),
+                              target=target or [], workers=workers, ray=ray, overwrite=overwrite, seed=seed,
+                              device=device, progress=True)
     except KeyboardInterrupt:
         log.print("pellucid: interrupted; nothing was written")
         sys.exit(130)
