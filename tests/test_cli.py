@@ -58,7 +58,7 @@ def run(*words: str) -> int:
     return 0
 
 
-@pytest.mark.parametrize("words", [(), ("data",), ("list",), ("train",), ("evaluate",), ("explain",), ("audit",),
+@pytest.mark.parametrize("words", [(), ("data",), ("list",), ("train",), ("evaluate",), ("explain",), ("predict",), ("audit",),
                                    ("bench",), ("data", "list"), ("data", "prepare"), ("data", "describe")])
 def test_every_help_has_an_example_or_the_commands(words, capsys):
     assert run(*words, "--help") == 0
@@ -448,3 +448,35 @@ def test_bench_refuses_in_one_sentence(world, tmp_path, capsys, monkeypatch, wor
     error = capsys.readouterr().err
     assert message.lower() in error.lower()
     assert "Traceback" not in error
+
+
+def test_predict_writes_a_table_and_says_what_is_unlike_the_training(world, tmp_path, capsys):
+    table = tmp_path / "own.csv"
+    table.write_text(f"id,smiles,batch\na,CCCCC(=O)NC1CC1,7\nb,C1CC,8\nc,{'C' * 60},9\n")
+    out = tmp_path / "out.csv"
+    capsys.readouterr()
+    assert run("predict", str(world / "run"), str(table), "--out", str(out), "--explain", "own", "--json") == 0
+    printed = capsys.readouterr()
+    summary = json.loads(printed.out)
+    assert (summary["entries"], summary["predicted"], summary["left_out"], summary["outside"]) == (3, 2, 1, 1)
+    assert summary["files"] == {"predictions": str(out), "atoms": str(tmp_path / "out_atoms.parquet")}
+    assert "2 of 3 samples predicted (" in printed.err
+    assert "1 of 2 samples are unlike the training samples (see the column outside): 1 by size" in printed.err
+    header, *lines = out.read_text(encoding="utf-8").splitlines()
+    assert header == f'"id","smiles","batch","{TARGET}","distance","nearest","outside","note"'
+    assert [line.split(",")[0] for line in lines] == ['"a"', '"b"', '"c"']
+    assert pq.read_table(tmp_path / "out_atoms.parquet").column_names == ["entry", "id", "atom", "element", "importance"]
+    assert run("predict", str(world / "run"), str(table), "--out", str(out)) == 2
+    assert "which is there; choose another or pass --overwrite" in capsys.readouterr().err
+
+
+def test_predict_refuses_in_one_sentence(world, tmp_path, capsys):
+    for words, told in (
+            (["--out", str(tmp_path / "o.xls")], "expected a .csv or .parquet file for predictions"),
+            (["--out", str(tmp_path / "none" / "o.csv")], "expected a folder"),
+            (["--out", str(tmp_path / "o.csv"), "--explain", "saliencyy"], "did you mean 'saliency'"),
+            (["--out", str(tmp_path / "o.csv"), "--explain", "saliency", "--target", "nothing"], "expected a known target"),
+            (["--out", str(tmp_path / "o.csv"), "--columns", "trackml"], "expected no columns for a run on molecules")):
+        assert run("predict", str(world / "run"), "CCO", *words) == 2
+        assert told in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
