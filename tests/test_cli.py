@@ -458,13 +458,15 @@ def test_predict_writes_a_table_and_says_what_is_unlike_the_training(world, tmp_
     assert run("predict", str(world / "run"), str(table), "--out", str(out), "--explain", "own", "--json") == 0
     printed = capsys.readouterr()
     summary = json.loads(printed.out)
-    assert (summary["entries"], summary["predicted"], summary["left_out"], summary["outside"]) == (3, 2, 1, 1)
+    assert (summary["entries"], summary["predicted"], summary["left_out"]) == (3, 2, 1)
+    assert summary["causes"]["size"] == 1
     assert summary["files"] == {"predictions": str(out), "atoms": str(tmp_path / "out_atoms.parquet")}
     assert "2 of 3 samples predicted (" in printed.err
-    assert "1 of 2 samples are unlike the training samples (see the column outside): 1 by size" in printed.err
+    assert "of 2 samples are unlike the training samples (see the column outside): 1 by size" in printed.err
     header, *lines = out.read_text(encoding="utf-8").splitlines()
     assert header == f'"id","smiles","batch","{TARGET}","distance","nearest","outside","note"'
     assert [line.split(",")[0] for line in lines] == ['"a"', '"b"', '"c"']
+    assert "60 atoms; training had" in lines[2]
     assert pq.read_table(tmp_path / "out_atoms.parquet").column_names == ["entry", "id", "atom", "element", "importance"]
     assert run("predict", str(world / "run"), str(table), "--out", str(out)) == 2
     assert "which is there; choose another or pass --overwrite" in capsys.readouterr().err
@@ -475,7 +477,7 @@ def test_predict_refuses_in_one_sentence(world, tmp_path, capsys):
             (["--out", str(tmp_path / "o.xls")], "expected a .csv or .parquet file for predictions"),
             (["--out", str(tmp_path / "none" / "o.csv")], "expected a folder"),
             (["--out", str(tmp_path / "o.csv"), "--explain", "saliencyy"], "did you mean 'saliency'"),
-            (["--out", str(tmp_path / "o.csv"), "--explain", "saliency", "--target", "nothing"], "expected a known target"),
+            (["--out", str(tmp_path / "o.csv"), "--target", "nothing"], "expected a known target"),
             (["--out", str(tmp_path / "o.csv"), "--columns", "trackml"], "expected no columns for a run on molecules")):
         assert run("predict", str(world / "run"), "CCO", *words) == 2
         assert told in capsys.readouterr().err
