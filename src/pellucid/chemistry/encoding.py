@@ -285,7 +285,7 @@ def structure(mol: Chem.Mol) -> str:
         'CCO [0,2,1]'
     """
     if has_axis(mol):
-        options = Chem.SmilesWriteParams()
+        options: Any = Chem.SmilesWriteParams()
         options.canonical = False
         smiles = str(Chem.MolToCXSmiles(mol, options, Chem.CXSmilesFields.CX_BOND_ATROPISOMER))
     else:
