@@ -284,13 +284,13 @@ def structure(mol: Chem.Mol) -> str:
         >>> structure(Chem.RenumberAtoms(Chem.MolFromSmiles("CCO"), [0, 2, 1]))
         'CCO [0,2,1]'
     """
+    smiles = str(Chem.MolToSmiles(mol, canonical=False))
+    order = mol.GetProp("_smilesAtomOutputOrder").replace(",]", "]")
     if has_axis(mol):
         options: Any = Chem.SmilesWriteParams()
         options.canonical = False
-        smiles = str(Chem.MolToCXSmiles(mol, options, Chem.CXSmilesFields.CX_BOND_ATROPISOMER))
-    else:
-        smiles = Chem.MolToSmiles(mol, canonical=False)
-    order = mol.GetProp("_smilesAtomOutputOrder").replace(",]", "]")
+        extended = str(Chem.MolToCXSmiles(mol, options, Chem.CXSmilesFields.CX_BOND_ATROPISOMER))
+        smiles = extended if extended.startswith(f"{smiles} ") else smiles
     return smiles if order == _in_order(mol.GetNumAtoms()) else f"{smiles} {order}"
 
 
