@@ -265,10 +265,16 @@ def test_poses_are_used_as_they_are(name):
 
 
 @pytest.mark.shared
-def test_mirror_images_in_files_have_the_labels_of_their_names():
-    for name, label in (("R.sdf", 1), ("S.sdf", 2)):
-        chirality = encode_molecules(case(name), GRAPH).clouds["categories"][:, -1]
-        assert chirality[chirality > 0].tolist() == [label]
+def test_mirror_images_in_files_have_the_labels_of_their_coordinates():
+    # Of the centre (atom 7) nitrogen (6) goes before the ring (9) and the methyl (8); seen with the hydrogen behind,
+    # they run counterclockwise where their triple product is positive, which is S. The names of the files are swapped.
+    for name, label in (("R.sdf", 2), ("S.sdf", 1)):
+        given = case(name)
+        nitrogen, ring, methyl = (given[0].pose[[6, 9, 8]] - given[0].pose[7])
+        assert (np.dot(nitrogen, np.cross(ring, methyl)) > 0) == (label == 2)
+        chirality = encode_molecules(given, GRAPH).clouds["categories"][:, -1]
+        assert chirality.nonzero().flatten().tolist() == [7]
+        assert int(chirality[7]) == label
 
 
 @pytest.mark.shared
