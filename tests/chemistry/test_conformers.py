@@ -12,6 +12,7 @@ from rdkit import Chem
 from pellucid.chemistry import ConformerError, conformer, conformers, embedding
 from pellucid.chemistry.conformers import _Worker
 from pellucid.errors import PellucidError
+from pellucid.files import read_tensors, write_tensors
 
 SMILES = ["CCO", "c1ccccc1", "C1#CC1", "CC(=O)Nc1ccc(O)cc1", "nonsense", "C", "CC(C)C(=O)O", "OCC(O)CO"]
 FAILED = [False, False, True, False, True, False, False, False]
@@ -113,6 +114,41 @@ def test_a_dying_worker_is_an_error_and_finished_chunks_stay(tmp_path, monkeypat
     with pytest.raises(PellucidError, match=r"got a worker process that ended \(status 3\)"):
         conformers(["CCO", "CCN", "CP", "CC", "CO", "CN"], processes=2, chunk=1, cache=tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_what_mmff94_cannot_do_is_relaxed_by_uff_or_stays_if_that_is_asked():
+    smiles = ["CCO", "CB(O)O", "*CCO", "CC.O"]
+    refused = conformers(smiles, seed=1)
+    assert [p is None for p in refused.positions] == [False, True, True, True]
+    assert refused.relaxed == ["MMFF94", "", "", ""]
+    made = conformers(smiles, seed=1, fallback=True)
+    assert made.relaxed == ["MMFF94", "UFF", "nothing", ""]
+    assert [bool(reason) for reason in made.reasons] == [False, False, False, True]
+    np.testing.assert_array_equal(made.positions[0], refused.positions[0])
+    np.testing.assert_array_equal(made.positions[1], conformer("CB(O)O", 1, fallback=True))
+    assert np.linalg.norm(made.positions[1][1] - made.positions[1][2]) == pytest.approx(1.36, abs=0.12)
+
+
+def test_several_conformers_begin_with_the_one(tmp_path):
+    one, three = conformers(SMILES, seed=3), conformers(SMILES, seed=3, count=3, processes=2, chunk=3, cache=tmp_path)
+    assert [p is None for p in three.positions] == FAILED
+    for alone, several in zip(one.positions, three.positions, strict=True):
+        if alone is not None:
+            assert several.shape == (3, *alone.shape)
+            np.testing.assert_array_equal(several[0], alone)
+            np.testing.assert_allclose(several.mean(1), 0, atol=1e-12)
+    same(three, conformers(SMILES, seed=3, count=3, chunk=3, cache=tmp_path))
+    with pytest.raises(PellucidError, match="1 conformer"):
+        conformers(["C"], count=0)
+
+
+def test_chunks_of_older_versions_are_read(tmp_path):
+    made = conformers(SMILES[:4], seed=3, chunk=4, cache=tmp_path)
+    path, = tmp_path.iterdir()
+    tensors, metadata = read_tensors(path)
+    assert set(tensors) == {"positions", "sizes"}
+    write_tensors(path, tensors, {name: metadata[name] for name in ("reasons", "sha256")})
+    same(made, conformers(SMILES[:4], seed=3, chunk=4, cache=tmp_path))
 
 
 CHILD = """

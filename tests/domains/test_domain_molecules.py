@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pellucid.chemistry import encode_molecules, read_molecules
+from pellucid.chemistry.preparation import SALT
 from pellucid.domains import domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
@@ -83,3 +84,32 @@ def test_clouds_without_a_formula_are_drawn_as_points():
     sample = MOLECULES.sample(explained(bare), 0)
     assert (sample.name, sample.labels, sample.svg) == ("molecule 0", ["0", "0", "2"], None)
     assert list(sample.views) == ["x – y", "x – z"]
+
+
+def test_molecules_are_made_as_the_run_was_trained():
+    full = {"features": "full", "fragments": "largest", "seed": 3}
+    salt = read_molecules("[Na+].CC(=O)[O-]")
+    made = MOLECULES.read(salt, options={**full, "geometry": "graph"})
+    assert "pos" not in made.clouds
+    assert made.clouds["categories"].shape == (4, 8)
+    assert made.notes == [f"{SALT}: 1 (molecule-1 without [Na+])"]
+    with pytest.raises(PellucidError, match="2 separate parts"):
+        MOLECULES.read(salt)  # as SynMol, whose options do not speak of it
+    sample = MOLECULES.sample(explained(made.clouds), 0)
+    assert sample.labels == ["C", "C", "O", "O"]
+    assert "<svg" in sample.svg
+
+
+def test_conformers_of_a_molecule_are_explained_as_one():
+    made = MOLECULES.read(read_molecules("CCCCO"), options={"conformers": 3}, seed=1)
+    assert made.clouds.sizes.tolist() == [5, 5, 5]
+    assert "means over 3 conformers" in made.notes[-1]
+    explanation = explained(made.clouds)
+    one = MOLECULES.gathered(explanation)
+    assert one.clouds.sizes.tolist() == [5]
+    assert torch.equal(one.clouds.pos, made.clouds.pos[:5])
+    torch.testing.assert_close(one.importance, explanation.importance.view(3, 5).mean(0))
+    torch.testing.assert_close(one.columns["spread"], explanation.importance.view(3, 5).std(0))
+    single = explained(MOLECULES.read("CCO").clouds)
+    assert MOLECULES.gathered(single) is single
+    assert domain_of("clouds").gathered(explanation) is explanation

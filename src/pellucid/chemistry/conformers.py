@@ -276,7 +276,7 @@ def _read(path: Path, count: int) -> Conformers | None:
     rows = sizes.clamp(min=0) * (1 if counts is None else counts)
     parts = np.split(flat.numpy().copy(), np.cumsum(rows.numpy())[:-1])
     if counts is not None:
-        parts = [part.reshape(-1, max(n, 0), 3) for part, n in zip(parts, sizes.tolist(), strict=True)]
+        parts = [part.reshape(-1, max(n, 1), 3) for part, n in zip(parts, sizes.tolist(), strict=True)]
     return Conformers([None if n < 0 else part for n, part in zip(sizes.tolist(), parts, strict=True)], reasons,
                       relaxed)
 

@@ -17,7 +17,7 @@ from rdkit.Geometry import Point3D
 
 from pellucid.chemistry.conformers import conformers
 from pellucid.chemistry.embedding import NOTHING, UFF
-from pellucid.chemistry.features import UNLABELLED, MoleculeFeatures, molecule_features
+from pellucid.chemistry.features import UNLABELLED, MoleculeFeatures, has_axis, molecule_features
 from pellucid.chemistry.molecules import MoleculeRecord, atom_types
 from pellucid.chemistry.preparation import Note, Prepared, prepare, summarised
 from pellucid.clouds import PointClouds, offsets
@@ -241,14 +241,14 @@ def _poses(records: Sequence[MoleculeRecord], ready: Mapping[int, Prepared], wri
             flat.append(i)
             if mol.GetNumConformers():
                 notes.append((records[i].name, Note(FLAT)))
-    parted = [written[i].partition(" ") for i in flat]
-    found = conformers([smiles for smiles, _, _ in parted], **how)
-    for i, (_, _, order), positions, reason, relaxed in zip(flat, parted, *found, strict=True):
+    parted = [_taken_apart(written[i]) for i in flat]
+    found = conformers([smiles for smiles, _ in parted], **how)
+    for i, (_, order), positions, reason, relaxed in zip(flat, parted, *found, strict=True):
         if positions is None:
             reasons[i] = f"no conformer: {reason}"
             continue
         own = np.empty_like(positions)
-        own[..., json.loads(order) if order else slice(None), :] = positions
+        own[..., order or slice(None), :] = positions
         poses[i] = list(own) if own.ndim == 3 else [own]
         if relaxed in RELAXED:
             notes.append((records[i].name, Note(RELAXED[relaxed])))
@@ -289,9 +289,20 @@ def structure(mol: Chem.Mol) -> str:
         >>> structure(Chem.RenumberAtoms(Chem.MolFromSmiles("CCO"), [0, 2, 1]))
         'CCO [0,2,1]'
     """
-    smiles = Chem.MolToSmiles(mol, canonical=False)
+    smiles = str(Chem.MolToSmiles(mol, canonical=False))
     order = mol.GetProp("_smilesAtomOutputOrder").replace(",]", "]")
+    if has_axis(mol):
+        options: Any = Chem.SmilesWriteParams()
+        options.canonical = False
+        extended = str(Chem.MolToCXSmiles(mol, options, Chem.CXSmilesFields.CX_BOND_ATROPISOMER))
+        smiles = extended if extended.startswith(f"{smiles} ") else smiles
     return smiles if order == _in_order(mol.GetNumAtoms()) else f"{smiles} {order}"
+
+
+def _taken_apart(text: str) -> tuple[str, list[int]]:
+    """The SMILES of a structure, and for each of its atoms the point; no list where the order is the same."""
+    smiles, found, order = text.rpartition(" [")
+    return (smiles, json.loads(f"[{order}")) if found else (text, [])
 
 
 @lru_cache(2048)
@@ -328,10 +339,10 @@ def molecule_of(clouds: PointClouds, i: int) -> Chem.Mol:
     """
     text, mol = clouds.text, None
     if "structure" in text:
-        smiles, _, order = text["structure"][i].partition(" ")
+        smiles, order = _taken_apart(text["structure"][i])
         mol = Chem.MolFromSmiles(smiles)
         if mol is not None and order:
-            mol = Chem.RenumberAtoms(mol, np.argsort(json.loads(order)).tolist())
+            mol = Chem.RenumberAtoms(mol, np.argsort(order).tolist())
     elif "molblock" in text:
         mol = Chem.MolFromMolBlock(text["molblock"][i], removeHs=False)
     elif "smiles" in text:

@@ -35,7 +35,7 @@ BOND_CATEGORY_SIZES = (len(BOND_ORDERS), 2, 2, len(BOND_STEREO))
 
 CIP_ITERATIONS = 100_000
 """Comparisons after which CIP labels are given up, about a tenth of a second; most molecules need fewer than 10,000."""
-UNLABELLED = "no CIP labels, since comparing the branches of so symmetrical a molecule takes too long"
+UNLABELLED = "No CIP labels (R, S, E, Z), since a molecule is too symmetrical for them or has a bond without an order"
 
 FIELDS.setdefault("atom", Field("point", "int", (), "", "number of the atom in the molecule as given, from 0"))
 FIELDS.setdefault("molecule", Field("cloud", "int", (), "", "place of the molecule among what was encoded"))
@@ -43,6 +43,7 @@ FIELDS.setdefault("molecule", Field("cloud", "int", (), "", "place of the molecu
 _ORDER = {1.0: 0, 2.0: 1, 3.0: 2, 1.5: 3}
 _OTHER = BOND_ORDERS.index("other")
 _DATIVE = {Chem.BondType.DATIVE, Chem.BondType.DATIVEL, Chem.BondType.DATIVER, Chem.BondType.DATIVEONE}
+_AXES = {Chem.BondStereo.STEREOATROPCW, Chem.BondStereo.STEREOATROPCCW}
 _HYBRID = {kind: i for i, kind in sorted(Chem.HybridizationType.values.items())}
 
 
@@ -56,7 +57,8 @@ class MoleculeFeatures:
         edge_sizes: (molecules,) twice the number of bonds.
         edge_index: (edges, 2) ends within the molecule; each bond in both directions, one after the other.
         edges: (edges, 4) the columns :data:`BOND_COLUMNS`.
-        unlabelled: Places of the molecules whose CIP labels were given up; theirs are ``""``.
+        unlabelled: Places of the molecules for which RDKit found no CIP labels (see :data:`CIP_ITERATIONS`; nor for
+            bonds of order zero); all of theirs are ``""``.
     """
 
     sizes: NDArray[np.int64]
@@ -110,7 +112,7 @@ def molecule_features(mols: Sequence[Chem.Mol], written: Sequence[str] | None = 
         text = Chem.MolToSmiles(mol, canonical=False) if written is None else written[i]
         # by number, since RDKit's own iterators take three times as long
         atoms, bonds = list(map(mol.GetAtomWithIdx, range(n))), list(map(mol.GetBondWithIdx, range(b)))
-        if "@" in text or "/" in text or "\\" in text or _has_axis(mol):
+        if "@" in text or "/" in text or "\\" in text or has_axis(mol):
             found = _labels(mol)
             if found is None:
                 unlabelled.append(i)
@@ -199,13 +201,14 @@ def _assembled(sizes: NDArray[np.int64], bond_sizes: NDArray[np.int64], unlabell
     return MoleculeFeatures(sizes, atoms, 2 * bond_sizes, pairs, edges, unlabelled)
 
 
-def _has_axis(mol: Chem.Mol) -> bool:
-    """Whether a bond may be an axis of chirality (an atropisomer), which a drawing or a pose tells and no SMILES."""
-    return mol.GetNumConformers() > 0 and any(bond.GetStereo() > Chem.BondStereo.STEREOTRANS for bond in mol.GetBonds())
+def has_axis(mol: Chem.Mol) -> bool:
+    """Whether a bond is a given axis of chirality (an atropisomer), which drawings and CXSMILES tell, and no SMILES."""
+    return ((mol.GetNumConformers() > 0 or bool(mol.HasProp("_CXSMILES_Data")))
+            and any(bond.GetStereo() in _AXES for bond in mol.GetBonds()))
 
 
 def _labels(mol: Chem.Mol) -> tuple[list[tuple[int, int]], list[tuple[int, int]]] | None:
-    """(place, label) of atoms and of bonds; None where that takes too long."""
+    """(place, label) of atoms and of bonds; None where RDKit finds none: it takes too long, or a bond has no order."""
     copy = Chem.Mol(mol)
     atoms = list(map(copy.GetAtomWithIdx, range(copy.GetNumAtoms())))
     bonds = list(map(copy.GetBondWithIdx, range(copy.GetNumBonds())))

@@ -74,7 +74,7 @@ def prepare(mol: Chem.Mol, fragments: Fragments = "largest") -> Prepared:
     """
     notes: list[Note] = []
     atoms: tuple[int, ...] = tuple(range(mol.GetNumAtoms()))
-    if mol.GetNumHeavyAtoms() < len(atoms):
+    if _has_hydrogens(mol):
         mol, atoms = _folded(mol, notes)
     parts = Chem.GetMolFrags(mol)
     if len(parts) > 1 and fragments != "whole":
@@ -91,7 +91,7 @@ def prepare(mol: Chem.Mol, fragments: Fragments = "largest") -> Prepared:
     if heavy > MOST_ATOMS:
         return Prepared(None, error=f"it has {heavy} heavy atoms, more than the {MOST_ATOMS} that a molecule may have; "
                                     "leave it out")
-    if not heavy and not any(number == 0 for number in map(_number, mol.GetAtoms())):
+    if all(atom.GetAtomicNum() == 1 for atom in mol.GetAtoms()):
         return Prepared(None, error="it has no atoms but hydrogen; leave it out")
     return Prepared(mol, atoms, tuple(notes))
 
@@ -114,12 +114,15 @@ def identity(mol: Chem.Mol, *, stereo: bool = True) -> str:
         ['C[C@H](N)O', 'CC(N)O']
     """
     mapped = [atom.GetIdx() for atom in mol.GetAtoms() if atom.GetAtomMapNum()]
-    if mapped or mol.GetNumHeavyAtoms() < mol.GetNumAtoms():
+    if mapped or _has_hydrogens(mol):
         mol = Chem.Mol(mol)
         for i in mapped:
             mol.GetAtomWithIdx(i).SetAtomMapNum(0)
+        if not stereo:
+            for atom in mol.GetAtoms():
+                atom.SetIsotope(0)
         with rdBase.BlockLogs():
-            mol = Chem.RemoveAllHs(mol) if not stereo else Chem.RemoveHs(mol)
+            mol = Chem.RemoveHs(mol)
     return str(Chem.MolToSmiles(mol, isomericSmiles=stereo))
 
 
@@ -143,8 +146,9 @@ def summarised(notes: Iterable[tuple[str, Note]]) -> list[str]:
     return sentences
 
 
-def _number(atom: Chem.Atom) -> int:
-    return atom.GetAtomicNum()
+def _has_hydrogens(mol: Chem.Mol) -> bool:
+    n = mol.GetNumAtoms()  # dummy atoms are not heavy either
+    return mol.GetNumHeavyAtoms() < n and any(atom.GetAtomicNum() == 1 for atom in mol.GetAtoms())
 
 
 def _folded(mol: Chem.Mol, notes: list[Note]) -> tuple[Chem.Mol, tuple[int, ...]]:
@@ -163,11 +167,11 @@ def _folded(mol: Chem.Mol, notes: list[Note]) -> tuple[Chem.Mol, tuple[int, ...]
         atom.SetIntProp("_given", atom.GetIdx())
     options: Any = Chem.RemoveHsParameters()
     for name in ("removeIsotopes", "removeDefiningBondStereo", "removeHydrides", "removeNontetrahedralNeighbors",
-                 "removeWithWedgedBond", "removeDummyNeighbors", "removeInSGroups", "removeWithQuery", "removeMapped",
-                 "removeNonimplicit", "removeOnlyHNeighbors"):
+                 "removeWithWedgedBond", "removeDummyNeighbors", "removeInSGroups", "removeMapped",
+                 "removeNonimplicit"):
         setattr(options, name, True)
-    options.removeDegreeZero = options.removeHigherDegrees = False
-    options.removeOnlyHNeighbors = options.removeWithQuery = False
+    for name in ("removeDegreeZero", "removeHigherDegrees", "removeOnlyHNeighbors", "removeWithQuery"):
+        setattr(options, name, False)
     with rdBase.BlockLogs():
         bare: Any = Chem.RemoveHs(marked, options)
         Chem.AssignStereochemistry(bare, cleanIt=True, force=True)

@@ -124,7 +124,13 @@ class Molecules(Domain):
 
         mol, kept, truth = molecule_of(one.clouds, one.place), one.columns.get("subgraph"), one.important
         smiles = one.text("smiles")
-        return {"labels": [atom.GetSymbol() for atom in mol.GetAtoms()],
+        place: dict[str, Any] = {}
+        if one.pos is None:
+            from rdkit.Chem import rdDepictor
+
+            rdDepictor.Compute2DCoords(mol)
+            place = {"unit": "", "pos": mol.GetConformer().GetPositions()}
+        return {**place, "labels": [atom.GetSymbol() for atom in mol.GetAtoms()],
                 "bonds": [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), b.GetBondTypeAsDouble()) for b in mol.GetBonds()],
                 "svg": depict(mol, one.importance, marked=kept, signed=one.explanation.signed),
                 "svg_truth": None if truth is None else depict_truth(mol, truth),
