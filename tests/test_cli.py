@@ -58,8 +58,8 @@ def run(*words: str) -> int:
     return 0
 
 
-@pytest.mark.parametrize("words", [(), ("data",), ("list",), ("train",), ("evaluate",), ("explain",), ("predict",), ("audit",),
-                                   ("bench",), ("data", "list"), ("data", "prepare"), ("data", "describe")])
+@pytest.mark.parametrize("words", [(), ("data",), ("list",), ("train",), ("evaluate",), ("explain",), ("predict",),
+                                   ("audit",), ("bench",), ("data", "list"), ("data", "prepare"), ("data", "describe")])
 def test_every_help_has_an_example_or_the_commands(words, capsys):
     assert run(*words, "--help") == 0
     text = capsys.readouterr().out
@@ -467,7 +467,8 @@ def test_predict_writes_a_table_and_says_what_is_unlike_the_training(world, tmp_
     assert header == f'"id","smiles","batch","{TARGET}","distance","nearest","outside","note"'
     assert [line.split(",")[0] for line in lines] == ['"a"', '"b"', '"c"']
     assert "60 atoms; training had" in lines[2]
-    assert pq.read_table(tmp_path / "out_atoms.parquet").column_names == ["entry", "id", "atom", "element", "importance"]
+    points = pq.read_table(tmp_path / "out_atoms.parquet")
+    assert points.column_names == ["entry", "id", "atom", "element", "importance"]
     assert run("predict", str(world / "run"), str(table), "--out", str(out)) == 2
     assert "which is there; choose another or pass --overwrite" in capsys.readouterr().err
 

@@ -160,7 +160,7 @@ def _told(path: Path, error: BaseException) -> PellucidError:
     if isinstance(error, IsADirectoryError):
         return PellucidError(f"expected a file {path}, got a folder; give a file in it")
     if isinstance(error, (EOFError, zlib.error, gzip.BadGzipFile)):
-        return PellucidError(f"expected a whole gzipped file in {path}, got one that is cut short or damaged ({error}); "
-                             "download or pack it again")
+        return PellucidError(f"expected a whole gzipped file in {path}, got one that is cut short or damaged "
+                             f"({error}); download or pack it again")
     reason = getattr(error, "strerror", None) or error
     return PellucidError(f"expected to read {path}, got a problem ({reason}); check it and its permissions")
