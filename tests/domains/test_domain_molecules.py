@@ -32,7 +32,7 @@ def test_what_cannot_be_read_is_told(given):
     assert len(given.skipped) == 1
     assert given.skipped[0].startswith("entry 2 (broken): ")
     assert MOLECULES.read(read_molecules("CCO")).clouds.sizes.tolist() == [3]
-    with pytest.raises(PellucidError, match=r"expected a SMILES, a \.smi, .* got int"):
+    with pytest.raises(PellucidError, match=r"expected a SMILES, a file, .* got int"):
         MOLECULES.read(3)
     with pytest.raises(PellucidError, match="expected no columns for a run on molecules, got trackml; leave it out"):
         MOLECULES.read("CCO", columns="trackml")

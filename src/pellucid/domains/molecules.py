@@ -155,7 +155,7 @@ class _Portion(list["MoleculeRecord"]):
                            self.notes)
 
 
-def _unpacked(records: list[MoleculeRecord], mols: list[bytes | None], notes: list[str]) -> _Portion:
+def _unpacked(records: list[MoleculeRecord], mols: list[Any], notes: list[str]) -> _Portion:
     from rdkit import Chem
 
     portion = _Portion(record if mol is None else replace(record, mol=Chem.Mol(mol))
