@@ -5,7 +5,7 @@
 Molecules are real ones of the ZINC list (``pellucid.datasets.zinc``); the model is a graph network on features of atoms
 and bonds that learned their logP (Crippen, by RDKit) from 2,000 others. For each explainer and size the command
 ``pellucid predict RUN FILE --explain METHOD --out FILE`` runs in a process of its own. Memory is the largest resident
-set of that process; where it is flat, its ratio between the sizes is 1.
+set of that process (from /proc, on Linux); where it is flat, its ratio between the sizes is 1.
 """
 
 from __future__ import annotations
@@ -31,7 +31,16 @@ from pellucid.spec import DataSpec
 from pellucid.targets import Target, Targets
 from pellucid.training import RunConfig, train
 
-CLI = "from pellucid.cli import main; main()"
+CLI = """
+import atexit, os
+from pathlib import Path
+from pellucid.cli import main
+
+# not ru_maxrss, which begins with that of the process that started this one
+peak = lambda: next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+atexit.register(lambda: Path(os.environ["PEAK"]).write_text(peak()))
+main()
+"""
 TRAINING = 2000
 
 
@@ -64,7 +73,9 @@ def measured(run: Path, file: Path, out: Path, words: list[str]) -> tuple[float,
     """Wall seconds, processor seconds, peak MB, and the summary of one command."""
     for path in out.parent.glob(f"{out.stem}*.parquet"):
         path.unlink()
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[1] / "src")}
+    told = out.with_name("peak")
+    source = Path(__file__).resolve().parents[1] / "src"
+    env = {**os.environ, "PEAK": str(told), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(source)}
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", CLI, "predict", str(run), str(file), "--out", str(out), "--json",
                                 *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -74,7 +85,7 @@ def measured(run: Path, file: Path, out: Path, words: list[str]) -> tuple[float,
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"predict ended with {process.returncode}")
-    return time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, summary
+    return time.perf_counter() - started, used.ru_utime + used.ru_stime, int(told.read_text()) / 1024, summary
 
 
 def main() -> None:
