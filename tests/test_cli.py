@@ -246,6 +246,34 @@ def test_explain_with_an_explainer(runs, tmp_path, capsys):
     assert made.provenance["skipped"] == []
 
 
+def test_several_explainers_stand_side_by_side(runs, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run("explain", str(runs / "run"), AMIDE, "--method", "own", "--method", "saliency", "--out", str(out)) == 0
+    captured = capsys.readouterr()
+    assert "own and saliency: mean Spearman rank correlation" in " ".join(captured.err.split())
+    assert "Can it be trusted? " in captured.err
+    table = pq.read_table(out / "explanation.parquet").to_pydict()
+    assert table["importance"] == table["importance:own"] == pellucid.explain(runs / "run", AMIDE).importance.tolist()
+    alone = pellucid.explain(runs / "run", AMIDE, method="saliency")
+    assert table["importance:saliency"] == pytest.approx(alone.importance.tolist())
+    assert alone.provenance["trust"]["level"] in ("unclear", "no")  # what was measured is not of it
+    assert {path.name for path in out.iterdir()} == {"explanation.parquet", "report.html", "molecules.sdf",
+                                                     "importance.csv", "importance.pml"}
+    assert run("explain", str(runs / "run"), AMIDE, "--method", "own", "--method", "saliency", "--subgraph", "gap",
+               "--out", str(out)) == 2
+    assert "expected at least two methods side by side, without options" in " ".join(capsys.readouterr().err.split())
+
+
+def test_trust_is_told_and_kept(world, capsys):
+    kept = json.loads((world / "run" / "metrics.json").read_text())["trust"]
+    assert run("evaluate", str(world / "run")) == 0
+    assert kept["sentence"] in " ".join(capsys.readouterr().err.split())
+    page = (world / "run" / "report.html").read_text().split("<script")[0]
+    assert "Can this be trusted?" in page
+    assert page.index('id="samples"') < page.index('id="metrics"')
+    assert "Published" in page  # these are data made as the paper's
+
+
 def test_an_explainer_that_learns_is_fitted_on_the_training_split(runs, monkeypatch):
     from pellucid.explainers import explainers
 

@@ -195,6 +195,42 @@ def test_a_wrong_value_is_told_with_the_target_it_is_of(column, wrong):
 
 
 # -- names --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("seed", [0, 1])
+def test_bounds_cost_nothing_beyond_them(seed):
+    """Against the loss written out: of a bound max(0, bound - prediction)^2 or max(0, prediction - bound)^2."""
+    random = torch.Generator().manual_seed(seed)
+    x, y = (torch.randn(40, 3, generator=random, dtype=torch.float64) for _ in range(2))
+    y[torch.rand(40, 3, generator=random) < 0.2] = float("nan")
+    bounds = torch.randint(-1, 2, (40, 3), generator=random, dtype=torch.int8)
+    task = Targets((Target("a", "regression", center=1.0, spread=2.0, weight=3.0), Target("b", "regression"),
+                    Target("c", "regression", spread=0.5)))
+    total = count = 0.0
+    for i in range(40):
+        for j, target in enumerate(task):
+            if y[i, j] != y[i, j]:
+                continue
+            off = float(x[i, j] - (y[i, j] - target.center) / target.spread)
+            off = {0: off, 1: min(off, 0.0), -1: max(off, 0.0)}[int(bounds[i, j])]
+            total, count = total + target.weight * off**2, count + target.weight
+    assert float(task.loss(x, y, bounds)) == pytest.approx(total / count)
+    torch.testing.assert_close(task.loss(x, y, torch.zeros_like(bounds)), task.loss(x, y))
+    x.requires_grad_()
+    task.loss(x, y, bounds).backward()
+    spread = torch.tensor([2.0, 1.0, 0.5], dtype=torch.float64)
+    beyond = ((x - (y - torch.tensor([1.0, 0.0, 0.0])) / spread) * bounds > 0)
+    assert bool(beyond.any())
+    assert float(x.grad[beyond].abs().max()) == 0.0
+
+
+def test_bounds_of_classes_mean_nothing_and_another_shape_is_refused():
+    y = torch.tensor([[1.0], [0.0]])
+    task = Targets.of("binary")
+    x, y = logits(2, 1), y.double()
+    torch.testing.assert_close(task.loss(x, y, torch.ones(2, 1)), task.loss(x, y))
+    with pytest.raises(PellucidError, match="expected censored of the shape of y"):
+        task.loss(x, y, torch.ones(2))
+
+
 def test_outputs_and_their_names():
     assert MIXED.outputs == 9
     assert MIXED.starts == (0, 1, 2, 5, 6, 7)

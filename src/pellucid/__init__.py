@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pellucid.commands.auditing import audit
     from pellucid.commands.benching import bench
     from pellucid.datasets.base import load_dataset
+    from pellucid.datasets.molecules import load_molecules
     from pellucid.explanation import Explanation
     from pellucid.neighbors import Neighbors
     from pellucid.pyg import from_pyg, to_pyg
@@ -30,10 +31,11 @@ lazy(__name__, {
     "commands.auditing": ["audit"],
     "commands.benching": ["bench"],
     "datasets.base": ["load_dataset"],
+    "datasets.molecules": ["load_molecules"],
     "explanation": ["Explanation"],
     "neighbors": ["Neighbors"],
     "pyg": ["from_pyg", "to_pyg"],
 })
 
 __all__ = ["Explanation", "Neighbors", "PellucidError", "PointClouds", "__version__", "audit", "bench", "evaluate",
-           "explain", "fit", "from_pyg", "load_dataset", "predict", "to_pyg"]
+           "explain", "fit", "from_pyg", "load_dataset", "load_molecules", "predict", "to_pyg"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from pellucid.commands.data import data_of, grouped
+from pellucid.commands.data import AskedData, data_of, grouped
 from pellucid.commands.explaining import Asked, ExplainedRun, explain_with, outside_of, prepare, subgraph_of
 from pellucid.domains.base import domain_of
 from pellucid.errors import PellucidError
@@ -21,12 +21,13 @@ from pellucid.training.model import load_model, refuse_untaught
 if TYPE_CHECKING:
     from pellucid.commands.prediction_files import Summary
     from pellucid.datasets.base import PreparedDataset
+    from pellucid.explanations.side_by_side import SideBySide
     from pellucid.predictions import Predictions
     from pellucid.training.fit import Run
 
 
-def fit(dataset: str | PreparedDataset, *, out: str | Path, backbone: str = "egnn",
-        method: str = "lri-gaussian", preset: str = "fast", epochs: int | None = None, seed: int = 0,
+def fit(dataset: Any, target: str | Sequence[str] | None = None, *, out: str | Path, backbone: str | None = None,
+        method: str | None = None, preset: str = "fast", epochs: int | None = None, seed: int = 0,
         device: str = "auto", progress: bool = False, overwrite: bool = False, report: bool = True,
         dataset_options: dict[str, Any] | None = None, over: dict[str, Any] | None = None) -> Run:
     """Trains a model that explains itself and writes a run folder.
@@ -35,10 +36,12 @@ def fit(dataset: str | PreparedDataset, *, out: str | Path, backbone: str = "egn
     needs little noise was important.
 
     Args:
-        dataset: A name (see ``pellucid list datasets``) or what :func:`load_dataset` returned.
+        dataset: A name (see ``pellucid list datasets``), what :func:`load_dataset` returned, or molecules of your own:
+            the path of a table, or a table in memory, as :func:`pellucid.load_molecules` takes them.
+        target: Of your own molecules: the column that is predicted, or several.
         out: The run folder: new, or that of an interrupted run, which then goes on.
-        backbone: See ``pellucid list backbones``.
-        method: See ``pellucid list methods``.
+        backbone: See ``pellucid list backbones``; None for the one that suits the dataset.
+        method: See ``pellucid list methods``; None for the one that suits the dataset.
         preset: Settings of the dataset: ``"fast"`` or ``"paper"``.
         epochs: All epochs; warm-up keeps its share of the preset's.
         seed: Decides every random number; the same seed gives the same run on one machine.
@@ -46,7 +49,8 @@ def fit(dataset: str | PreparedDataset, *, out: str | Path, backbone: str = "egn
         progress: Whether to show a bar on stderr.
         overwrite: Whether a run in ``out`` may be replaced.
         report: Whether to write ``report.html``.
-        dataset_options: Options of the dataset's recipe, where ``dataset`` is a name.
+        dataset_options: Options of the dataset's recipe, where it is not prepared yet; those of your own molecules:
+            ``pellucid data options molecules``.
         over: Entries of :class:`pellucid.training.RunConfig` laid over the preset, e.g.
             ``{"method": {"options": {"graph_reconstruction": False}}, "training": {"learning_rate": 1e-3}}``.
 
@@ -62,24 +66,25 @@ def fit(dataset: str | PreparedDataset, *, out: str | Path, backbone: str = "egn
         >>> run = pellucid.fit("synmol", out="runs/egnn", epochs=20)  # doctest: +SKIP
         >>> run.metrics["interpretation"]["roc_auc"]  # doctest: +SKIP
         0.98
+        >>> run = pellucid.fit("mine.csv", "logS", out="runs/mine")  # doctest: +SKIP
     """
     from pellucid.commands.reporting import report_run
-    from pellucid.datasets.base import load_dataset
     from pellucid.training.fit import train
-    from pellucid.training.presets import settings
+    from pellucid.training.presets import defaults, settings
 
-    name = dataset if isinstance(dataset, str) else dataset.recipe.name
-    config = settings(name, method, backbone, preset, merge({"seed": seed}, over or {}))
+    asked = AskedData.of(dataset, target, dataset_options)
+    own = defaults(asked.name, asked.coordinates)
+    config = settings(asked.name, method or own[1], backbone or own[0], preset, merge({"seed": seed}, over or {}),
+                      coordinates=asked.coordinates)  # refuses what does not fit before data are made
     if epochs is not None:
         if epochs < 1:
             raise PellucidError(f"expected at least 1 epoch, got {epochs}")
         warmup = min(epochs - 1, round(epochs * config.training.warmup / config.total_epochs))
         changed = merge(config.model_dump(), {"training": {"warmup": warmup, "epochs": epochs - warmup}})
         config = type(config).parse(changed)
-    prepared = load_dataset(name, progress=progress, **(dataset_options or {})) if isinstance(dataset, str) else dataset
-    recipe = prepared.recipe
+    prepared = asked.prepare(progress)
     config = config.model_copy(update={"dataset_options": prepared.provenance.get("key", {})})
-    spec = recipe.spec(prepared.clouds)
+    spec = prepared.recipe.spec(prepared.clouds)
     run = train(config, grouped(prepared.clouds, spec.domain, config), Path(out), spec, device=device,
                 data_provenance={**prepared.provenance, "path": str(prepared.path)}, progress=progress,
                 overwrite=overwrite)
@@ -120,24 +125,35 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
     return dict(json_ready(metrics))
 
 
+@overload
 def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, method: str | None = None,
-            options: Mapping[str, Any] | None = None, with_runs: Sequence[str | Path] = (), draws: int = 1,
-            target: str | None = None, point: int | None = None, prediction_draws: int = 0,
-            subgraph: str | None = None, dataset: PreparedDataset | None = None, device: str = "auto", seed: int = 0,
-            progress: bool = False, **parts: Any) -> Explanation:
+            **more: Any) -> Explanation: ...
+
+
+@overload
+def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, method: list[str] | tuple[str, ...],
+            **more: Any) -> SideBySide: ...
+
+
+def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
+            method: str | list[str] | tuple[str, ...] | None = None, options: Mapping[str, Any] | None = None,
+            with_runs: Sequence[str | Path] = (), draws: int = 1, target: str | None = None, point: int | None = None,
+            prediction_draws: int = 0, subgraph: str | None = None, dataset: PreparedDataset | None = None,
+            device: str = "auto", seed: int = 0, progress: bool = False, **parts: Any) -> Explanation | SideBySide:
     """Explains samples that the model never saw, e.g. molecules, events or complexes.
 
     Args:
         run: The run folder; with ``method``, of any method, otherwise of one that explains.
         samples: A :class:`~pellucid.clouds.PointClouds`, the file of one, or what the domain of the run's data reads
-            (``docs/domains.md``): e.g. a SMILES or a ``.smi``, ``.csv`` or ``.sdf`` file of molecules, a file of hits
+            (``docs/domains.md``): e.g. a SMILES, a file or a frame of molecules, a file of hits
             with ``columns``, a protein's structure with ``ligand``, a list of PyG's ``Data``, a file
             as the dataset's own.
         out: Folder for ``explanation.parquet`` and ``report.html``, and for what else the domain writes, e.g. a
             structure with importance as its B-factors; None writes nothing.
         method: A post-hoc explainer (see ``pellucid list explainers``); None for the importance that the run learned.
-            One that learns is fitted on the training split of the run first.
-        options: Of the explainer.
+            One that learns is fitted on the training split of the run first. Several are shown side by side, each as it
+            is; among them, ``"own"`` is what the run learned.
+        options: Of the explainer, where there is one.
         with_runs: More run folders, e.g. of other seeds: all are explained in the same way, and their ranks averaged.
         draws: How often each run explains, each time with slightly moved coordinates and another seed.
         target: The output to explain, e.g. ``"logS"`` or ``"colour=red"``; None for the first target, of a multi-class
@@ -157,8 +173,10 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
             complex's ligand; ``columns``: what the columns of hits mean, ``"trackml"`` or a YAML file.
 
     Returns:
-        Explanation; what could not be read or embedded is in ``provenance["skipped"]``, the others go on. With several
-        runs or draws it has columns ``spread`` and ``rank_stability``: :func:`pellucid.explanations.ensemble.ensemble`.
+        Explanation; what could not be read or embedded is in ``provenance["skipped"]``, the others go on;
+        ``provenance["trust"]`` is how far it can be trusted by what was measured of the run. With several runs or draws
+        it has columns ``spread`` and ``rank_stability``: :func:`pellucid.explanations.ensemble.ensemble`. With several
+        methods, :class:`pellucid.explanations.side_by_side.SideBySide`.
 
     Raises:
         PellucidError: if the run cannot explain, nothing of the input can be used, or the domain knows no such part.
@@ -175,42 +193,56 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, met
         from pellucid.explanations.subgraph import parse_rule
 
         parse_rule(subgraph)  # a mistake is told before work starts
+    one_method = method if method is None or isinstance(method, str) else None
+    several = list(dict.fromkeys(method)) if isinstance(method, (list, tuple)) else None
+    if several is not None and (subgraph is not None or options or len(several) < 2):
+        raise PellucidError(f"expected at least two methods side by side, without options and subgraph, got "
+                            f"{', '.join(several) or 'none'}; name each once, or explain by one method at a time")
     where, asked = pick_device(device), Asked(target, point, prediction_draws)
-    sources = [ExplainedRun.open(Path(folder), where, method, options) for folder in (run, *with_runs)]
-    for source in sources:
+    by = {name: [ExplainedRun.open(Path(folder), where, name, options) for folder in (run, *with_runs)]
+          for name in ([one_method] if several is None else several)}
+    everyone = [source for sources in by.values() for source in sources]
+    for source in everyone:
         source.model.targets.find(target)  # refuses an unknown one
-    name = sources[0].spec.domain
+    first = everyone[0]
+    name = first.spec.domain
     domain = domain_of(name)
-    configs = [source.config for source in sources]
-    given = domain.read(samples, dataset=configs[0].dataset, options=configs[0].dataset_options, seed=seed,
+    configs = [source.config for source in everyone]
+    given = domain.read(samples, dataset=first.config.dataset, options=first.config.dataset_options, seed=seed,
                         progress=progress, **parts)
     clouds = grouped(given.clouds, name, *configs)
-    for source in sources:
+    for source in everyone:
         source.refuse(clouds)
     data = grouped(dataset.clouds, name, *configs) if dataset is not None else None
     with waiting("fitting the explainer", progress) as advance:
-        prepare(sources, data, asked=asked, seed=seed, advance=advance)
-    with waiting("explaining", progress) as advance:
-        explanation = domain.gathered(explain_with(sources, clouds, asked=asked, draws=draws, seed=seed,
-                                                   advance=advance))
-    if subgraph is not None:
-        with waiting("choosing the subgraph", progress) as advance:
-            chosen = subgraph_of(explanation, sources, subgraph, data, asked=asked, draws=draws, seed=seed,
-                                 advance=advance)
-        explanation = chosen.marked()
-    outside = outside_of(sources[0], explanation.clouds, domain)
-    explanation = replace(explanation, provenance={"skipped": given.skipped, "outside": outside.sentences,
-                                                   **explanation.provenance})
+        prepare(everyone, data, asked=asked, seed=seed, advance=advance)
+    outside = None
+    made: dict[str, Explanation] = {}
+    for label, sources in by.items():
+        with waiting("explaining" if several is None else f"explaining by {label}", progress) as advance:
+            one = domain.gathered(explain_with(sources, clouds, asked=asked, draws=draws, seed=seed, advance=advance))
+        if subgraph is not None:
+            with waiting("choosing the subgraph", progress) as advance:
+                one = subgraph_of(one, sources, subgraph, data, asked=asked, draws=draws, seed=seed,
+                                  advance=advance).marked()
+        outside = outside or outside_of(sources[0], one.clouds, domain)
+        made[str(label)] = replace(one, provenance={"skipped": given.skipped, "outside": outside.sentences,
+                                                    "trust": sources[0].trust(target), **one.provenance})
+    found: Explanation | SideBySide = next(iter(made.values()))
+    if several is not None:
+        from pellucid.explanations.side_by_side import SideBySide
+
+        found = SideBySide(made)
     if out is not None:
         from pellucid.commands.reporting import report_explanation
 
         folder = Path(out)
-        explanation.save(folder / "explanation.parquet")
-        domain.write(folder, explanation.of(), given.held)
-        report_explanation(folder / "report.html", explanation,
-                           [*(f"Left out: {sentence}" for sentence in given.skipped), *outside.told(explanation.clouds),
-                            *given.notes], name)
-    return explanation
+        found.save(folder / "explanation.parquet")
+        domain.write(folder, next(iter(made.values())), given.held)
+        report_explanation(folder / "report.html", found,
+                           [*(f"Left out: {sentence}" for sentence in given.skipped),
+                            *(outside.told(next(iter(made.values())).clouds) if outside else []), *given.notes], name)
+    return found
 
 
 def predict(run: str | Path, samples: Any, *, out: str | Path | None = None, with_runs: Sequence[str | Path] = (),

@@ -31,6 +31,7 @@ DataOption = Annotated[list[str] | None, typer.Option("--data", help="An option 
                                                       "pellucid data options NAME.")]
 OWN_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 """A dataset's own options become flags."""
+OWN_PANEL = "Your own molecules"
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 TargetName = Annotated[str | None, typer.Option("--target", help="What is predicted, of several: a target, or "
                                                 "target=class; default: the first, with several classes the predicted "
@@ -53,6 +54,18 @@ def _print(content: Any, as_json: bool, title: str) -> None:
     for name, value in _flat(content):
         table.add_row(name, value)
     out.print(table)
+
+
+def _measured(metrics: dict[str, Any], as_json: bool, title: str) -> None:
+    """Prints metrics, and what they say about trust as a sentence below."""
+    _print(metrics if as_json else {k: v for k, v in metrics.items() if k != "trust"}, as_json, title)
+    _trusted(metrics)
+
+
+def _trusted(about: dict[str, Any]) -> None:
+    if "trust" in about:
+        colour = {"good": "green", "unclear": "yellow", "no": "red"}[about["trust"]["level"]]
+        log.print("Can it be trusted? " + about["trust"]["sentence"], style=colour, markup=False, soft_wrap=True)
 
 
 def _flat(content: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -122,12 +135,41 @@ def data_describe(ctx: typer.Context, name: Annotated[str, typer.Argument(help="
     _print(describe(load_dataset(name, progress=True, **options)), as_json, name)
 
 
-@app.command(epilog="Example: pellucid train synmol --backbone egnn --method lri-gaussian --out runs/first")
-def train(dataset: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
+@app.command(epilog="Example: pellucid train mine.csv --target logS --out runs/mine, or "
+                    "pellucid train synmol --backbone egnn --method lri-gaussian --out runs/first")
+def train(dataset: Annotated[str, typer.Argument(metavar="DATA", help="A table of your own molecules (.csv, .tsv, .smi,"
+                                                 " .sdf, .parquet, also .gz), or a dataset: pellucid list datasets")],
           out_: Annotated[Path, typer.Option("--out", help="Run folder: new, or of an interrupted run.")],
-          backbone: Annotated[str, typer.Option(help="See: pellucid list backbones")] = "egnn",
-          method: Annotated[str, typer.Option(help="See: pellucid list methods")] = "lri-gaussian",
-          preset: Annotated[str, typer.Option(help="fast, or paper for the paper's settings.")] = "fast",
+          target: Annotated[list[str] | None, typer.Option("--target", help="Column to predict; may be given several "
+                            "times.", rich_help_panel=OWN_PANEL)] = None,
+          graph: Annotated[bool, typer.Option("--graph", help="Learn from bonds alone: no 3D structures are made.",
+                                              rich_help_panel=OWN_PANEL)] = False,
+          conformers: Annotated[int | None, typer.Option(min=1, help="3D structures of a molecule.",
+                                                         rich_help_panel=OWN_PANEL)] = None,
+          split: Annotated[str | None, typer.Option(help="scaffold (default), random, column:NAME or time:NAME.",
+                                                    rich_help_panel=OWN_PANEL)] = None,
+          folds: Annotated[int | None, typer.Option(min=2, help="Cross-validate: so many runs, each molecule in the "
+                                                    "test part of one; mean and deviation.",
+                                                    rich_help_panel=OWN_PANEL)] = None,
+          smiles: Annotated[str | None, typer.Option(help="Column of SMILES; found by its content.",
+                                                     rich_help_panel=OWN_PANEL)] = None,
+          id_: Annotated[str | None, typer.Option("--id", help="Column of names; default: the first of unique texts.",
+                                                  rich_help_panel=OWN_PANEL)] = None,
+          kind: Annotated[list[str] | None, typer.Option(metavar="NAME=KIND", help="What a target is, where that is "
+                          "guessed wrongly: binary, multiclass or regression.", rich_help_panel=OWN_PANEL)] = None,
+          unit: Annotated[list[str] | None, typer.Option(metavar="NAME=UNIT", help="Unit of a target.",
+                                                         rich_help_panel=OWN_PANEL)] = None,
+          floor: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A value that means 'at most', "
+                           "such as an assay's lower limit.", rich_help_panel=OWN_PANEL)] = None,
+          ceiling: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A value that means 'at "
+                             "least'.", rich_help_panel=OWN_PANEL)] = None,
+          salts: Annotated[str | None, typer.Option(help="largest: keep the largest organic fragment (default); "
+                                                    "refuse.", rich_help_panel=OWN_PANEL)] = None,
+          backbone: Annotated[str | None, typer.Option(help="See: pellucid list backbones; default: what suits the "
+                                                       "data.")] = None,
+          method: Annotated[str | None, typer.Option(help="See: pellucid list methods; default: what suits the data."
+                                                     )] = None,
+          preset: Annotated[str, typer.Option(help="fast; smoke to try; paper for a paper's settings.")] = "fast",
           epochs: Annotated[int | None, typer.Option(min=1, help="All epochs; warm-up keeps its share.")] = None,
           seed: Annotated[int, typer.Option(min=0, help="Decides every random number of the training.")] = 0,
           set_: Annotated[list[str] | None, typer.Option("--set", help="Any setting, e.g. method.scale=5 or "
@@ -136,15 +178,28 @@ def train(dataset: Annotated[str, typer.Argument(help="Dataset, e.g. synmol")],
           data_seed: DataSeed = None, data: DataOption = None, device: Device = "auto",
           overwrite: Annotated[bool, typer.Option(help="Replace a run that is there.")] = False,
           as_json: Json = False) -> None:
-    """Train a model that explains itself; evaluate it; write the report."""
+    """Train a model that explains itself, on your own molecules or a dataset; evaluate it; write the report."""
     from pellucid.api import fit
-    from pellucid.commands.settings_text import parse_settings
+    from pellucid.commands.settings_text import parse_pairs, parse_settings
 
-    run = fit(dataset, out=out_, backbone=backbone, method=method, preset=preset, epochs=epochs, seed=seed,
-              device=device, progress=True, overwrite=overwrite,
-              dataset_options=_options(source, source_dir, size, data_seed, data),
-              over=parse_settings(set_ or []))
-    _print(run.metrics, as_json, f"{run.folder}, test split")
+    own: dict[str, Any] = {"geometry": "graph" if graph else None, "conformers": conformers, "split": split,
+                           "smiles": smiles, "id": id_, "fragments": salts,
+                           "kinds": parse_pairs("--kind", kind), "units": parse_pairs("--unit", unit),
+                           "floors": parse_pairs("--floor", floor, number=True),
+                           "ceilings": parse_pairs("--ceiling", ceiling, number=True)}
+    options = _options(source, source_dir, size, data_seed, data) | {n: v for n, v in own.items() if v is not None}
+    common: dict[str, Any] = {"backbone": backbone, "method": method, "preset": preset, "epochs": epochs, "seed": seed,
+                              "device": device, "progress": True, "overwrite": overwrite,
+                              "over": parse_settings(set_ or [])}
+    if folds is not None:
+        from pellucid.commands.folding import cross_validate
+
+        found = cross_validate(dataset, target, folds=folds, out=out_, dataset_options=options, **common)
+        _print(found.metrics, as_json, f"{out_}, {folds} folds")
+        log.print(f"report: {found.report}", markup=False, soft_wrap=True)
+        return
+    run = fit(dataset, target, out=out_, dataset_options=options, **common)
+    _measured(run.metrics, as_json, f"{run.folder}, test split")
     log.print(f"report: {run.folder / 'report.html'}")
 
 
@@ -155,16 +210,16 @@ def evaluate(run: Annotated[Path, typer.Argument(help="Run folder")],
     """Measure a finished run again, on the dataset it was trained on."""
     from pellucid.api import evaluate as measure
 
-    _print(measure(run, split=split, target=target, device=device), as_json, f"{run}, {split} split")
+    _measured(measure(run, split=split, target=target, device=device), as_json, f"{run}, {split} split")
 
 
 @app.command(epilog="Example: pellucid explain runs/first 'CCCCC(=O)NC1CC1' --out explained, or "
                     "pellucid explain runs/plbind complex.pdb ligand.sdf --out explained")
 def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
-            samples: Annotated[str, typer.Argument(metavar="INPUT", help="As the run's data: SMILES, or a .smi, .csv "
-                                                   "or .sdf file; with --columns a table of hits; a protein's .pdb or "
-                                                   ".cif, or a .csv of protein_file and ligand_file; an .xyz; "
-                                                   ".safetensors of any point clouds.")],
+            samples: Annotated[str, typer.Argument(metavar="INPUT", help="As the run's data: SMILES, or a .csv, .smi, "
+                                                   ".sdf or .parquet file; with --columns a table of hits; a "
+                                                   "protein's .pdb or .cif, or a .csv of protein_file and "
+                                                   "ligand_file; an .xyz; .safetensors of any point clouds.")],
             ligand: Annotated[Path | None, typer.Argument(help="The protein's ligand in its pose: .sdf or .mol2.")]
             = None,
             *, out_: Annotated[Path, typer.Option("--out", help="Folder for the table and the report.")],
@@ -173,8 +228,9 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
                              "prediction an explainer is asked about; default: the mean over all.")] = None,
             prediction_draws: Annotated[int, typer.Option(min=0, help="How often the noise that the run learned is "
                                         "injected, to see how far it moves the prediction.")] = 0,
-            method: Annotated[str | None, typer.Option(help="A post-hoc explainer, see: pellucid list explainers; "
-                              "default: what the run itself learned.")] = None,
+            method: Annotated[list[str] | None, typer.Option(help="A post-hoc explainer, see: pellucid list "
+                              "explainers; default: what the run itself learned (own). Several are shown side by side."
+                              )] = None,
             set_: Annotated[list[str] | None, typer.Option("--set", help="An option of the explainer, e.g. "
                             "options.steps=100.")] = None,
             with_: Annotated[list[Path] | None, typer.Option("--with", help="Another run, e.g. of another seed: "
@@ -190,13 +246,17 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
     """Explain molecules, events or other samples that the model never saw: what decided, where points may move."""
     from pellucid.api import explain as run_explain
     from pellucid.commands.explaining import Outside, other_targets, prediction_table
+    from pellucid.commands.reporting import agreeing
     from pellucid.commands.settings_text import explainer_options
     from pellucid.explanations.ensemble import agreement
+    from pellucid.explanations.side_by_side import SideBySide
 
-    explanation = run_explain(run, samples, ligand=ligand, columns=columns, out=out_, method=method,
-                              options=explainer_options(set_ or []), with_runs=with_ or [], draws=draws, target=target,
-                              point=point, prediction_draws=prediction_draws, subgraph=subgraph, seed=seed,
-                              device=device, progress=True)
+    found: Any = run_explain(run, samples, ligand=ligand, columns=columns, out=out_,
+                             method=method[0] if method and len(method) == 1 else method or None,
+                             options=explainer_options(set_ or []), with_runs=with_ or [], draws=draws, target=target,
+                             point=point, prediction_draws=prediction_draws, subgraph=subgraph, seed=seed,
+                             device=device, progress=True)
+    explanation = found.first if isinstance(found, SideBySide) else found
     for text in explanation.provenance["skipped"]:
         log.print(f"left out: {text}", style="yellow", markup=False)
     for text in Outside(explanation.provenance["outside"]).told(explanation.clouds):
@@ -204,15 +264,17 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
     if target is None and (sentence := other_targets(explanation)) is not None:
         log.print(sentence, markup=False, soft_wrap=True)
     if as_json:
-        _print(explanation.table(), True, "")
+        _print(found.table(), True, "")
     else:
         names, rows = prediction_table(explanation)
         table = Table(*(escape(name) for name in names), title="predictions", title_justify="left")
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         out.print(table)
-    if (sentence := agreement(explanation)) is not None:
-        log.print(sentence, markup=False)
+    for text in (agreement(explanation), *(agreeing(found) if found is not explanation else ())):
+        if text is not None:
+            log.print(text, markup=False)
+    _trusted(explanation.provenance)
     log.print(f"report: {out_ / 'report.html'}")
 
 

@@ -52,6 +52,7 @@ FIELDS: dict[str, Field] = {
     "direction": Field("point", "float", ("D",), "", "ground truth direction, e.g. of the velocity",
                        irreps="vector"),
     "y": Field("cloud", "float", ("T",), "", "targets; NaN where missing"),
+    "censored": Field("cloud", "int", ("T",), "", "of y: 0 = known, 1 = the true value is at least it, -1 = at most"),
     "split": Field("cloud", "int", (), "", "0 = train, 1 = validation, 2 = test"),
     "cluster": Field("cloud", "int", (), "", "family of samples that a split keeps together"),
     "edge_index": Field("edge", "int", ("2",), "", "given edges: source and target within the cloud"),
@@ -277,18 +278,19 @@ class PointClouds:
         return new
 
     def replace(self, *, declared: Mapping[str, Field] | None = None, partner: PointClouds | None = None,
-                **fields: Tensor) -> PointClouds:
+                text: Mapping[str, Sequence[str]] | None = None, **fields: Tensor) -> PointClouds:
         """The same clouds with some fields added or exchanged.
 
         Args:
             declared: Name -> :class:`Field` for names outside the registry.
             partner: Other second clouds; None keeps those that are there.
+            text: Name -> one string a cloud.
             **fields: Name -> tensor.
 
         Raises:
             PellucidError: if a field does not fit.
         """
-        return PointClouds(self.ptr, {**self._tensors, **fields}, text=self.text,
+        return PointClouds(self.ptr, {**self._tensors, **fields}, text={**self.text, **(text or {})},
                            declared={**self.declared, **(declared or {})}, edge_ptr=self.edge_ptr,
                            partner=self.partner if partner is None else partner)
 

@@ -173,17 +173,27 @@ class Explanation:
         """Unit of signed importance: the target's own, or ``"log-odds"`` of a class; ``""`` where it has no sign."""
         return self.targets.owner(int(self.explained[cloud])).raw_unit() if self.signed else ""
 
-    def value(self, cloud: int) -> float:
-        """The prediction that is explained of a cloud; NaN where points have predictions of their own."""
+    def value(self, cloud: int, output: int | None = None) -> float:
+        """The prediction of a cloud; NaN where points have predictions of their own.
+
+        Args:
+            cloud: Its place.
+            output: Which one; None for the one that is explained.
+        """
         if self.level == "point":
             return float("nan")
-        return float(self.prediction[cloud, int(self.explained[cloud])])
+        return float(self.prediction[cloud, int(self.explained[cloud]) if output is None else output])
 
-    def truth(self, cloud: int) -> float | None:
-        """The known value of what is explained: of a class 0 or 1, of a regression a number; None where unknown."""
+    def truth(self, cloud: int, output: int | None = None) -> float | None:
+        """The known value of an output: of a class 0 or 1, of a regression a number; None where unknown.
+
+        Args:
+            cloud: Its place.
+            output: Which one; None for the one that is explained.
+        """
         if "y" not in self.clouds or self.level == "point":
             return None
-        output = int(self.explained[cloud])
+        output = int(self.explained[cloud]) if output is None else output
         target = self.targets.owner(output)
         column = self.targets.each.index(target)
         if column >= self.clouds["y"].shape[1]:

@@ -65,7 +65,10 @@ class Frame:
         if hasattr(table, "__arrow_c_stream__"):
             import pyarrow as pa
 
-            return Frame.of(pa.table(table))
+            try:
+                return Frame.of(pa.table(table))
+            except (pa.ArrowException, TypeError):  # a column has a stream too
+                return None
         return None
 
     @staticmethod

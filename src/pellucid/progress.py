@@ -71,3 +71,14 @@ def waiting(what: str, show: bool = True, count: bool = False) -> Iterator[Calla
         timer.join()
         for bar, _ in made:
             bar.stop()
+
+
+def say(sentence: str, show: bool = True) -> None:
+    """A sentence on stderr that a person should read before the work is done.
+
+    Args:
+        sentence: What to say.
+        show: Whether to say anything.
+    """
+    if show:
+        sys.stderr.write(sentence + "\n")

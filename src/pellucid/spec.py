@@ -35,18 +35,22 @@ class InputSpec:
     neighbor_distance: float = 1.0
 
     @staticmethod
-    def of(clouds: PointClouds, category_sizes: tuple[int, ...] | None = None) -> InputSpec:
+    def of(clouds: PointClouds, category_sizes: tuple[int, ...] | None = None,
+           edge_category_sizes: tuple[int, ...] | None = None) -> InputSpec:
         """Of some clouds.
 
         Args:
             clouds: The clouds.
             category_sizes: Where they are known; None for the categories that occur.
+            edge_category_sizes: The same of edges.
         """
         def width(name: str) -> int:
             return int(clouds[name].shape[1]) if name in clouds else 0
 
         sizes = _sizes(clouds.get("categories")) if category_sizes is None else tuple(category_sizes)
-        return InputSpec(width("pos"), sizes, width("features"), _sizes(clouds.get("edge_categories")),
+        edge_sizes = (_sizes(clouds.get("edge_categories")) if edge_category_sizes is None
+                      else tuple(edge_category_sizes))
+        return InputSpec(width("pos"), sizes, width("features"), edge_sizes,
                          width("edge_features"), clouds.unit("pos") if "pos" in clouds else "")
 
 
@@ -83,20 +87,22 @@ class DataSpec:
 
     @staticmethod
     def of(clouds: PointClouds, targets: Targets, *, category_sizes: tuple[int, ...] | None = None,
-           partner_category_sizes: tuple[int, ...] | None = None, domain: str = "clouds",
-           precision_at: tuple[int, ...] = (5, 8)) -> DataSpec:
+           edge_category_sizes: tuple[int, ...] | None = None, partner_category_sizes: tuple[int, ...] | None = None,
+           domain: str = "clouds", precision_at: tuple[int, ...] = (5, 8)) -> DataSpec:
         """Of some clouds.
 
         Args:
             clouds: All of them, or the training split.
             targets: The columns of their ``y``.
             category_sizes: Where they are known; None for the categories that occur.
+            edge_category_sizes: The same of edges.
             partner_category_sizes: The same of the second clouds.
             domain: See above.
             precision_at: See above.
         """
         partner = None if clouds.partner is None else InputSpec.of(clouds.partner, partner_category_sizes)
-        return DataSpec(targets, InputSpec.of(clouds, category_sizes), partner, domain, tuple(precision_at))
+        inputs = InputSpec.of(clouds, category_sizes, edge_category_sizes)
+        return DataSpec(targets, inputs, partner, domain, tuple(precision_at))
 
     def refuse(self, clouds: PointClouds) -> None:
         """Raises PellucidError unless the clouds carry ``y`` as the targets say."""

@@ -105,6 +105,20 @@ class Explained:
     output: int | None
 
 
+def one_sided(off: Tensor, censored: Tensor) -> Tensor:
+    """Errors of predictions, 0 where the value is only a bound and the prediction lies beyond it.
+
+    Args:
+        off: Prediction minus value.
+        censored: Of the same shape: 0 for a known value, +1 where the true value is at least it, -1 where at most.
+
+    Example:
+        >>> one_sided(torch.tensor([2.0, 2.0, 2.0]), torch.tensor([0, 1, -1])).tolist()
+        [2.0, 0.0, 2.0]
+    """
+    return torch.where(off * censored > 0, 0, off)
+
+
 @dataclass(frozen=True)
 class Targets(Sequence[Target]):
     """All targets of a model, in the order of the columns of ``y``; a multi-class one has an output for each class.
@@ -244,18 +258,27 @@ class Targets(Sequence[Target]):
         return start + logits[:, start : start + asked.target.outputs].argmax(1)
 
     # -- tensors --------------------------------------------------------------------------------------------------
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, y: Tensor, censored: Tensor | None = None) -> Tensor:
         """Weighted mean loss over the values that are there (NaN = missing).
 
         Args:
             logits: (rows, outputs); a row a cloud, or a point.
             y: (rows, targets).
+            censored: (rows, targets) int, which numbers are only bounds: 0 for a known value, +1 where the true value
+                is at least it, -1 where at most. A prediction beyond the bound costs nothing.
 
         Returns:
             Scalar: sum of w_t l_it over known values by the sum of their w_t, with binary cross-entropy, cross-entropy
-            or squared error in units of ``spread``; 0 if no value is there.
+            or squared error in units of ``spread`` (of a bound, one-sided); 0 if no value is there.
+
+        Example:
+            >>> bounds = torch.tensor([[1], [1], [0]])
+            >>> Targets.of("regression").loss(torch.tensor([[4.0], [2.0], [4.0]]), torch.full((3, 1), 3.0), bounds) * 3
+            tensor(2.)
         """
         self._check(logits, y)
+        if censored is not None and censored.shape != y.shape:
+            raise PellucidError(f"expected censored of the shape of y, {tuple(y.shape)}, got {tuple(censored.shape)}")
         total, count = logits.new_zeros(()), logits.new_zeros(())
         for kind, columns, outputs in self._blocks:
             own, known = y[:, columns], ~y[:, columns].isnan()
@@ -267,7 +290,8 @@ class Targets(Sequence[Target]):
                                                           reduction="none")
             else:
                 center, spread = self._scales(columns, y)
-                each = (logits[:, outputs] - (torch.where(known, own, 0) - center) / spread).square()
+                off = logits[:, outputs] - (torch.where(known, own, 0) - center) / spread
+                each = (off if censored is None else one_sided(off, censored[:, columns])).square()
             weight = known.to(each.dtype)
             if any(target.weight != 1 for target in self.each):
                 weight = weight * weight.new_tensor([target.weight for target in self.each[columns]])
@@ -324,6 +348,8 @@ class Targets(Sequence[Target]):
 
     def measured(self, y: Tensor) -> Targets:
         """The targets with the center and spread that each regression has in ``y``: its own mean and deviation.
+
+        Values that are only bounds count as they stand: the scale is a unit for the loss, no estimate.
 
         Args:
             y: (rows, targets) of the training data.

@@ -16,6 +16,7 @@ from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.training.presets import presets, settings
 
+SYNMOL = {"source": "zinc"}, ["alkane and carbonyl"]
 PAPER = Path(__file__).parents[2] / "../shared/papers/lri.md"
 FOLDER = Path(load.__code__.co_filename).parent / "experiments"
 
@@ -144,10 +145,30 @@ def test_the_ablation_is_as_in_the_appendix():
 
 
 def test_published_looks_into_every_experiment():
-    cells = published("synmol", "lri-gaussian", "egnn")
+    cells = published("synmol", "lri-gaussian", "egnn", *SYNMOL)
     assert [cell.metric for cell in cells] == ["interpretation.roc_auc", "interpretation.precision@5",
                                                "interpretation.precision@8", "classification.roc_auc"]
-    assert len(published("synmol", "gradgeo", "egnn")) == 3
+    assert len(published("synmol", "gradgeo", "egnn", *SYNMOL)) == 3
+
+
+@pytest.mark.parametrize(("dataset", "options", "shown"), [
+    ("synmol", {"source": "logic8"}, True), ("synmol", {"source": "own"}, False), ("synmol", {}, False),
+    ("tau3mu", {"pileup": 200.0, "field": 3.8}, True), ("tau3mu", {"pileup": 200.0, "field": 2.0}, False),
+    ("plbind", {"source": "pdbbind", "threshold_nM": 10.0, "usable": "lri"}, True),
+    ("plbind", {"source": "csv", "threshold_nM": 10.0, "usable": "lri"}, False),
+])
+def test_published_numbers_stand_beside_the_papers_data_alone(dataset, options, shown):
+    targets = [target.name for target in datasets[dataset]().targets]
+    assert bool(published(dataset, "lri-gaussian", "dgcnn", options, targets)) is shown
+    assert published(dataset, "lri-gaussian", "dgcnn", options, ["my own label"]) == []
+
+
+@pytest.mark.parametrize("name", ["actstrack", "tau3mu", "synmol"])
+def test_a_recipe_by_default_is_comparable(name):
+    recipe = datasets[name]()
+    key = recipe.check(dict(recipe.defaults))
+    assert set(recipe.as_published) <= set(key)
+    assert published(name, "lri-gaussian", "dgcnn", key, [target.name for target in recipe.targets])
 
 
 def test_datasets_that_can_be_made_here():

@@ -4,6 +4,7 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 from pellucid.chemistry import ATOM_TYPES, atom_types, read_molecules
+from pellucid.chemistry.records import parse_smiles
 from pellucid.errors import PellucidError
 
 
@@ -36,7 +37,7 @@ def test_salts_are_read_as_they_stand():
     assert read_molecules("CC(=O)[O-].[Na+]")[0].mol.GetNumAtoms() == 5
 
 
-@pytest.mark.parametrize("bad", ["C1CC", "CC(C)(C)(C)C", "", "not a molecule", "molecules.mol2", "C" * 5000 + "("])
+@pytest.mark.parametrize("bad", ["C1CC", "CC(C)(C)(C)C", "", "not a molecule", "molecules.mol3", "C" * 5000 + "("])
 def test_an_unreadable_smiles_is_an_error_without_rdkit_noise(bad, capfd):
     with pytest.raises(PellucidError, match="expected at least one readable molecule"):
         read_molecules(bad)
@@ -69,8 +70,8 @@ def test_csv_finds_its_columns(tmp_path):
 
 def test_csv_without_the_column(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("id,structure\n1,CCO\n")
-    with pytest.raises(PellucidError, match=r"expected a column 'smiles' in .* got id, structure"):
+    path.write_text("id,text\n1,aspirin\n")
+    with pytest.raises(PellucidError, match=r"expected a column of SMILES in .*, got id, text, .* \(--smiles NAME\)"):
         read_molecules(path)
 
 
@@ -81,7 +82,7 @@ def test_csv_without_the_column(tmp_path):
 def test_empty_files(tmp_path, name, content):
     path = tmp_path / name
     path.write_text(content)
-    with pytest.raises(PellucidError, match=r"expected (at least one molecule|a column)"):
+    with pytest.raises(PellucidError, match="expected at least one molecule"):
         read_molecules(path)
 
 
@@ -90,12 +91,19 @@ def test_missing_and_foreign_files(tmp_path):
         read_molecules(tmp_path / "none.smi")
     with pytest.raises(PellucidError, match="got nothing there"):
         read_molecules("none.sdf")
-    (tmp_path / "a.pdb").write_text("ATOM")
-    with pytest.raises(PellucidError, match="expected a file of kind"):
-        read_molecules(str(tmp_path / "a.pdb"))
-    (tmp_path / "b.smi").write_bytes(b"\xff\xfe\x00C")
-    with pytest.raises(PellucidError, match="expected UTF-8 text"):
-        read_molecules(tmp_path / "b.smi")
+    with pytest.raises(PellucidError, match="got a folder"):
+        read_molecules(tmp_path)
+    for name, content, match in [
+            ("a.pdb", b"ATOM", "bond orders; give the molecule as .sdf or SMILES"),
+            ("a.xyz", b"1\n\nC 0 0 0\n", "no bonds; give an .sdf, or SMILES"),
+            ("a.docx", b"C", "expected a file of kind .csv, .*rename or convert it"),
+            ("b.smi", b"\xff\xfe\x00C", "expected at least one readable molecule"),
+            ("a.csv", b"PK\x03\x04C", "an Excel workbook or a .zip archive; save or unpack it"),
+            ("b.csv", b"smiles\nCC\x00O\n", r"no text \(NUL\); save it as UTF-8"),
+            ("c.csv", "smiles\nCCO\n".encode("utf-16-le"), r"no text \(NUL\); save it as UTF-8")]:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(PellucidError, match=match):
+            read_molecules(str(tmp_path / name))
 
 
 def test_sdf_keeps_poses_and_order_and_survives_a_bad_record(tmp_path):
@@ -125,3 +133,32 @@ def test_sdf_cut_short_and_impossible_chemistry(tmp_path, capfd):
     assert [r.mol is not None for r in records] == [True, False, False]
     assert "Explicit valence" in records[1].error
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("smiles", "reason"), [
+    ("C" * 5_001, "5,001 characters, more than 5,000"), ("C" * 1_001, "1,001 heavy atoms, more than 1,000"),
+    ("C(Cl)" * 501, "1,002 heavy atoms"), ("C" * 1_000, None), ("[C@@H](N)" * 501, "1,002 heavy atoms"),
+    ("C([H])" * 800, None),
+    ("[CH2]" * 1_000, None), ("c1ccccc1" * 200, "1,200 heavy"),
+])
+def test_limits_hold_before_a_parser_sees_anything(smiles, reason, monkeypatch):
+    if reason is not None:
+        monkeypatch.setattr(Chem, "MolFromSmiles", None)
+    mol, told = parse_smiles(smiles)
+    assert (mol is None) == (reason is not None)
+    assert reason is None or reason in told
+    assert len(told) < 200
+
+
+def test_what_looks_like_a_smiles_is_named():
+    assert parse_smiles("CCO>>CC=O") == (None, "'CCO>>CC=O' is a reaction, not a molecule")
+    assert "an InChI, not a SMILES" in parse_smiles("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3")[1]
+    assert "cannot be printed" in parse_smiles("C\0C")[1]
+
+
+def test_extensions_belong_to_the_smiles():
+    (record,) = read_molecules("CCO |$a;b;c$| ethyl alcohol")
+    assert (record.name, record.smiles, record.notes) == ("ethyl alcohol", "CCO |$a;b;c$|", ())
+    assert [atom.GetProp("atomLabel") for atom in record.mol.GetAtoms()] == ["a", "b", "c"]
+    (record,) = read_molecules("CCO |nonsense| x")
+    assert (record.name, record.smiles, record.mol.GetNumAtoms(), len(record.notes)) == ("x", "CCO", 3, 1)

@@ -7,6 +7,7 @@ from xyz_folder import xyz_folder
 import pellucid
 from pellucid.datasets import load_dataset
 from pellucid.datasets.labels import read_labels
+from pellucid.datasets.target_options import TargetOptions
 from pellucid.datasets.xyz import Xyz
 from pellucid.errors import PellucidError, UnknownNameError
 
@@ -61,7 +62,7 @@ def test_damaged_files_are_told(tmp_path, house, text, match):
     ("file,e\na.xyz,2\n", {"kinds": "e=binary"}, "0 or 1 in the column 'e'"),
     ("file,e\na.xyz,2\n", {"kinds": "e=ordinal"}, "expected a kind out of"),
     ("file,e\na.xyz,2\n", {"kinds": "f=binary"}, "expected a known target"),
-    ("file,split,e\na.xyz,valid,2\n", {}, "train, val, test in the column 'split'.*'valid' in row 2"),
+    ("file,split,e\na.xyz,maybe,2\n", {}, "train, val, test in the column 'split'.*'maybe' in row 2"),
     ("file,e\nb.xyz,2\n", {}, "expected the file b.xyz"), ("file,e\na.xyz,2\n", {"seed": -1}, "seed"),
     ("file,e\na.xyz,2\n", {"source_dir": "nowhere"}, "expected source_dir to be the folder of your files, got nowhere"),
 ])
@@ -75,21 +76,22 @@ def test_kinds_are_read_off_the_values_or_said(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("file,toxic,phase,level,logS [log mol/L]\na,1,solid,3,-1\nb,,gas,1,NA\nc,0,,10,2e-1\n")
     labels = read_labels(path)
-    assert [(t.name, t.kind, t.unit, t.classes) for t in labels.targets] == [
-        ("toxic", "binary", "", ()), ("phase", "multiclass", "", ("gas", "solid")), ("level", "regression", "", ()),
+    assert [(t.name, t.kind, t.unit, t.classes) for t in labels.columns.targets] == [
+        ("toxic", "binary", "", ()), ("phase", "binary", "", ("gas", "solid")), ("level", "regression", "", ()),
         ("logS", "regression", "log mol/L", ())]
-    assert labels.y.nan_to_num(-9).tolist() == [[1, 1, 3, -1], [-9, 0, 1, -9], [0, -9, 10, pytest.approx(0.2)]]
-    said = read_labels(path, kinds="level=multiclass, toxic=regression").targets
+    y = labels.fields(0)["y"].nan_to_num(-9).tolist()
+    assert y == [[1, 1, 3, -1], [-9, 0, 1, -9], [0, -9, 10, pytest.approx(0.2)]]
+    said = read_labels(path, options=TargetOptions({"level": "multiclass", "toxic": "regression"})).columns.targets
     assert (said[2].classes, said[0].kind) == (("1", "3", "10"), "regression")
     with pytest.raises(UnknownNameError, match="did you mean 'logS'"):
-        read_labels(path, kinds="logs=regression")
+        read_labels(path, options=TargetOptions({"logs": "regression"}))
 
 
 def test_from_files_to_an_explanation_of_each_target(tmp_path, house):
     made = load_dataset("xyz", source_dir=xyz_folder(tmp_path / "files", 30))
     assert isinstance(made.recipe, Xyz)
     assert made.recipe.spec(made.clouds).targets.quantities == (
-        "logP (log units)", "mass (g/mol)", "P(halogen)", "P(none)")
+        "logP (log units)", "mass (g/mol)", "P(halogen)")
     assert 0 < int(made.clouds["y"].isnan().sum()) < 30
     run = pellucid.fit(made, out=tmp_path / "run", backbone="schnet", method="lri-gaussian", epochs=3, over={
         "backbone": {"hidden": 16, "layers": 2, "length_scale": "neighbors", "options": {"radial": 16, "cutoff": 4.0}},

@@ -10,13 +10,21 @@ import torch
 
 from pellucid.clouds import Field, PointClouds
 from pellucid.commands.data import grouped
-from pellucid.commands.reporting import asked, choose, domain_in, report_explanation, report_run, samples_of
+from pellucid.commands.reporting import (
+    asked,
+    choose,
+    domain_in,
+    fitting,
+    report_explanation,
+    report_run,
+    samples_of,
+)
 from pellucid.domains import Domain, Given, domain_of, domains
 from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.explanation import Explanation
 from pellucid.report import ReportContent
 from pellucid.report.content import Words
-from pellucid.report.page import data, embed
+from pellucid.report.page import data, embed, weight
 from pellucid.targets import Target, Targets
 from pellucid.training.config import RunConfig
 
@@ -176,6 +184,40 @@ def test_chosen_are_positives_negatives_and_mistakes(random_clouds):
     assert {1, 9, 0, 10, 3, 4} <= set(chosen)
     assert 11 not in chosen
     assert choose(explained(random_clouds((1,) * 12)), 4) == [0, 3, 7, 11]  # nothing is known
+
+
+def test_all_are_shown_in_their_order_where_there_is_room(random_clouds, monkeypatch):
+    e = explained(random_clouds((3,) * 12))
+    assert fitting(e) == 12
+    assert choose(e) == list(range(12))
+    room = sum(map(weight, samples_of(e, list(range(12)))))
+    monkeypatch.setattr("pellucid.commands.reporting.BYTES", room // 2)
+    assert 4 <= fitting(e) <= 7
+    monkeypatch.setattr("pellucid.commands.reporting.BYTES", 1)
+    assert fitting(e) == 1
+    monkeypatch.setattr("pellucid.commands.reporting.MOST", 5)
+    monkeypatch.setattr("pellucid.commands.reporting.BYTES", 10**9)
+    assert fitting(e) == 5
+
+
+def test_answers_of_all_outputs_with_bounds(random_clouds):
+    both = Targets((Target("logS", "regression", unit="log mol/L"), Target("toxic")))
+    y = torch.tensor([[-2.0, 1.0], [float("nan"), 0.0]])
+    clouds = random_clouds((2, 1)).replace(y=y, split=torch.tensor([0, 2]))
+    clouds = clouds.with_field("censored", Field("cloud", "int", ("T",)), torch.tensor([[1, 0], [0, 0]]))
+    e = explained(clouds, prediction=torch.tensor([[-1.5, 0.75], [0.0, 0.5]]), targets=both).of("toxic")
+    first, second = (CLOUDS.sample(e, i) for i in (0, 1))
+    assert [(a.name, a.prediction, a.target, a.bound) for a in first.answers] == [
+        ("P(toxic)", 0.75, 1.0, 0), ("logS (log mol/L)", -1.5, -2.0, 1)]
+    assert [a.target for a in second.answers] == [0.0, None]
+    assert (first.facts["Split"], second.facts["Split"]) == ("train", "test")
+
+
+def test_categories_are_called_as_the_dataset_calls_them(random_clouds):
+    clouds = random_clouds((2,)).replace(categories=torch.tensor([[8], [1]]))
+    about = {"config": {"dataset": "xyz"}}
+    assert CLOUDS.sample(explained(clouds, provenance=about), 0).labels == ["O", "H"]
+    assert CLOUDS.sample(explained(clouds), 0).labels == ["8", "1"]
 
 
 def test_groups_are_made_by_the_domain(random_clouds):

@@ -141,7 +141,7 @@ def test_the_page_speaks_of_residues_and_complexes(tmp_path):
 
 
 def test_an_explanation_of_many_residues_is_cut_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("pellucid.commands.reporting.MOST_POINTS", 42)
+    monkeypatch.setattr("pellucid.commands.reporting.BYTES", 1)
     page = report_explanation(tmp_path / "report.html", invented_complexes((40, 6, 6)), []).read_text(encoding="utf-8")
     assert "Shown are the first 1 of 3; explanation.parquet has all." in page
 

@@ -32,7 +32,7 @@ def test_what_cannot_be_read_is_told(given):
     assert len(given.skipped) == 1
     assert given.skipped[0].startswith("entry 2 (broken): ")
     assert MOLECULES.read(read_molecules("CCO")).clouds.sizes.tolist() == [3]
-    with pytest.raises(PellucidError, match=r"expected a SMILES, a file, .* got int"):
+    with pytest.raises(PellucidError, match=r"expected a SMILES, a file, a frame, .* got int"):
         MOLECULES.read(3)
     with pytest.raises(PellucidError, match="expected no columns for a run on molecules, got trackml; leave it out"):
         MOLECULES.read("CCO", columns="trackml")
@@ -47,8 +47,7 @@ def test_a_sample_has_bonds_and_formulas(given):
     assert first.bonds == [(0, 1, 1.0), (1, 2, 2.0), (1, 3, 1.0), (3, 4, 1.0)]
     assert (first.unit, first.prediction, first.predicts, first.target) == ("angstrom", 0.75, "P(y)", None)
     assert "<svg" in first.svg
-    assert "<svg" in first.svg_truth
-    assert (second.important, second.svg_truth) == (None, None)
+    assert (second.important, first.svg_truth) == (None, None)  # the page draws the truth in the same drawing
     assert first.facts == {"SMILES": "CC(=O)NC"}
 
 
@@ -59,7 +58,9 @@ def test_signed_importance_has_the_unit_of_its_target(given):
     first = MOLECULES.sample(explanation, 0)
     assert (first.signed, first.importance_name, first.importance_unit) == (True, "contribution", "log-odds")
     assert list(first.others) == ["logS (log mol/L)"]
-    assert first.svg == depict("CC(=O)NC", first.importance, signed=True)
+    assert first.svg == depict("CC(=O)NC", first.importance, signed=True, title=given.clouds.text["id"][0])
+    assert [(a.name, a.prediction, a.target) for a in first.answers] == [("P(toxic)", 0.5, None),
+                                                                         ("logS (log mol/L)", -3.0, None)]
     sample = MOLECULES.sample(explanation.of("logS"), 0)
     assert (sample.importance_unit, sample.predicts) == ("log mol/L", "logS (log mol/L)")
     assert sample.prediction == -3.0
@@ -73,9 +74,28 @@ def test_functional_groups_are_made_on_demand(given):
     assert MOLECULES.grouped(grouped, "functional_group") is grouped
 
 
-def test_nothing_more_is_written(given, tmp_path):
-    assert MOLECULES.write(tmp_path, explained(given.clouds), None) == []
-    assert list(tmp_path.iterdir()) == []
+def test_files_are_written_beside_it(given, tmp_path):
+    written = MOLECULES.write(tmp_path, explained(given.clouds), None)
+    assert [path.name for path in written] == ["molecules.sdf", "importance.csv", "importance.pml"]
+    bare = type(given.clouds)(given.clouds.ptr, {"pos": given.clouds.pos})
+    assert MOLECULES.write(tmp_path / "bare", explained(bare), None) == []
+
+
+def test_the_users_columns_are_facts(given):
+    clouds = type(given.clouds)(given.clouds.ptr, {name: given.clouds[name] for name in given.clouds.names}, text={
+        **given.clouds.text, "values": ['{"batch": "7", "note": ""}', "no JSON"]}, units={"pos": "angstrom"})
+    first, second = (MOLECULES.sample(explained(clouds), i) for i in (0, 1))
+    assert first.facts == {"batch": "7", "SMILES": "CC(=O)NC"}
+    assert list(second.facts) == ["SMILES"]
+
+
+def test_graphs_without_coordinates_are_drawn_flat(given):
+    texts = {name: given.clouds.text[name] for name in ("id", "smiles")}
+    graph = type(given.clouds)(given.clouds.ptr, {"categories": given.clouds["categories"]}, text=texts)
+    sample = MOLECULES.sample(explained(graph), 0)
+    assert sample.unit == "angstrom"
+    assert sample.pos[:, 2].tolist() == [0.0] * 5
+    assert abs(sample.pos[:, 0]).max() > 1
 
 
 def test_clouds_without_a_formula_are_drawn_as_points():
@@ -92,7 +112,7 @@ def test_molecules_are_made_as_the_run_was_trained():
     made = MOLECULES.read(salt, options={**full, "geometry": "graph"})
     assert "pos" not in made.clouds
     assert made.clouds["categories"].shape == (4, 8)
-    assert made.notes == [f"{SALT}: 1 (molecule-1 without [Na+])"]
+    assert made.notes == [f"{SALT}: 1 (molecule-1 without [Na+])."]
     with pytest.raises(PellucidError, match="2 separate parts"):
         MOLECULES.read(salt)  # as SynMol, whose options do not speak of it
     sample = MOLECULES.sample(explained(made.clouds), 0)

@@ -11,8 +11,8 @@ NAMES = ["classification.accuracy", "classification.average_precision", "classif
          "fidelity.minus_area", "fidelity.plus", "fidelity.plus_area", "fidelity.robust_minus", "fidelity.robust_plus",
          "interpretation.group_precision@m", "interpretation.precision@m", "interpretation.roc_auc",
          "interpretation.roc_auc_per_cloud", "regression.mae", "regression.r2", "regression.rmse",
-         "regression.spearman", "sanity.randomisation", "sparsity.gini", "stability.jaccard",
-         "stability.rank_correlation"]
+         "regression.rmse_one_sided", "regression.spearman", "sanity.randomisation", "sparsity.gini",
+         "stability.jaccard", "stability.rank_correlation"]
 
 
 def test_all_metrics_are_listed_with_a_line():

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import rankdata
 
 from pellucid.errors import PellucidError
-from pellucid.metrics.regression import mae, r2, rmse, spearman
+from pellucid.metrics.regression import mae, r2, rmse, rmse_one_sided, spearman
 
 NAN = float("nan")
 ALL = [rmse, mae, r2, spearman]
@@ -47,3 +47,13 @@ def test_mistakes_are_told(metric):
         metric([1.0, 2.0], [[1.0], [2.0]])
     with pytest.raises(PellucidError, match="expected finite predictions"):
         metric([1.0, 2.0], [1.0, float("inf")])
+
+
+def test_one_sided_error_by_hand():
+    y, p = [1.0, 1.0, NAN, 1.0, 1.0, 1.0], [4.0, -1.0, 9.0, 4.0, -1.0, 1.5]
+    bounds = [1, 1, 1, -1, -1, 0]
+    assert rmse_one_sided(y, p, bounds) == pytest.approx(((2**2 + 3**2 + 0.5**2) / 5) ** 0.5)
+    assert rmse_one_sided(y, p, [0] * 6) == rmse(y, p)
+    assert math.isnan(rmse_one_sided([NAN], [1.0], [0]))
+    with pytest.raises(PellucidError, match="expected censored of the shape of the targets"):
+        rmse_one_sided(y, p, [0])

@@ -77,6 +77,7 @@ def test_negatives_get_the_partner_of_another_sample_and_another_cluster():
     count = 60
     partner = PointClouds(torch.arange(count + 1), {"pos": torch.arange(count).double()[:, None].repeat(1, 3)})
     clouds = PointClouds(torch.arange(count + 1), {"pos": torch.zeros(count, 3), "y": torch.ones(count, 1),
+                                                   "censored": torch.ones(count, 1, dtype=torch.int8),
                                                    "cluster": torch.arange(count) // 20}, partner=partner)
     torch.manual_seed(0)
     changed = swapped(clouds, 0.5)
@@ -84,4 +85,5 @@ def test_negatives_get_the_partner_of_another_sample_and_another_cluster():
     foreign = other != torch.arange(count)
     assert 5 < int(foreign.sum()) < 40
     assert torch.equal(changed["y"][:, 0] == 0, foreign)
+    assert torch.equal(changed["censored"][:, 0] == 0, foreign), "that it does not bind is known"
     assert bool((clouds["cluster"][other[foreign]] != clouds["cluster"][foreign]).all())

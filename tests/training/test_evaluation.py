@@ -40,3 +40,20 @@ def test_a_target_that_is_nowhere_known_does_not_choose():
     y = torch.tensor([[0.0, torch.nan], [1.0, torch.nan]])
     found = prediction_metrics(both, torch.tensor([[0.0, 0.0], [1.0, 0.0]]), y)
     assert selection_score(both, found) == found["a"]["roc_auc"] == 1
+
+
+def test_bounds_are_left_out_of_errors_and_counted_in_one_beside_them():
+    targets = Targets((Target("a", "regression"), Target("b", "regression"), Target("c")))
+    y = torch.tensor([[1.0, 1.0, 1.0], [1.0, 2.0, 0.0], [1.0, 3.0, 1.0], [1.0, 4.0, 0.0]])
+    logits = torch.tensor([[3.0, 1.0, 1.0], [3.0, 2.0, -1.0], [-1.0, 3.0, 1.0], [1.0, 5.0, -1.0]])
+    censored = torch.tensor([[1, 0, 1], [-1, 0, 1], [0, 0, 0], [0, 0, 0]], dtype=torch.int8)
+    found = prediction_metrics(targets, logits, y, censored)
+    assert found["a"]["rmse"] == pytest.approx((4 / 2) ** 0.5), "the last two"
+    assert found["a"]["mae"] == 1.0
+    assert found["a"]["rmse_one_sided"] == pytest.approx((8 / 4) ** 0.5)
+    assert found["a"]["censored"] == 2
+    assert "rmse_one_sided" not in found["b"], "nothing of it is a bound"
+    assert found["b"] == prediction_metrics(targets, logits, y)["b"]
+    assert found["c"]["accuracy"] == 1.0, "classes have no bounds"
+    expected = (-found["a"]["rmse_one_sided"] - found["b"]["rmse"] + 1) / 3
+    assert selection_score(targets, found) == pytest.approx(expected)

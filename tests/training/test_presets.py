@@ -11,6 +11,7 @@ from pellucid.methods import methods
 from pellucid.training import presets as training_presets
 from pellucid.training.presets import presets, settings
 
+SYNMOL = {"source": "zinc"}, ["alkane and carbonyl"]
 PAPER = ("dgcnn", "egnn", "point_transformer")
 """The backbones of the paper: its settings know no other."""
 
@@ -64,16 +65,16 @@ def test_a_preset_that_lacks_a_backbone_is_refused_not_replaced(monkeypatch):
 
 
 def test_published_numbers_as_printed():
-    cells = {c.metric: c for c in published("synmol", "lri-gaussian", "dgcnn")}
+    cells = {c.metric: c for c in published("synmol", "lri-gaussian", "dgcnn", *SYNMOL)}
     assert cells["interpretation.roc_auc"].mean == pytest.approx(0.9902)
     assert cells["interpretation.precision@5"].std == pytest.approx(0.0094)
     assert cells["classification.roc_auc"].mean == pytest.approx(0.9998)
     assert "Table 4" in cells["classification.roc_auc"].source
-    assert published("synmol", "erm", "egnn")[0].mean == pytest.approx(0.9987)
+    assert published("synmol", "erm", "egnn", *SYNMOL)[0].mean == pytest.approx(0.9987)
 
 
 def test_unknown_presets_and_datasets_without_settings():
     with pytest.raises(PellucidError, match="preset"):
         settings("synmol", "erm", "egnn", "fastest")
     assert settings("another", "erm", "egnn").training.epochs > 0
-    assert published("another", "erm", "egnn") == []
+    assert published("another", "erm", "egnn", *SYNMOL) == []

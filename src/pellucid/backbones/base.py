@@ -276,6 +276,9 @@ class Backbone(nn.Module, ABC):
             rotations then.
         edge_category_sizes: Cardinality of each column of ``edge_categories``; for neighbourhoods of given edges.
         edge_feature_size: Columns of ``edge_features``; likewise.
+        read_all: Whether scalars are W_0 h_0 + ... + W_L h_L, a linear map of what each layer knows, and not the last
+            layer alone (jumping knowledge, Xu et al., ICML 2018). What a point is by itself then need not pass through
+            its neighbours, so that contributions of points stay where they come from.
 
     Raises:
         PellucidError: if these do not go together.
@@ -296,7 +299,7 @@ class Backbone(nn.Module, ABC):
     def __init__(self, dim: int = 3, category_sizes: Sequence[int] = (), feature_size: int = 0, *, hidden: int = 64,
                  layers: int = 4, dropout: float = 0.2, length_scale: float = 1.0, view: str = "plain",
                  coordinates: bool = False, edge_directions: bool = False, edge_category_sizes: Sequence[int] = (),
-                 edge_feature_size: int = 0) -> None:
+                 edge_feature_size: int = 0, read_all: bool = False) -> None:
         super().__init__()
         if hidden < 1 or layers < 1:
             raise PellucidError(f"expected at least one layer of width 1, got layers={layers}, hidden={hidden}")
@@ -324,6 +327,8 @@ class Backbone(nn.Module, ABC):
         self.edge_width = sum(part.width for part in (self.edges, self.given) if part is not None)
         """Width of the edge embedding that the layers see."""
         self.layers = nn.ModuleList(self.layer() for _ in range(layers))
+        self.reads = nn.ModuleList(nn.Linear(hidden, hidden, bias=False) for _ in range(layers + 1)
+                                   ) if read_all else None
 
     @classmethod
     def option_names(cls) -> set[str]:
@@ -411,9 +416,17 @@ class Backbone(nn.Module, ABC):
         h = self.encode(clouds) if inputs is None else inputs
         if self.coordinates is not None:
             h = h + self.coordinates(placed)
+        states = [h]
         for layer in self.layers:
             h = layer(h, where, neighbors, weight)
-        return Embedding(h)
+            if self.reads is not None:
+                states.append(h)
+        return Embedding(h if self.reads is None else self._read(states))
+
+    def _read(self, states: Sequence[Tensor]) -> Tensor:
+        """(points, hidden) of what the first layer starts from, and what comes after each layer."""
+        assert self.reads is not None
+        return torch.stack([read(h) for read, h in zip(self.reads, states, strict=True)]).sum(0)
 
     def _where(self, clouds: PointClouds, neighbors: Neighbors, placed: Tensor | None) -> Geometry:
         """Where neighbours are, and the edge embedding; without columns where layers see nothing of coordinates."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -437,7 +438,31 @@ def experiment(name: str) -> Experiment:
     return load(files("pellucid.benchmarks") / "experiments" / f"{name}.yaml")
 
 
-def published(dataset: str, method: str, backbone: str) -> list[Published]:
-    """All published cells of one dataset, method and backbone; empty where the papers have none."""
-    return [cell for name in experiments() for place, cell in experiment(name).cells.items()
-            if place[:3] == (dataset, backbone, method)]
+def published(dataset: str, method: str, backbone: str, options: Mapping[str, Any], targets: Sequence[str]
+              ) -> list[Published]:
+    """All published cells of one dataset, method and backbone; empty where the papers have none.
+
+    Numbers stand only beside data that are those of a paper or were made as those: the recipe says by which options
+    one knows them (:attr:`pellucid.datasets.base.Dataset.as_published`). Where a run does not know the options, as of
+    clouds that a user made, or has other targets than the recipe, there are none.
+
+    Args:
+        dataset: Registered name.
+        method: Of the run.
+        backbone: Of the run.
+        options: What the dataset was made of: the key of its provenance.
+        targets: Names of what the run predicts.
+
+    Example:
+        >>> len(published("synmol", "lri-gaussian", "egnn", {"source": "zinc"}, ["alkane and carbonyl"]))
+        4
+        >>> published("synmol", "lri-gaussian", "egnn", {}, ["my own"])
+        []
+    """
+    found = [cell for name in experiments() for place, cell in experiment(name).cells.items()
+             if place[:3] == (dataset, backbone, method)]
+    if not found or dataset not in datasets:
+        return []
+    recipe = datasets[dataset]
+    known = options and all(options.get(name) in values for name, values in recipe.as_published.items())
+    return found if known and list(targets) == [target.name for target in recipe().targets] else []

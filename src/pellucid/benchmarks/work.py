@@ -131,7 +131,8 @@ def masked_score(model: Method, explainer: Explainer, clouds: PointClouds, seed:
             weight = mask[start : start + batch.points].to(batch.device)
             parts.append(model.logits(batch, neighbors, point_weight=weight).cpu())
             start += batch.points
-    return selection_score(model.targets, prediction_metrics(model.targets, torch.cat(parts), clouds["y"]))
+    found = prediction_metrics(model.targets, torch.cat(parts), clouds["y"], clouds.get("censored"))
+    return selection_score(model.targets, found)
 
 
 @lru_cache(maxsize=2)

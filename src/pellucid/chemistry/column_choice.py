@@ -44,7 +44,7 @@ class Looks:
     @property
     def smiles(self) -> bool:
         """Whether these are SMILES, whatever the column's name."""
-        return self.parsed >= 0.7 and self.structured >= 0.3
+        return self.parsed >= (0.5 if self.cells < 4 else 0.7) and self.structured >= 0.3
 
 
 def looks(cells: Sequence[str]) -> Looks:
@@ -154,11 +154,13 @@ def find_id(names: Sequence[str], columns: Sequence[Looks], smiles: int | None, 
     """
     if wanted is not None:
         return place_of(wanted, names, "column of ids")
-    rest = [i for i in range(len(names)) if i != smiles and columns[i].cells and not columns[i].smiles]
+    rest = [i for i, one in enumerate(columns)
+            if i != smiles and not one.smiles and (one.parsed < 0.5 or smiles_rank(names[i]) > 1)]
     named = [i for i in rest if id_rank(names[i]) < 2 and not (columns[i].numbers == 1 and not _whole(names[i]))]
     if named:
         return min(named, key=lambda i: (not columns[i].different, id_rank(names[i]), i))
-    texts = [i for i in rest if columns[i].numbers < 0.5 and columns[i].different and columns[i].cells > 1]
+    texts = [i for i in rest if columns[i].numbers < 0.5 and columns[i].different
+             and (columns[i].cells > 1 or names[i].startswith("column-"))]
     return texts[0] if texts else None
 
 

@@ -16,6 +16,7 @@ from pellucid.chemistry.conformers import conformer
 from pellucid.chemistry.molecules import atom_types
 from pellucid.chemistry.proteins import file_bytes, stem
 from pellucid.chemistry.records import complaint
+from pellucid.chemistry.text_lines import decoded
 from pellucid.errors import PellucidError
 
 
@@ -77,7 +78,7 @@ def read_ligand(path: str | Path, *, name: str = "") -> Ligand:
     if kind not in _PARSERS:
         raise PellucidError(f"expected a ligand in a file of kind {', '.join(_PARSERS)}, plain or .gz, got {path}; "
                             "convert it")
-    full, reason = _parse(file_bytes(path).decode("utf-8-sig", errors="replace"), kind)
+    full, reason = _parse(decoded(file_bytes(path)), kind)
     if full is None:
         raise PellucidError(f"expected a molecule that RDKit can read in {path}, got one it cannot ({reason}); mend "
                             "it, or convert the ligand from another file")
@@ -127,7 +128,7 @@ def _from_molfile(text: str, **options: bool) -> Chem.Mol | None:
 
     The program that wrote PDBbind's files fills them in, and RDKit finds no aromatic rings in a query.
     """
-    lines = text.partition("\n$$$$")[0].splitlines()
+    lines = text.replace("\r\n", "\n").partition("\n$$$$")[0].split("\n")  # nothing else ends a line
     try:
         atoms, bonds = int(lines[3][:3]), int(lines[3][3:6])  # none in a V3000 record
     except (IndexError, ValueError):

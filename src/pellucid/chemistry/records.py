@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -56,7 +55,7 @@ class MoleculeRecord:
         return np.asarray(self.mol.GetConformer().GetPositions(), dtype=np.float64)
 
 
-NO_VALUES: Mapping[str, str] = MappingProxyType({})
+NO_VALUES: Mapping[str, str] = {}
 
 
 def parse_smiles(smiles: str) -> tuple[Chem.Mol | None, str]:
@@ -144,7 +143,7 @@ def smiles_record(smiles: str, name: str, number: int, values: Mapping[str, str]
 
 
 def molecule_record(mol: Chem.Mol | None, reason: str, name: str, number: int, values: Mapping[str, str] = NO_VALUES,
-                    notes: tuple[str, ...] = (), zero_bonds: bool = False) -> MoleculeRecord:
+                    notes: tuple[str, ...] = (), zero_bonds: bool = False, ordinary: bool = False) -> MoleculeRecord:
     """The record of a molecule with what coordinates it has.
 
     Args:
@@ -155,10 +154,11 @@ def molecule_record(mol: Chem.Mol | None, reason: str, name: str, number: int, v
         values: Of the record.
         notes: Of the record.
         zero_bonds: Whether bonds of order zero are meant, as between a metal and its ligands.
+        ordinary: Whether all bonds are known to have an order.
     """
     smiles, posed = "", False
     if mol is not None:
-        reason = _flaw(mol, zero_bonds)
+        reason = _flaw(mol, zero_bonds, ordinary)
     if mol is not None and not reason:
         try:
             smiles = Chem.MolToSmiles(mol)
@@ -171,13 +171,13 @@ def molecule_record(mol: Chem.Mol | None, reason: str, name: str, number: int, v
                           notes)
 
 
-def _flaw(mol: Chem.Mol, zero_bonds: bool) -> str:
+def _flaw(mol: Chem.Mol, zero_bonds: bool, ordinary: bool) -> str:
     """Why a molecule that RDKit reads is not one; ``""`` if it is."""
     if not mol.GetNumAtoms():
         return "it has no atoms"
     if mol.GetNumHeavyAtoms() > MAX_ATOMS:
         return too_many(mol.GetNumHeavyAtoms())
-    for bond in mol.GetBonds():
+    for bond in () if ordinary else mol.GetBonds():
         if bond.HasQuery() or (bond.GetBondType() in _NO_BOND and not zero_bonds):
             kind = "any of several orders" if bond.HasQuery() else "order 0"
             return (f"the bond of its atoms {bond.GetBeginAtomIdx() + 1} and {bond.GetEndAtomIdx() + 1} has {kind}; "

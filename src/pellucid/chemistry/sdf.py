@@ -25,7 +25,8 @@ from pellucid.chemistry.text_lines import MAX_LINE, Lines, LongLineError, TextFi
 MAX_RECORD = 1 << 23
 """Characters of a record: a molfile of :data:`~pellucid.chemistry.records.MAX_ATOMS` atoms takes about a fiftieth."""
 _PROPERTY = re.compile(r">.*?<([^<>]*)>")
-_V3000_ATOM = re.compile(r"M  V30 +\d+ +(\S+)")
+_V3000_COUNTS = re.compile(r"M  V30 COUNTS +(\d+)")
+_V3000_HYDROGEN = re.compile(r"M  V30 +\d+ +[HDT] ")
 
 
 @dataclass
@@ -45,10 +46,11 @@ class Entry:
     def block(self) -> tuple[str, int]:
         """The molfile, and where it ends in the lines."""
         end = next((i for i, line in enumerate(self.lines) if line.startswith("M  END")), None)
-        if end is None:  # a writer may leave the line out
-            end = next((i - 1 for i, line in enumerate(self.lines) if i > 3 and line.startswith(">")),
-                       len(self.lines) - 1)
-        return "\n".join(self.lines[:end + 1]) + "\n", end + 1
+        if end is not None:
+            return "\n".join(self.lines[:end + 1]) + "\n", end + 1
+        end = next((i for i, line in enumerate(self.lines) if i > 3 and line.startswith(">")), len(self.lines))
+        closed = ["M  END"] if end < len(self.lines) else []  # which a writer may leave out, but no file that is cut
+        return "\n".join([*self.lines[:end], *closed]) + "\n", end
 
     def properties(self, start: int) -> dict[str, str]:
         """Names and values of the properties behind the molfile; lines of a value are joined by line feeds."""
@@ -161,26 +163,34 @@ class MoleculeFile:
                 mol, reason, notes = molecule_of_mol2("\n".join(entry.lines) + "\n")
             else:
                 mol, reason = molecule_of_block(block)
-            yield molecule_record(mol, reason, name, entry.number, values, notes, "M  ZBO" in block)
+            yield molecule_record(mol, reason, name, entry.number, values, notes, "M  ZBO" in block,
+                                  ordinary=not self.mol2 and _ordinary(block))
 
 
 def molecule_of_block(block: str) -> tuple[Chem.Mol | None, str]:
     """The molecule of a molfile (V2000 or V3000) without its hydrogens and ``""``, or None and the reason."""
     if (atoms := _heavy_atoms(block)) > MAX_ATOMS:
         return None, too_many(atoms)
-    mol, reason = _parsed(block)
-    if mol is not None and "V3000" not in block[:400] and any(
-            part.HasQuery() for parts in (mol.GetBonds(), mol.GetAtoms()) for part in parts):
-        return _parsed(_without_queries(block))
-    return mol, reason
+    return _parsed(_without_queries(block))
 
 
 def _heavy_atoms(block: str) -> int:
-    """How many heavy atoms a molfile says that it has, or its lines, where those are more."""
-    lines = block.split("\n", 4)
-    if len(lines) < 5 or "V3000" not in lines[3]:
-        return 0  # a V2000 counts line has three digits for all atoms
-    return sum(match[1] not in ("H", "D", "T") for match in _V3000_ATOM.finditer(block.partition("END ATOM")[0]))
+    """How many heavy atoms a V3000 molfile says that it has; a V2000 counts line has three digits for all atoms."""
+    said = _V3000_COUNTS.search(block)
+    if said is None:
+        return 0
+    atoms = int(said[1][:12])
+    return atoms - len(_V3000_HYDROGEN.findall(block.partition("END ATOM")[0])) if atoms > MAX_ATOMS else atoms
+
+
+def _ordinary(block: str) -> bool:
+    """Whether all bonds of a V2000 molfile have an order; cheaper than to ask RDKit's bonds."""
+    lines = block.split("\n")
+    try:
+        atoms, bonds = int(lines[3][:3]), int(lines[3][3:6])  # none in a V3000 record
+    except (IndexError, ValueError):
+        return False
+    return bonds > 0 and all(line[6:9] in ("  1", "  2", "  3", "  4") for line in lines[4 + atoms:4 + atoms + bonds])
 
 
 def _without_queries(block: str) -> str:

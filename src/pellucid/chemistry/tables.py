@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import itertools
 import tempfile
+import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -19,7 +21,7 @@ from pellucid.chemistry.column_choice import LOOKED_AT, find_id, find_smiles, id
 from pellucid.chemistry.records import MoleculeRecord, molecule_record, short, smiles_and_name, smiles_record
 from pellucid.chemistry.sdf import MoleculeFile
 from pellucid.chemistry.text_lines import TextFile, told
-from pellucid.chemistry.text_tables import SPACE, Row, TextTable, column_looks, distinct
+from pellucid.chemistry.text_tables import SPACED, Row, TextTable, column_looks, distinct
 from pellucid.errors import PellucidError
 from pellucid.files import sha256
 from pellucid.frames import Frame, cell
@@ -150,11 +152,12 @@ def _of_file(path: Path, smiles: str | None, id: str | None) -> MoleculeTable:
     kind = _kind(path)
     if not _is_there(path):
         raise PellucidError(f"expected a file {path}, got nothing there; check the path")
+    if path.is_dir():
+        raise PellucidError(f"expected a file {path}, got a folder; give a file in it")
     if kind in _OTHER:
         raise PellucidError(f"expected molecules in {path}, got {kind}, {_OTHER[kind]}")
     if kind in _PARQUET:
-        file = _unpacked(path)
-        return _of_frame(Frame.of_parquet(file, str(path)), str(path), smiles, id, lambda: sha256(path))
+        return _of_frame(_parquet(path), str(path), smiles, id, lambda: sha256(path))
     if kind not in (*TABLES, *MOLFILES):
         raise PellucidError(f"expected {KINDS}, got {path}; rename or convert it")
     text = TextFile(path)
@@ -164,22 +167,26 @@ def _of_file(path: Path, smiles: str | None, id: str | None) -> MoleculeTable:
     rows = table.rows
     return _of_rows(str(path), table.layout.names, column_looks(table.layout), rows, smiles, id,
                     notes=table.layout.notes, read=text.notes, digest=lambda: sha256(path),
-                    spaced=table.layout.separator == SPACE and not table.layout.header)
+                    headless=not table.layout.header)
 
 
-def _unpacked(path: Path) -> Path | IO[bytes]:
-    """A parquet file that can be read at any place: the path, or what a gzipped one holds."""
+def _parquet(path: Path) -> Frame:
+    """The frame of a parquet file; a gzipped one is unpacked, since parquet is not read from its start to its end."""
     with told(path), path.open("rb") as packed:
         if packed.read(2) != b"\x1f\x8b":
-            return path
-        packed.seek(0)
-        out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (read as long as the table lives)
-        with gzip.GzipFile(fileobj=packed) as file:
-            while piece := file.read(1 << 20):
-                out.write(piece)
-                if out.tell() > _UNPACKED:
-                    raise PellucidError(f"expected at most 4 GiB in {path}, got more; unpack it yourself")
-        return out
+            return Frame.of_parquet(path, str(path))
+    with contextlib.ExitStack() as stack, told(path):
+        out = stack.enter_context(tempfile.TemporaryFile())
+        file = stack.enter_context(gzip.open(path))
+        while piece := file.read(1 << 20):
+            out.write(piece)
+            if out.tell() > _UNPACKED:
+                raise PellucidError(f"expected at most 4 GiB in {path}, got more; unpack it yourself")
+        out.seek(0)
+        frame = Frame.of_parquet(out, str(path))
+        file.close()
+        weakref.finalize(frame, stack.pop_all().close)
+        return frame
 
 
 def _one_smiles(text: str) -> MoleculeTable:
@@ -231,10 +238,11 @@ def _of_frame(frame: Frame, source: str, smiles: str | None, id: str | None,
 
 def _of_rows(source: str, names: Sequence[str], found: Sequence[Any], rows: Callable[[], Iterator[Row]],
              smiles: str | None, id: str | None, *, notes: Sequence[str], digest: Callable[[], str],
-             read: Mapping[str, None] | None = None, spaced: bool = False) -> MoleculeTable:
-    """The table of rows whose columns look as ``found``; ``spaced``: it is a SMILES file without a header."""
+             read: Mapping[str, None] | None = None, headless: bool = False) -> MoleculeTable:
+    """The table of rows whose columns look as ``found``; ``headless``: the names of columns are ours."""
     at, said = find_smiles(names, found, smiles)
-    if at is None and (spaced or (len(names) <= 2 and found[0].parsed == 1 and found[0].different)):
+    spaced = headless and tuple(names) == SPACED
+    if at is None and (spaced or (len(names) <= 2 and found[0].parsed == 1 and (headless or found[0].different))):
         at = 0  # small molecules, whose SMILES are no more than words
     if at is None:
         raise PellucidError(f"expected a column of SMILES in {source}, got {', '.join(names[:12])}"
@@ -254,7 +262,7 @@ def _of_rows(source: str, names: Sequence[str], found: Sequence[Any], rows: Call
                 continue
             values = {key: _text(cells[i]) for key, i in zip(keys, kept, strict=True)}
             if isinstance(cells[at], str):
-                yield smiles_record(cells[at], name, row.number, values)
+                yield smiles_record(cells[at], name, row.number, values, row.notes)
             else:
                 yield _of_mol(cells[at], name, row.number, values)
 

@@ -7,7 +7,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -92,10 +92,20 @@ class TextFile:
             return line.decode()
         except UnicodeDecodeError:
             self.notes.setdefault("some of its lines are not UTF-8 and are read as Windows-1252 (Latin-1)")
-            try:
-                return line.decode("cp1252")
-            except UnicodeDecodeError:  # five bytes mean nothing there
-                return line.decode("latin-1")
+            return decoded(line)
+
+
+def decoded(data: bytes) -> str:
+    """Bytes as text: UTF-8 with or without a mark, else Windows-1252, else Latin-1, which any bytes are.
+
+    Example:
+        >>> decoded("µM".encode()), decoded("µM".encode("latin-1"))
+        ('µM', 'µM')
+    """
+    for encoding in ("utf-8-sig", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            return data.decode(encoding)
+    return data.decode("latin-1")  # five bytes mean nothing in Windows-1252
 
 
 class Lines(Iterator[str]):

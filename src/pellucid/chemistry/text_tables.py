@@ -15,6 +15,8 @@ from pellucid.chemistry.text_lines import MAX_LINE, LongLineError, TextFile
 
 SPACE = " "
 """The separator of SMILES files: the SMILES ends at the first space or tab, and the rest is the name."""
+SPACED = ("smiles", "name")
+"""What its columns are called without a header."""
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", SPACE: "spaces"}
 _FIRST = {".csv": ",;\t| ", ".tsv": "\t,;| ", ".txt": "\t,;| ", ".smi": " \t,;|", ".smiles": " \t,;|"}
 _SAID = re.compile(r'"?sep=(.)"?\s*')
@@ -25,11 +27,12 @@ _SAMPLE_CHARACTERS = 1 << 18
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its cells without the spaces around them, or why it cannot be read."""
+    """One row: its cells without the spaces around them, why it cannot be read, what is unusual about it."""
 
     number: int
     cells: list[str]
     error: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def _rows(lines: Iterable[str], separator: str, width: int | None = None) -> Ite
     reader = _Spaced(counted, width or 2) if separator == SPACE else csv.reader(
         counted, delimiter=separator, skipinitialspace=True)
     while True:
-        error, row = "", []
+        error, row, first = "", [], counted.number + 1
         try:
             row = next(reader)
         except StopIteration:
@@ -128,7 +131,9 @@ def _rows(lines: Iterable[str], separator: str, width: int | None = None) -> Ite
         if width is not None and any(cells[width:]):
             error = (f"its line has {len(cells)} cells, where the first one has {width}; put cells that hold a "
                      f"{'space' if separator == SPACE else repr(separator)} in quotes")
-        yield Row(counted.number, cells, error)
+        spanned = counted.number > first and separator != SPACE and any("\n" in one or "\r" in one for one in cells)
+        yield Row(counted.number, cells, error, (f"a cell in quotes goes from line {first} to {counted.number}",
+                                                 ) if spanned else ())
 
 
 class _Counted(Iterator[str]):
@@ -178,7 +183,7 @@ def _layout(separator: str, start: Sequence[str]) -> Layout:
     if header:
         names = distinct([name or f"column-{i}" for i, name in enumerate(first[:width], 1)], notes)
     else:
-        names = ("smiles", "name")[:width] if separator == SPACE else tuple(f"column-{i + 1}" for i in range(width))
+        names = SPACED[:width] if separator == SPACE else tuple(f"column-{i + 1}" for i in range(width))
         if separator != SPACE:
             notes.append("it has no header line: its first line is a molecule")
     return Layout(separator, tuple(names), header, rows[1:] if header else rows, tuple(notes))

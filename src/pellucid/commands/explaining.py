@@ -16,6 +16,7 @@ from pellucid.commands.data import data_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation, asking
 from pellucid.families import explainers
+from pellucid.files import read_json
 from pellucid.methods import Method
 from pellucid.spec import DataSpec
 from pellucid.training.applicability import check_clouds
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 MOST_TOLD = 20
 """Remarks on samples unlike those of the training that a page has at most."""
+OWN = "own"
+"""Stands among explainers for the importance that a run learned."""
 CALIBRATION = 200
 """Validation clouds of predicted class 1 that the rule ``fidelity`` is calibrated on at most, evenly spaced."""
 
@@ -82,7 +85,8 @@ class ExplainedRun:
         Args:
             run: Its folder.
             device: Where to compute.
-            method: Name of an explainer; None, or the name of the run's own method, for the importance it learned.
+            method: Name of an explainer; None, ``"own"``, or the name of the run's own method, for the importance it
+                learned.
             options: Of the explainer.
 
         Raises:
@@ -92,8 +96,7 @@ class ExplainedRun:
         model, config, spec = load_model(run, device)
         refuse_untaught(run, config)
         about = {"run": str(run), "config": config.model_dump(mode="json"), "spec": spec.document()}
-        if method not in (None, config.method.name):
-            assert method is not None
+        if method is not None and method not in (OWN, config.method.name):
             from pellucid.explainers.making import make_explainer
 
             about |= {"explainer": method, "options": dict(options or {})}
@@ -105,6 +108,19 @@ class ExplainedRun:
             raise PellucidError(f"expected options together with an explainer, got {', '.join(options)} for the "
                                 f"importance that {run} learned; pass --method (method=) too")
         return ExplainedRun(run, model, config, spec, about, None)
+
+    def trust(self, target: str | int | None = None) -> dict[str, Any]:
+        """How far its importance can be trusted by the run's own ``metrics.json``, as a document.
+
+        Args:
+            target: The output that is explained; what was measured is of the first target.
+        """
+        from pellucid.metrics.trust import trust
+
+        asked, targets = self.model.targets.find(target), self.model.targets
+        measured = self.explainer is None and asked.target == targets[0]
+        metrics = read_json(path) if (path := self.run / "metrics.json").is_file() else {}
+        return trust(metrics, target=asked.target.name, measured=measured or not self.model.explains).document()
 
     def refuse(self, clouds: PointClouds) -> None:
         """Raises PellucidError where the model or the explainer cannot take the clouds."""

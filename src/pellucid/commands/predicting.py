@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pellucid.clouds import PointClouds, ragged_arange
 from pellucid.commands.data import grouped
-from pellucid.commands.explaining import Asked, ExplainedRun, explain_with, prepare
+from pellucid.commands.explaining import OWN, Asked, ExplainedRun, explain_with, prepare
 from pellucid.domains.base import Domain, domain_of
 from pellucid.errors import PellucidError
 from pellucid.methods import Method
@@ -29,8 +29,6 @@ from pellucid.training.predict import batches_of, run_over
 if TYPE_CHECKING:
     import pyarrow as pa
 
-OWN = "own"
-"""In place of an explainer: the importance that the run learned."""
 TOGETHER = 256
 """Clouds that a model sees at once."""
 

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pellucid.commands.data import told
 from pellucid.domains.base import Domain, domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.explanations.ensemble import agreement
+from pellucid.explanations.side_by_side import MOST as MOST_SHARED
+from pellucid.explanations.side_by_side import SideBySide
 from pellucid.files import read_json
-from pellucid.report.content import PublishedCell, ReportContent, Sample
-from pellucid.report.page import write_report
+from pellucid.report.content import PublishedCell, ReportContent, Sample, Side
+from pellucid.report.page import weight, write_report
 from pellucid.report.tables import for_reading
 from pellucid.targets import Target, Targets
+from pellucid.training.config import RunConfig
 
 if TYPE_CHECKING:
     from pellucid.training.fit import Run
 
-SAMPLES = 24
-"""Clouds that a run's report shows."""
-MOST = 500
-"""Clouds that the page of an explanation shows at most."""
-MOST_POINTS = 200_000
-"""Points that it shows at most, of all clouds together: about 20 MB of the page."""
+MOST = 1000
+"""Samples that a page shows at most."""
+BYTES = 15_000_000
+"""What they may take of the page at most; what it has besides takes 5 MB."""
+TRIED = 8
+"""Samples whose bytes tell what the others will take."""
 
 
 def domain_in(explanation: Explanation) -> str:
@@ -55,12 +60,70 @@ def samples_of(explanation: Explanation, clouds: list[int], domain: str | None =
     return [sample for sample in samples if sample is not None]
 
 
-def choose(explanation: Explanation, count: int = SAMPLES) -> list[int]:
-    """Which test clouds to show: half positive, a quarter negative, and the most confident mistakes, by a fixed rule.
+def beside(given: SideBySide, clouds: list[int], domain: str | None = None) -> list[Sample]:
+    """What the browser shows of clouds that several explainers have explained; arguments as of :func:`samples_of`."""
+    known = domain_of(domain or domain_in(given.first))
+    first, *others = given.explanations
+    agreed = {name: given.agreement(first, name) for name in others}
+    samples = []
+    for i in clouds:
+        if (sample := known.sample(given.first, i)) is None:
+            continue
+        rows = slice(int(given.clouds.ptr[i]), int(given.clouds.ptr[i + 1]))
+        sides = [Side(name, one.of().importance[rows].double().numpy(), one.signed, one.unit(i),
+                      float(agreed[name].rank_correlation[i]), float(agreed[name].overlap[i]), MOST_SHARED,
+                      one.provenance.get("trust", {}).get("level", "unclear"))
+                 for name, one in given.explanations.items() if name != first]
+        samples.append(replace(sample, sides=sides, explainer=first))
+    return samples
 
-    Nothing is chosen by how good the explanation looks: positives and negatives are taken evenly spaced in the order
-    of the split. Of a regression: three quarters evenly spaced in the order of the target, and the largest errors.
-    Where nothing is known of clouds (or points have the targets), all are taken evenly spaced.
+
+def agreeing(given: SideBySide, points: str = "points") -> list[str]:
+    """How far each two explainers agree over all clouds, a sentence each; ``points`` is what those are called."""
+    found = []
+    for one in given.agreements():
+        rho, shared = one.means()
+        if math.isfinite(rho):
+            more = f", and {shared:.0%} of the {MOST_SHARED} most important {points} shared" if shared == shared else ""
+            found.append(f"{' and '.join(one.names)}: mean Spearman rank correlation {rho:.2f} (random: 0){more}."
+                         .replace("-0.", "−0."))
+    return found
+
+
+def _of_each(given: SideBySide) -> dict[str, Any]:
+    """What is said of trust in the first explainer by name, and in the others behind it."""
+    told = {name: one.provenance["trust"] for name, one in given.explanations.items() if "trust" in one.provenance}
+    if len(told) < len(given.explanations):
+        return {}
+    first, *others = told
+    return {"level": told[first]["level"], "sentence": f"{first} – {told[first]['sentence']}",
+            "reasons": [*told[first]["reasons"], *(f"{name} – {told[name]['sentence']}" for name in others)]}
+
+
+def fitting(explanation: Explanation, domain: str | None = None) -> int:
+    """How many clouds of an explanation a page has room for, at least 1.
+
+    Example:
+        >>> import torch
+        >>> from pellucid.clouds import PointClouds
+        >>> clouds = PointClouds(torch.tensor([0, 2]), {"pos": torch.rand(2, 3)})
+        >>> fitting(Explanation(clouds, torch.rand(1, 1), torch.rand(2)))
+        1
+    """
+    places, sizes = np.arange(len(explanation.clouds)), explanation.clouds.sizes.numpy()
+    tried = sorted({*_spaced(places, TRIED - 1), int(sizes.argmax())})
+    taken = sum(map(weight, samples_of(explanation, tried, domain)))
+    by_points = taken / max(int(sizes[tried].sum()), 1) * max(float(sizes.mean()), 1)
+    return max(min(len(places), MOST, int(BYTES / max(by_points, 1))), 1)
+
+
+def choose(explanation: Explanation, count: int = MOST) -> list[int]:
+    """Which test clouds to show: all, where there is room; else half positive, a quarter negative, and mistakes.
+
+    The mistakes are the most confident ones. Nothing is chosen by how good the explanation looks: positives and
+    negatives are taken evenly spaced in the order of the split. Of a regression: three quarters evenly spaced in the
+    order of the target, and the largest errors. Where nothing is known of clouds (or points have the targets), all are
+    taken evenly spaced.
 
     Args:
         explanation: Of one output, or of several: then of the one in ``explained``, or the first.
@@ -68,6 +131,8 @@ def choose(explanation: Explanation, count: int = SAMPLES) -> list[int]:
     """
     one = explanation.of()
     places = np.arange(len(one.clouds))
+    if len(places) <= count:
+        return places.tolist()
     truths = [one.truth(i) for i in places.tolist()]
     y = np.array([math.nan if value is None else value for value in truths], dtype=float)
     p = np.array([one.value(i) for i in places.tolist()], dtype=float)
@@ -102,13 +167,17 @@ def _regression(explanation: Explanation) -> bool:
     return _target(explanation).kind == "regression"
 
 
-def _rule(explanation: Explanation, domain: Domain) -> str:
+def _rule(explanation: Explanation, domain: Domain, shown: int) -> str:
     """How the samples of a run's report were chosen."""
+    count = len(explanation.clouds)
+    if shown == count:
+        return f"Shown are all {count} test {domain.samples}."
     how = " over the split"
     if explanation.level == "cloud":
         how = (" over the range of the target, and the largest errors" if _regression(explanation)
                else " from the positives and the negatives, and the most confident mistakes")
-    return f"Shown are test {domain.samples} taken evenly{how}; none was chosen by its explanation."
+    return (f"Shown are {shown:,} of {count:,} test {domain.samples}, taken evenly{how}, so that "
+            "this page stays usable; none was chosen by its explanation. explanations.parquet has all.")
 
 
 def asked(explanation: Explanation, domain: Domain) -> list[str]:
@@ -158,7 +227,8 @@ def report_run(run: Run) -> Path:
     config = run.config
     provenance: dict[str, Any] = read_json(run.folder / "provenance.json")
     domain = domain_of(provenance["spec"]["domain"])
-    cells = published(config.dataset, config.method.name, config.backbone.name)
+    cells = published(config.dataset, config.method.name, config.backbone.name, config.dataset_options,
+                      [target.name for target in run.model.targets])
     targets = run.model.targets
     notes: list[str] = []
     samples: list[Sample] = []
@@ -169,12 +239,16 @@ def report_run(run: Run) -> Path:
         notes += _predicted(targets)
         notes.append("This run only predicts; train lri-gaussian or lri-bernoulli to see what decides.")
     else:
-        samples = samples_of(run.explanation, choose(run.explanation), provenance["spec"]["domain"])
+        name = provenance["spec"]["domain"]
+        chosen = choose(run.explanation, fitting(run.explanation, name))
+        samples = samples_of(run.explanation, chosen, name)
         notes += asked(run.explanation, domain)
         if samples:
-            notes.append(_rule(run.explanation, domain))
+            notes.append(_rule(run.explanation, domain, len(chosen)))
+    notes += [*domain.caveats(config.dataset_options, run.model.encoder.directions),
+              *(sentence + "." for sentence in told(provenance["data"]))]
     content = ReportContent(
-        title=f"{config.method.name} with {config.backbone.name} on {config.dataset}",
+        title=f"{config.method.name} with {config.backbone.name} on {_data_name(config, provenance)}",
         subtitle=f"test split, seed {config.seed}, preset {config.preset}",
         provenance={"config": config.model_dump(mode="json"), **provenance},
         metrics=for_reading(run.metrics),
@@ -186,33 +260,85 @@ def report_run(run: Run) -> Path:
         words=domain.words,
         units={target.name: target.unit for target in targets if target.unit},
         explained="" if run.explanation is None else _target(run.explanation).name,
+        trust=run.metrics.get("trust", {}),
     )
     return write_report(run.folder / "report.html", content)
 
 
-def report_explanation(path: Path, explanation: Explanation, notes: list[str], domain: str | None = None) -> Path:
+def _data_name(config: RunConfig, provenance: dict[str, Any]) -> str:
+    """The file of a user's own table, else the dataset."""
+    data = provenance["data"]
+    return Path(data["source"]).name if "labels" in data else config.dataset
+
+
+def report_folds(folder: Path, run: Path, explanation: Explanation, metrics: dict[str, Any]) -> Path:
+    """Writes the page of a cross-validation: every sample, explained by the run that did not learn from it.
+
+    Args:
+        folder: Where ``report.html`` goes.
+        run: A fold's run folder.
+        explanation: Of the test parts of all folds, with the text ``fold``.
+        metrics: Mean and deviation over folds, see :class:`pellucid.commands.folding.Folds`.
+    """
+    provenance, config = read_json(run / "provenance.json"), RunConfig.parse(read_json(run / "config.json"))
+    name = provenance["spec"]["domain"]
+    domain, folds = domain_of(name), len(set(explanation.clouds.text["fold"]))
+    chosen = choose(explanation, fitting(explanation, name))
+    prediction = metrics["prediction"]
+    notes = [f"{target}: " + ", ".join(f"{metric} {found['mean']:.3f} ± {found['std']:.3f}"
+                                       for metric, found in prediction[target].items()) + f" over {folds} folds."
+             for target in prediction]
+    content = ReportContent(
+        title=f"{config.method.name} with {config.backbone.name} on {_data_name(config, provenance)}",
+        subtitle=f"{folds} folds, seed {config.seed}, preset {config.preset}",
+        provenance={"config": config.model_dump(mode="json"), **provenance},
+        metrics=for_reading(_means(metrics)),
+        samples=samples_of(explanation, chosen, name),
+        notes=[*notes, *asked(explanation, domain), _rule(explanation, domain, len(chosen)),
+               *(sentence + "." for sentence in told(provenance["data"]))],
+        words=domain.words,
+        units={target.name: target.unit for target in explanation.targets if target.unit},
+        explained=_target(explanation).name,
+    )
+    return write_report(folder / "report.html", content)
+
+
+def _means(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {name: value["mean"] if set(value) == {"mean", "std"} else _means(value) for name, value in metrics.items()}
+
+
+def report_explanation(path: Path, given: Explanation | SideBySide, notes: list[str], domain: str | None = None
+                       ) -> Path:
     """Writes the page for the samples that a user asked about.
 
     Args:
         path: Where to write.
-        explanation: Of all of them.
+        given: Of all of them; of several explainers, what they say is shown side by side.
         notes: Warnings, such as entries that could not be read.
         domain: Name of theirs; None for the one in the explanation's provenance.
 
     Raises:
         PellucidError: if there is nothing to show.
     """
+    explanation = given.first if isinstance(given, SideBySide) else given
     data, name = explanation.clouds, domain or domain_in(explanation)
     known = domain_of(name)
     if len(data) == 0:
         raise PellucidError(f"expected at least one of the {known.samples} to show, got none")
     config = explanation.provenance.get("config", {})
-    explainer = explanation.provenance.get("explainer")
+    explainer = (", ".join(given.explanations) if isinstance(given, SideBySide)
+                 else explanation.provenance.get("explainer"))
     sentence = agreement(explanation)
     trained = (f"{explainer + ' on ' if explainer else ''}{config.get('method', {}).get('name', '')} with "
                f"{config.get('backbone', {}).get('name', '')}, trained on {config.get('dataset') or 'data of its own'}")
-    shown = max(min(int((data.ptr[1:] <= MOST_POINTS).sum()), MOST), 1)
-    samples = samples_of(explanation, list(range(shown)), name)
+    shown = fitting(explanation, name)
+    if isinstance(given, SideBySide):
+        samples = beside(given, list(range(shown)), name)
+        notes = [*agreeing(given, known.points), *notes]
+        trust = _of_each(given)
+    else:
+        samples = samples_of(explanation, list(range(shown)), name)
+        trust = explanation.provenance.get("trust", {})
     if len(data) > shown:
         notes = [*notes, f"Shown are the first {shown} of {len(data)}; explanation.parquet has all."]
     if len(samples) < shown:
@@ -225,5 +351,6 @@ def report_explanation(path: Path, explanation: Explanation, notes: list[str], d
         samples=samples,
         notes=[*([sentence] if sentence else []), *asked(explanation, known), *notes],
         words=known.words,
+        trust=trust,
     )
     return write_report(path, content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, overload
 
 from pellucid.errors import PellucidError
 from pellucid.training.config import merge
@@ -51,6 +51,40 @@ def explainer_options(texts: Iterable[str]) -> dict[str, Any] | None:
         if name != "options" or not isinstance(value, dict):
             raise PellucidError(f"expected options of the explainer, got {name!r}; write e.g. --set options.steps=100")
     return settings.get("options")
+
+
+@overload
+def parse_pairs(flag: str, texts: Iterable[str] | None, *, number: Literal[True]) -> dict[str, float] | None: ...
+@overload
+def parse_pairs(flag: str, texts: Iterable[str] | None) -> dict[str, str] | None: ...
+def parse_pairs(flag: str, texts: Iterable[str] | None, *, number: bool = False) -> dict[str, Any] | None:
+    """``NAME=VALUE`` texts as a dictionary; the last ``=`` separates, since a column's name may hold others.
+
+    Args:
+        flag: What they were given with, for messages.
+        texts: None for None.
+        number: Whether values are numbers.
+
+    Raises:
+        PellucidError: for another form.
+
+    Example:
+        >>> parse_pairs("--floor", ["HLM (mL/min)=0.7"], number=True)
+        {'HLM (mL/min)': 0.7}
+    """
+    if texts is None:
+        return None
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, sign, value = text.rpartition("=")
+        try:
+            found[name.strip()] = float(value) if number else value.strip()
+        except ValueError:
+            sign = ""
+        if not sign or not name.strip() or not value.strip():
+            raise PellucidError(f"expected {flag} NAME={'NUMBER' if number else 'TEXT'}, got {text!r}; write e.g. "
+                                f"{flag} {'logS=-8' if number else 'logS=value'}")
+    return found
 
 
 def parse_names(text: str | None) -> list[str] | None:

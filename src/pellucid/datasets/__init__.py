@@ -6,7 +6,9 @@ from pellucid.lazy import lazy
 
 if TYPE_CHECKING:
     from pellucid.datasets.base import Dataset, PreparedDataset, datasets, describe, load_dataset
+    from pellucid.datasets.molecules import load_molecules
 
-lazy(__name__, {"base": ["Dataset", "PreparedDataset", "datasets", "describe", "load_dataset"]})
+lazy(__name__, {"base": ["Dataset", "PreparedDataset", "datasets", "describe", "load_dataset"],
+                "molecules": ["load_molecules"]})
 
-__all__ = ["Dataset", "PreparedDataset", "datasets", "describe", "load_dataset"]
+__all__ = ["Dataset", "PreparedDataset", "datasets", "describe", "load_dataset", "load_molecules"]

@@ -56,6 +56,10 @@ class Dataset(ABC):
         unit: Unit of ``pos``.
         dim: Number of coordinates.
         category_sizes: Cardinality of each column of ``categories``.
+        edge_category_sizes: The same of ``edge_categories``; None for the categories that occur. Where these four
+            depend on options, :meth:`build` gives them under ``points`` in the provenance, and an opened dataset has
+            its own.
+        category_names: What the first column's categories are called, for people; empty for their numbers.
         feature_size: Number of columns of ``features``.
         partner_category_sizes: Cardinalities of the second clouds, where samples have any.
         precision_at: The m of precision@m.
@@ -64,15 +68,19 @@ class Dataset(ABC):
         licence: Of the data, for each source if there are several.
         version: Raised when the recipe changes, so that old caches are not taken for new ones.
         defaults: Options and their default values.
+        as_published: Values of the key with which the data are those of a paper, or made as those, so that published
+            numbers may stand beside a run's own.
         unkeyed: Options that do not change the result, such as the number of processes.
     """
 
     name: ClassVar[str]
     targets: tuple[Target, ...]
     domain: ClassVar[str] = "clouds"
-    unit: ClassVar[str] = ""
-    dim: ClassVar[int] = 3
-    category_sizes: ClassVar[tuple[int, ...]] = ()
+    unit: str = ""
+    dim: int = 3
+    category_sizes: tuple[int, ...] = ()
+    category_names: ClassVar[tuple[str, ...]] = ()
+    edge_category_sizes: tuple[int, ...] | None = None
     feature_size: ClassVar[int] = 0
     partner_category_sizes: ClassVar[tuple[int, ...]] = ()
     precision_at: ClassVar[tuple[int, ...]] = (5, 8)
@@ -81,6 +89,7 @@ class Dataset(ABC):
     licence: ClassVar[str] = ""
     version: ClassVar[int] = 1
     defaults: ClassVar[Mapping[str, Any]] = {}
+    as_published: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     unkeyed: ClassVar[tuple[str, ...]] = ("processes", "progress")
 
     @abstractmethod
@@ -101,6 +110,11 @@ class Dataset(ABC):
     def build(self, options: dict[str, Any]) -> tuple[PointClouds, dict[str, Any]]:
         """Does the work: the clouds and the recipe's own part of the provenance."""
 
+    @classmethod
+    def has_coordinates(cls, options: Mapping[str, Any]) -> bool:
+        """Whether points will have coordinates, by the options that a user gives; known before any work."""
+        return cls.dim > 0
+
     def opened(self, path: Path) -> PointClouds | None:
         """New samples out of a file as those of this dataset, to be explained; None where the domain reads them.
 
@@ -116,6 +130,7 @@ class Dataset(ABC):
             clouds: The prepared ones.
         """
         return DataSpec.of(clouds, Targets(self.targets), category_sizes=self.category_sizes,
+                           edge_category_sizes=self.edge_category_sizes,
                            partner_category_sizes=self.partner_category_sizes, domain=self.domain,
                            precision_at=self.precision_at)
 
@@ -160,6 +175,11 @@ class Dataset(ABC):
                                    f"{path.parent} and load it again, it will be made anew") from error
         if "targets" in provenance:
             self.targets = tuple(Targets.parse(provenance["targets"]))
+        if "points" in provenance:
+            points = provenance["points"]
+            self.dim, self.unit = points["dim"], points["unit"]
+            self.category_sizes, self.edge_category_sizes = map(tuple, (points["category_sizes"],
+                                                                        points["edge_category_sizes"]))
         return PreparedDataset(clouds, provenance, path, self)
 
     def _provenance(self, key: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from pellucid.clouds import PointClouds, offsets
 from pellucid.datasets.base import Dataset, folder_of, whole_number
 from pellucid.datasets.labels import Labels, read_labels
+from pellucid.datasets.target_options import TargetOptions
 from pellucid.errors import PellucidError
 from pellucid.files import sha256
 
@@ -25,9 +26,11 @@ class LabelledFolder(Dataset):
     """
 
     targets = ()
+    version = 2
     from_folder = True
     citation, licence = "the user's own data", "the user's own"
-    defaults = {"source_dir": None, "labels": "labels.csv", "kinds": "", "seed": 0}  # noqa: RUF012
+    defaults = {"source_dir": None, "labels": "labels.csv", "kinds": "", "units": "",  # noqa: RUF012
+                "floors": "", "ceilings": "", "seed": 0}
 
     @abstractmethod
     def read(self, path: Path) -> list[dict[str, Tensor]]:
@@ -43,8 +46,8 @@ class LabelledFolder(Dataset):
         for name in (files := list(dict.fromkeys(labels.keys))):
             if not (folder / name).is_file():
                 raise PellucidError(f"expected the file {name} of {options['labels']} in {folder}, got nothing there")
-        return {"files": [sha256(folder / name) for name in (options["labels"], *files)], "kinds": options["kinds"],
-                "seed": whole_number(options, "seed", 0, 2**31 - 1)}
+        return {"files": [sha256(folder / name) for name in (options["labels"], *files)],
+                **TargetOptions.of(options).document(), "seed": whole_number(options, "seed", 0, 2**31 - 1)}
 
     def build(self, options: dict[str, Any]) -> tuple[PointClouds, dict[str, Any]]:
         """See :meth:`Dataset.build`."""
@@ -59,7 +62,8 @@ class LabelledFolder(Dataset):
                                         f"{rows[name]} rows and {len(found[name])} samples; give each a row, in order")
             samples.append(found[name].pop(0))
         clouds = self._clouds(samples, labels.unique_keys(), labels.fields(options["seed"]))
-        return clouds, {"source": "the user's files", "targets": labels.targets.document()}
+        return clouds, {"source": "the user's files", "targets": labels.columns.targets.document(),
+                        "notes": labels.columns.notes}
 
     def opened(self, path: Path) -> PointClouds:
         """See :meth:`Dataset.opened`."""
@@ -75,4 +79,4 @@ class LabelledFolder(Dataset):
         return PointClouds(offsets(sizes), fields | more, text={"id": names}, units={"pos": self.unit})
 
     def _labels(self, options: dict[str, Any]) -> Labels:
-        return read_labels(folder_of(options) / options["labels"], "file", options["kinds"])
+        return read_labels(folder_of(options) / options["labels"], "file", TargetOptions.of(options))

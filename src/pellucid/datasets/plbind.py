@@ -124,6 +124,7 @@ class PLBind(Dataset):
                 "Res. 50, 302 (2017); Staerk et al., EquiBind, ICML 2022 (split by time); Bouysset & Fiorucci, ProLIF, "
                 "J. Cheminform. 13, 72 (2021)")
     licence = "of the user's files; PDB coordinates are CC0, PDBbind asks for a registration and has terms of its own"
+    as_published = {"source": ("pdbbind",), "threshold_nM": (10.0,), "usable": ("lri",)}  # noqa: RUF012
     defaults = {"source": None, "source_dir": None, "threshold_nM": 10, "usable": "lri", "tier": "all",  # noqa: RUF012
                 "split": "cluster", "time_lists": None, "years": None, "seed": 0, "radius": 15.0, "chains": "near",
                 "conformer": "pose", "interactions": True, "size": None, "processes": None, "progress": False}

@@ -74,6 +74,7 @@ class SynMol(Dataset):
     citation = ("Miao et al., Interpretable Geometric Deep Learning via Learnable Randomness Injection, ICLR 2023; "
                 "McCloskey et al., PNAS 116, 11624 (2019); Sanchez-Lengeling et al., NeurIPS 2020")
     licence = "; ".join(f"{source}: {licence}" for source, licence in LICENCES.items())
+    as_published = {"source": ("zinc", "logic8")}  # noqa: RUF012
     defaults = {"source": "zinc", "source_dir": None, "size": zinc.ORIGINAL_SIZE, "seed": 0,  # noqa: RUF012
                 "test": "equal", "processes": None, "progress": False}
 

@@ -68,6 +68,7 @@ class Tau3Mu(Dataset):
                 "Bierlich et al., A comprehensive guide to the physics and usage of PYTHIA 8.3, SciPost Phys. "
                 "Codebases 8 (2022)")
     licence = "made here; Pythia 8 is GPL-2.0-or-later, its events are free"
+    as_published = {"pileup": (200.0,), "field": (3.8,)}  # noqa: RUF012
     defaults = {"size": None, "full": False, "pileup": 200, "field": 3.8, "b_share": 0.27, "noise": 8.0,  # noqa: RUF012
                 "library_size": 20_000, "seed": 0, "processes": None, "progress": False}
 

@@ -24,12 +24,16 @@ class Xyz(LabelledFolder):
         labels: Name of the table: a CSV with the columns ``file``, perhaps ``split`` (train, val, test), and a target
             each, e.g. ``logS [log mol/L]``; empty where a value is missing. n rows about a file are its n structures.
         kinds: Of targets, where their values do not say: ``phase=multiclass,count=regression``.
+        units: Of targets, in place of those in the titles: ``logS=log mol/L``.
+        floors: Numbers that mean "at most this", such as an assay's lower limit: ``logS=-8``.
+        ceilings: Numbers that mean "at least this".
         seed: Of the split (70/15/15 at random), where no column has it.
     """
 
     name = "xyz"
     unit = "angstrom"
     category_sizes = (119,)
+    category_names = ("–", *(GetPeriodicTable().GetElementSymbol(z) for z in range(1, 119)))
 
     def read(self, path: Path) -> list[dict[str, Tensor]]:
         """Elements and coordinates about their mean; see :meth:`LabelledFolder.read`."""

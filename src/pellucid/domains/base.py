@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid import families
-from pellucid.clouds import PointClouds
+from pellucid.clouds import SPLITS, PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.families import datasets
 from pellucid.registry import Registry
-from pellucid.report.content import Sample, split_unit
+from pellucid.report.content import Answer, Sample, split_unit
 from pellucid.report.plane import plane, tones
 from pellucid.report.words import CLOUD_LOOK, CLOUDS, Look, Words
 
@@ -405,6 +406,7 @@ class Domain:
             "prediction": one.explanation.value(cloud),
             "predicts": one.explanation.quantity(cloud),
             "target": one.explanation.truth(cloud),
+            "answers": _answers(explanation, one),
             "important": one.important,
             "level": one.explanation.level,
             "values": one.values,
@@ -415,7 +417,7 @@ class Domain:
             "look": self.look,
         }
         return Sample(**{**common, **drawn, "columns": {**drawn.get("columns", {}), **one.columns},
-                         "facts": {**drawn.get("facts", {}), **self._facts(one)}})
+                         "facts": {**_carried(one), **drawn.get("facts", {}), **self._facts(one)}})
 
     def drawn(self, one: Shown) -> dict[str, Any] | None:
         """What a sample of this domain looks like: attributes of :class:`pellucid.report.Sample`.
@@ -435,12 +437,21 @@ class Domain:
         return {"labels": labels(one), "bonds": [(a, b, 1.0) for a, b in edges], "columns": one.features,
                 "views": planes(one, [np.array(edge) for edge in edges])}
 
+    def caveats(self, options: Mapping[str, Any], directions: str) -> list[str]:
+        """What a model cannot know of samples of this domain, for the report of its run.
+
+        Args:
+            options: How its data were prepared: the key of their provenance.
+            directions: What its backbone knows of directions; see :attr:`pellucid.backbones.base.Backbone.directions`.
+        """
+        return []
+
     def write(self, folder: Path, explanation: Explanation, held: Any) -> list[Path]:
         """Writes further files of an explanation, e.g. a structure with importance as its B-factors.
 
         Args:
             folder: Where to.
-            explanation: Of one output.
+            explanation: Of one output, or of several: then of the one in ``explained``, with the others beside it.
             held: As in :class:`Given`.
 
         Returns:
@@ -483,12 +494,55 @@ def _others(explanation: Explanation, one: Shown) -> dict[str, Floats]:
     """(n,) signed contributions to the outputs that are not the explained one, by their quantity."""
     if not explanation.signed or explanation.importance.ndim == 1:
         return {}
-    targets, explained = explanation.targets, int(one.explanation.explained[one.place])
+    explained = int(one.explanation.explained[one.place])
+    return {name: _array(explanation.importance[one.rows, i]) for i, name in enumerate(_called(explanation))
+            if i != explained}
+
+
+def _called(explanation: Explanation) -> tuple[str, ...]:
+    """The outputs' quantities, each its own."""
+    targets = explanation.targets
     called = targets.quantities
     if len(set(called)) < len(called):  # classes of two targets have one name
         called = tuple(quantity if targets.owner(i).kind == "regression" else f"P({targets.names[i]})"
                        for i, quantity in enumerate(called))
-    return {name: _array(explanation.importance[one.rows, i]) for i, name in enumerate(called) if i != explained}
+    return called
+
+
+def _answers(explanation: Explanation, one: Shown) -> list[Answer]:
+    """What is predicted and known of each output, the explained one first; of points, nothing."""
+    if explanation.level == "point":
+        return []
+    called, explained, i = _called(explanation), int(one.explanation.explained[one.place]), one.place
+    order = [explained, *(k for k in range(len(called)) if k != explained)]
+    return [Answer(called[k], explanation.value(i, k), explanation.truth(i, k), _bound(explanation, i, k))
+            for k in order]
+
+
+def _bound(explanation: Explanation, cloud: int, output: int) -> int:
+    """1 where the true value is known to be at least the target, -1 where at most, else 0."""
+    targets, clouds = explanation.targets, explanation.clouds
+    column = targets.each.index(targets.owner(output))
+    if "censored" not in clouds or column >= clouds["censored"].shape[1]:
+        return 0
+    return int(clouds["censored"][cloud, column])
+
+
+def _carried(one: Shown) -> dict[str, str]:
+    """The further columns of the user's table, which come as JSON in the text ``values``, and part and fold."""
+    try:
+        values = json.loads(one.text("values") or "{}")
+    except ValueError:
+        values = {}
+    found = {str(name): str(value) for name, value in values.items() if value not in ("", None)} if isinstance(
+        values, dict) else {}
+    for name in ("split", "fold"):
+        if name in one.clouds and one.clouds.declared[name].level == "cloud":
+            given = int(one.clouds[name][one.place])
+            if not bool((one.clouds[name] != given).any()):
+                continue  # all are of one, which needs no saying
+            found[name.capitalize()] = SPLITS[given] if name == "split" and given < len(SPLITS) else str(given)
+    return found
 
 
 def _told_number(value: float) -> str:
@@ -508,8 +562,15 @@ def labels(one: Shown) -> list[str]:
     if group is not None:
         return [f"group {g}" if g >= 0 else "–" for g in group.tolist()]
     if categories is not None and categories.shape[1]:
-        return [str(c) for c in categories[:, 0].tolist()]
+        names = _category_names(one)
+        return [names[c] if c < len(names) else str(c) for c in categories[:, 0].tolist()]
     return ["–"] * len(one)
+
+
+def _category_names(one: Shown) -> tuple[str, ...]:
+    """What the run's dataset calls the categories of points; none where it has no names, or is not known."""
+    name = str(one.explanation.provenance.get("config", {}).get("dataset", ""))
+    return datasets[name].category_names if name in datasets else ()
 
 
 def planes(one: Shown, lines: list[NDArray[np.int64]]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pellucid.clouds import PointClouds
@@ -120,21 +121,31 @@ class Molecules(Domain):
         if not {"smiles", "molblock", "structure"} & set(one.clouds.text):
             return super().drawn(one)
         from pellucid.chemistry.encoding import molecule_of
-        from pellucid.report.depiction import depict, depict_truth
+        from pellucid.chemistry.export import flat
+        from pellucid.report.depiction import depict
 
-        mol, kept, truth = molecule_of(one.clouds, one.place), one.columns.get("subgraph"), one.important
-        smiles = one.text("smiles")
-        place: dict[str, Any] = {}
-        if one.pos is None:
-            from rdkit.Chem import rdDepictor
-
-            rdDepictor.Compute2DCoords(mol)
-            place = {"unit": "", "pos": mol.GetConformer().GetPositions()}
-        return {**place, "labels": [atom.GetSymbol() for atom in mol.GetAtoms()],
+        mol, smiles = molecule_of(one.clouds, one.place), one.text("smiles")
+        return {"labels": [atom.GetSymbol() for atom in mol.GetAtoms()],
                 "bonds": [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), b.GetBondTypeAsDouble()) for b in mol.GetBonds()],
-                "svg": depict(mol, one.importance, marked=kept, signed=one.explanation.signed),
-                "svg_truth": None if truth is None else depict_truth(mol, truth),
+                "svg": depict(mol, one.importance, marked=one.columns.get("subgraph"), signed=one.explanation.signed,
+                              title=one.text("id") or ""),
+                **({"pos": flat(mol).GetConformer().GetPositions(), "unit": "angstrom"} if one.pos is None else {}),
                 "facts": {} if smiles is None else {"SMILES": smiles}}
+
+    def caveats(self, options: Mapping[str, Any], directions: str) -> list[str]:
+        """Whether mirror images are one to a model; see :meth:`Domain.caveats`."""
+        from pellucid.chemistry.encoding import MoleculeRecipe
+        from pellucid.chemistry.mirror import mirror_note
+
+        note = mirror_note(MoleculeRecipe.of(options), directions)  # type: ignore[arg-type]  # one of the three
+        return [] if note is None else [note]
+
+    def write(self, folder: Path, explanation: Explanation, held: Any) -> list[Path]:
+        """An SDF with importance at its atoms, a table of atoms and a script for PyMOL; see :meth:`Domain.write`."""
+        from pellucid.chemistry.export import write_molecules
+
+        texts = explanation.clouds.text
+        return write_molecules(folder, explanation) if {"smiles", "molblock", "structure"} & set(texts) else []
 
 
 class _Portion(list["MoleculeRecord"]):
@@ -169,7 +180,8 @@ def _given(records: Sequence[MoleculeRecord], encoded: EncodedMolecules, notes: 
     places = {id(record): i for i, record in enumerate(records)}
     own = [places[id(record)] for record in encoded.records]
     return Given(encoded.clouds, [f"entry {record.number} ({record.name}): {reason}"
-                                  for record, reason in encoded.skipped], [*notes, *encoded.notes],
+                                  for record, reason in encoded.skipped],
+                 [*notes, *(f"{note}." for note in encoded.notes)],
                  rows=[{"id": record.name, "smiles": record.smiles, **record.values} for record in records],
                  places=[own[i] for i in encoded.clouds["molecule"].tolist()] if len(encoded.clouds) else [],
                  reasons={places[id(record)]: reason for record, reason in encoded.skipped})

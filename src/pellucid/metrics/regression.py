@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import r2_score
 
 from pellucid.errors import PellucidError
-from pellucid.metrics.base import Array, known_pairs, metric
+from pellucid.metrics.base import Array, as_array, known_pairs, metric
 
 
 @metric("regression.rmse", kinds=("regression",), takes="prediction")
@@ -100,6 +100,34 @@ def spearman(y_true: Any, prediction: Any) -> float:
     if not (_varies(truth) and _varies(predicted)):
         return float("nan")
     return float(spearmanr(truth, predicted).statistic)
+
+
+@metric("regression.rmse_one_sided")
+def rmse_one_sided(y_true: Any, prediction: Any, censored: Any) -> float:
+    """Root mean squared error where some values are only bounds, of which a prediction beyond them is no error.
+
+    Args:
+        y_true: (n,), NaN where missing.
+        prediction: (n,).
+        censored: (n,) 0 for a known value, +1 where the true value is at least it, -1 where at most.
+
+    Returns:
+        At least 0, in the unit of the target; NaN without a value.
+
+    Raises:
+        PellucidError: if shapes differ or a prediction is not finite.
+
+    Example:
+        >>> rmse_one_sided([1.0, 1.0, 1.0, 1.0], [3.0, 3.0, 1.0, 1.0], [1, -1, 0, 0])
+        1.0
+    """
+    truth, predicted = _checked(y_true, prediction)
+    bounds = as_array(censored)
+    if bounds.shape != as_array(y_true).shape:
+        raise PellucidError(f"expected censored of the shape of the targets, got {bounds.shape}; give each a number")
+    off = predicted - truth
+    off[off * bounds[~np.isnan(as_array(y_true))] > 0] = 0
+    return float(np.sqrt(np.mean(off**2))) if len(off) else float("nan")
 
 
 def _checked(y_true: Any, prediction: Any) -> tuple[Array, Array]:

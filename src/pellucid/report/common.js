@@ -42,20 +42,20 @@ function ranks(values) { // average ranks, 0 = least important; missing values h
   return out;
 }
 
-function quantity(sample) { // what the points are coloured by
-  const id = $("shown").value, column = sample.columns[id];
+function quantity(sample, id = $("shown").value) { // what the points are coloured by
+  const column = sample.columns[id];
   if (!column) return { id: "importance", values: sample.importance, label: sample.importance_name + (sample.signed ? `: ${sample.predicts}` : ""), kinds: [], signed: sample.signed, unit: sample.importance_unit,
     about: sample.signed ? meaning(sample.quantity, sample.importance_unit) : "" };
   const known = { unit: "", signed: false, ...DATA.columns[id] };
-  return { id, values: column, ...known, label: known.signed ? `${sample.importance_name}: ${known.label}` : known.label, about: known.signed ? meaning(known.of, known.unit) : known.about };
+  return { id, values: column, ...known, label: known.signed && id.startsWith("=of ") ? `${sample.importance_name}: ${known.label}` : known.label, about: known.signed ? meaning(known.of, known.unit) : known.about };
 }
 
 const meaning = (of, unit) => `Positive (red) raises ${of}, negative (blue) lowers it${unit ? `; in ${unit}` : ""}.`;
 
-function painted(sample, mode) { // the colour of each point, whether it is dark, and what the colours mean
-  const { values, kinds, colours, signed } = quantity(sample);
+function painted(sample, mode, id = $("shown").value) { // the colour of each point, whether it is dark, and what the colours mean
+  const { values, kinds, colours, signed } = quantity(sample, id);
   if (!kinds.length) {
-    const { t, ...more } = scaled(sample, mode);
+    const { t, ...more } = scaled(sample, mode, id);
     return { colours: t.map(x => colourAt(x, signed)), dark: t.map(x => finite(x) && darkAt(x, signed)), kinds: null, signed, ...more };
   }
   const known = v => finite(v) && kinds[v] !== undefined, bright = v => [1, 3, 5].reduce((sum, at, c) =>
@@ -64,8 +64,15 @@ function painted(sample, mode) { // the colour of each point, whether it is dark
     kinds: kinds.map((kind, v) => [kind, colours[v]]), low: "", high: "", note: "", signed: false };
 }
 
-function scaled(sample, mode) { // where each point is on the colour map, and what its two ends mean
-  const { id, values, label, signed, unit } = quantity(sample), size = v => signed ? Math.abs(v) : v;
+const pools = new Map();
+function pooled(asked, { id, label, unit }) { // the values of all samples that mean the same
+  const key = [asked, id, label, unit].join("\n");
+  if (!pools.has(key)) pools.set(key, DATA.samples.map(s => quantity(s, asked)).filter(q => q.id === id && q.label === label && q.unit === unit).flatMap(q => q.values));
+  return pools.get(key);
+}
+
+function scaled(sample, mode, asked) { // where each point is on the colour map, and what its two ends mean
+  const own = quantity(sample, asked), { id, values, label, signed, unit } = own, size = v => signed ? Math.abs(v) : v;
   if (mode === "rank" && signed) { // by |value|, with the sign's colour; 0 is the middle
     const rank = ranks(values.map(v => finite(v) ? Math.abs(v) : v)), last = Math.max(...rank.filter(finite), 0);
     return { t: rank.map((r, i) => finite(r) ? Math.sign(values[i]) * (r + 1) / (last + 1) : null), low: "lowers most", high: "raises most",
@@ -77,8 +84,7 @@ function scaled(sample, mode) { // where each point is on the colour map, and wh
       low: id === "importance" ? "least important" : "lowest", high: id === "importance" ? "most important" : "highest",
       note: words("Colours show ranks within this {sample}: how much the {points} differ is not shown.") };
   }
-  const pool = mode === "all"
-    ? DATA.samples.map(quantity).filter(q => q.id === id && q.label === label && q.unit === unit).flatMap(q => q.values) : values;
+  const pool = mode === "all" ? pooled(asked, own) : values;
   let low = Infinity, high = -Infinity;
   for (const v of pool) if (finite(v)) { if (size(v) < low) low = size(v); if (size(v) > high) high = size(v); }
   if (signed) {

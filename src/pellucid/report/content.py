@@ -3,122 +3,36 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import PellucidError
+from pellucid.metrics.trust import MEANING
 from pellucid.report.colours import numbers
+from pellucid.report.parts import (
+    Answer,
+    PublishedCell,
+    Side,
+    Sticks,
+    bond_of,
+    is_number,
+    places,
+    split_unit,
+    text_of,
+    unit_of,
+)
 from pellucid.report.words import CLOUD_LOOK, CLOUDS, Look, Words, whole_look
 
-__all__ = ["AXES_NOTE", "CLOUDS", "CLOUD_LOOK", "RADIUS_NOTE", "Look", "PublishedCell", "ReportContent", "Sample",
-           "Sticks", "Words", "is_number", "split_unit", "unit_of"]
+__all__ = ["AXES_NOTE", "CLOUDS", "CLOUD_LOOK", "RADIUS_NOTE", "Answer", "Look", "PublishedCell", "ReportContent",
+           "Sample", "Side", "Sticks", "Words", "is_number", "split_unit", "unit_of"]
 
 AXES_NOTE = "The axes are told in the frame of the coordinates: they do not turn with the {sample} when it is turned."
 """Said where samples have a covariance."""
 RADIUS_NOTE = "The backbone does not see directions, so that noise has a radius, alike in all directions, and no axes."
 """Said where samples have a radius."""
-
-
-def _text(value: object, name: str) -> None:
-    if not isinstance(value, str):
-        raise PellucidError(f"expected text as {name}, got {type(value).__name__}; pass a str")
-
-
-def is_number(value: object) -> bool:
-    """A real number that is not a bool; NaN counts."""
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-
-
-def unit_of(quantity: str) -> str:
-    """Unit of contributions to a quantity: its own, which stands in brackets at its end, or log-odds of a P(class).
-
-    Example:
-        >>> unit_of("logS (log mol/L)"), unit_of("P(toxic)"), unit_of("pK")
-        ('log mol/L', 'log-odds', '')
-    """
-    return "log-odds" if quantity.startswith("P(") else split_unit(quantity)[1]
-
-
-def split_unit(quantity: str) -> tuple[str, str]:
-    """Name and unit of a quantity as reports write it.
-
-    Example:
-        >>> split_unit("logS (log mol/L)"), split_unit("P(toxic)"), split_unit("k (1/(s m))")
-        (('logS', 'log mol/L'), ('P(toxic)', ''), ('k', '1/(s m)'))
-    """
-    found = re.fullmatch(r"(.+?) \((.*)\)", quantity)
-    return (found[1], found[2]) if found else (quantity, "")
-
-
-@dataclass(frozen=True)
-class PublishedCell:
-    """One published number, to stand beside ours.
-
-    Attributes:
-        metric: Dotted path into the metrics, e.g. ``"interpretation.roc_auc"``; same scale as ours.
-        mean: Published mean.
-        std: Published standard deviation, NaN where none was given.
-        source: Where it stands, e.g. ``"Table 2, SynMol, LRI-Gaussian, DGCNN"``.
-
-    Raises:
-        PellucidError: if the mean is not finite or the deviation is negative.
-
-    Example:
-        >>> PublishedCell("interpretation.roc_auc", 0.9, 0.01, "Table 2").mean
-        0.9
-    """
-
-    metric: str
-    mean: float
-    std: float
-    source: str
-
-    def __post_init__(self) -> None:
-        _text(self.metric, "the metric of a published number")
-        _text(self.source, "the source of a published number")
-        if not is_number(self.mean) or not math.isfinite(self.mean):
-            raise PellucidError(f"expected a finite published mean for {self.metric}, got {self.mean!r}; leave the "
-                                "cell out")
-        if not is_number(self.std) or self.std < 0 or math.isinf(self.std):
-            raise PellucidError(f"expected a published standard deviation >= 0 (NaN if none was given) for "
-                                f"{self.metric}, got {self.std!r}; check the table")
-
-
-@dataclass(frozen=True, eq=False)
-class Sticks:
-    """What stands beside the points and is not explained itself: drawn as sticks, coloured by label.
-
-    Attributes:
-        name: What it is, e.g. ``"anchor"``.
-        pos: (m, 3) coordinates, in the frame and the unit of the sample's ``pos``.
-        labels: m names; the look has a colour for each, see :class:`~pellucid.report.words.Look`.
-        bonds: ``(i, j, order)``, as those of a :class:`Sample`.
-
-    Raises:
-        PellucidError: if shapes disagree or a bond points nowhere.
-
-    Example:
-        >>> Sticks("anchor", [[0, 0, 0], [1.4, 0, 0]], ["C", "O"], [(0, 1, 1.0)]).pos.shape
-        (2, 3)
-    """
-
-    name: str
-    pos: NDArray[np.float64]
-    labels: list[str]
-    bonds: list[tuple[int, int, float]]
-
-    def __post_init__(self) -> None:
-        _text(self.name, "the name of what stands beside the points")
-        at = f"of {self.name}"
-        pos, n = _places(self.pos, self.labels, at)
-        object.__setattr__(self, "pos", pos)
-        object.__setattr__(self, "labels", [str(label) for label in self.labels])
-        object.__setattr__(self, "bonds", [_bond(bond, n, at) for bond in self.bonds])
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +80,9 @@ class Sample:
         values: (n,) predictions of the points; with ``level="point"`` only.
         truths: (n,) the known answers of the points, NaN where unknown; or ``None``.
         look: How it is drawn and tabled; None for plain points.
+        answers: What is predicted of each output, the one that is explained first; empty for that one alone.
+        explainer: Whose importance it is, where ``sides`` has others.
+        sides: What other explainers say of it.
 
     Raises:
         PellucidError: if shapes disagree, a bond points nowhere, a covariance is none, or parts exclude each other.
@@ -207,22 +124,25 @@ class Sample:
     values: NDArray[np.float64] | None = None
     truths: NDArray[np.float64] | None = None
     look: Look | None = None
+    answers: list[Answer] = field(default_factory=list)
+    explainer: str = ""
+    sides: list[Side] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("name", "unit", "importance_name", "predicts", "importance_unit", "frame_note"):
-            _text(getattr(self, name), f"the {name} of a sample")
+            text_of(getattr(self, name), f"the {name} of a sample")
         if self.probability is None:
             object.__setattr__(self, "probability", self.predicts.startswith("P("))
         if self.signed and not self.importance_unit:
             object.__setattr__(self, "importance_unit", unit_of(self.predicts))
         whole_look(self.look)
         at = f"of sample {self.name!r}"
-        pos, n = _places(self.pos, self.labels, at)
+        pos, n = places(self.pos, self.labels, at)
         object.__setattr__(self, "pos", pos)
         object.__setattr__(self, "importance", numbers(self.importance, f"importance {at}", (n,)))
         object.__setattr__(self, "labels", [str(label) for label in self.labels])
         self._check_answers(at)
-        object.__setattr__(self, "bonds", [_bond(bond, n, at) for bond in self.bonds or ()])
+        object.__setattr__(self, "bonds", [bond_of(bond, n, at) for bond in self.bonds or ()])
         if self.important is not None:
             truth = numbers(self.important, f"important {at}", (n,))
             if not np.isin(truth, (0, 1)).all():
@@ -234,6 +154,8 @@ class Sample:
             object.__setattr__(self, "radius", self._radius(n, at))
         object.__setattr__(self, "others", {str(name): numbers(values, f"contributions to {name} {at}", (n,))
                                             for name, values in self.others.items()})
+        for side in self.sides:
+            numbers(side.importance, f"importance by {side.name} {at}", (n,))
         self._check_points(n, at)
         for name in ("svg", "svg_truth"):
             svg = getattr(self, name)
@@ -320,29 +242,6 @@ class Sample:
         return array
 
 
-def _places(pos: Any, labels: list[str], at: str) -> tuple[NDArray[np.float64], int]:
-    """Checked coordinates, one row a label."""
-    array = numbers(pos, f"pos {at}", (None, 3))
-    n = len(array)
-    if n == 0 or not np.isfinite(array).all():
-        raise PellucidError(f"expected at least one point with finite coordinates in pos {at}, got "
-                            f"{'no points' if n == 0 else 'NaN or infinity'}; leave the sample out")
-    if len(labels) != n:
-        raise PellucidError(f"expected {n} labels {at}, one a point, got {len(labels)}; pass one for each row of pos")
-    return array, n
-
-
-def _bond(bond: Any, n: int, at: str) -> tuple[int, int, float]:
-    try:
-        first, second, order = int(bond[0]), int(bond[1]), float(bond[2])
-    except (TypeError, ValueError, IndexError) as error:
-        raise PellucidError(f"expected bonds (i, j, order) {at}, got {bond!r}; pass three numbers a bond") from error
-    if not (0 <= first < n and 0 <= second < n) or first == second or not 0 < order < 10:
-        raise PellucidError(f"expected bonds between two of the {n} points {at}, got {bond!r}; count points from "
-                            "0, in the order of pos")
-    return first, second, order
-
-
 @dataclass(frozen=True, eq=False)
 class ReportContent:
     """All that a report shows; every part but the title may be empty.
@@ -362,6 +261,9 @@ class ReportContent:
         words: What points and samples are called; None for what the samples call them.
         units: Unit of each regression by the name of its target, for the metrics.
         explained: The target that interpretation and fidelity are of; ``""`` for the first one of the metrics.
+        trust: ``level`` (``"good"``, ``"unclear"`` or ``"no"``), ``sentence`` and ``reasons``, as
+            :meth:`pellucid.metrics.trust.Trust.document` gives them; empty for nothing. With ``"no"``, samples are
+            drawn muted and marked.
 
     Raises:
         PellucidError: if a part is of the wrong kind, samples differ in words or look, or the selected epoch is not in
@@ -384,10 +286,11 @@ class ReportContent:
     words: Words | None = None
     units: dict[str, str] = field(default_factory=dict)
     explained: str = ""
+    trust: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _text(self.title, "the title")
-        _text(self.subtitle, "the subtitle")
+        text_of(self.title, "the title")
+        text_of(self.subtitle, "the subtitle")
         for name, kind in (("provenance", dict), ("metrics", dict), ("published", list), ("history", list),
                            ("samples", list), ("notes", list)):
             if not isinstance(getattr(self, name), kind):
@@ -405,6 +308,9 @@ class ReportContent:
         if self.words is None:
             object.__setattr__(self, "words", self.samples[0].words if self.samples else CLOUDS)
         _check_metrics(self.metrics, "metrics")
+        if self.trust and (self.trust.get("level") not in MEANING or "sentence" not in self.trust):
+            raise PellucidError(f"expected trust with a level out of {', '.join(MEANING)} and a sentence, got "
+                                f"{self.trust!r}; pass {{}} for none")
         epochs = [entry.get("epoch") for entry in self.history]
         if self.selected_epoch is not None and self.selected_epoch not in epochs:
             raise PellucidError("expected selected_epoch among the epochs of the history, got "

@@ -161,4 +161,16 @@ def _tidy(svg: str, colours: list[RGB] | None, title: str, kind: str) -> str:
             return match.group(0)
         return match.group(0).replace("#000000", "#FFFFFF").replace("fill='black'", "fill='#FFFFFF'")
 
-    return re.sub(r"<path class='atom-(\d+)'[^>]*>", whiten, body).strip()
+    return _short(re.sub(r"<path class='atom-(\d+)'[^>]*>", whiten, body).strip())
+
+
+def _short(svg: str) -> str:
+    """The same drawing in under half of the letters: a page may hold a thousand of them.
+
+    What goes are values that SVG has by default, ``evenodd`` on shapes that do not cross themselves, and breaks.
+    """
+    svg = re.sub(r"fill-rule:evenodd;|;stroke-linecap:butt|;stroke-linejoin:miter|;stroke-opacity:1(?=[;'])", "", svg)
+    svg = re.sub(r"\s+(version|baseProfile|xmlns:rdkit|xmlns:xlink|xml:space)='[^']*'", "", svg)
+    svg = re.sub(r" d='([^']*)'", lambda match: " d='" + re.sub(r"\s*([MLQCZ])\s*", r"\1", match[1].replace(", ", " ")
+                                                                ).strip() + "'", svg)
+    return re.sub(r"\s*\n\s*", " ", svg).replace("> <", "><").replace(" />", "/>").replace(";'", "'").replace("  ", " ")

@@ -19,6 +19,10 @@ _ABOUT: dict[str, tuple[str, str]] = {
     "loss": ("Loss", "what training minimises; lower is better"),
     "mae": ("Mean absolute error", "in the unit of the target; lower is better"),
     "rmse": ("Root mean squared error", "in the unit of the target; lower is better"),
+    "rmse_one_sided": (
+        "RMSE with bounds", "over known values and bounds, beyond which a prediction is no error; in the unit of the "
+        "target; lower is better"),
+    "censored": ("Values that are bounds", "they count in the error with bounds alone"),
     "r2": ("R²", "share of the target's variance that the prediction explains; 0: no better than its mean"),
     "spearman": ("Spearman", "rank correlation of prediction and target; 1 is the same order"),
     "interpretation.roc_auc": (
@@ -70,8 +74,8 @@ _ABOUT_CHANGE: dict[str, str] = {
 _HIGHER = {"roc_auc", "roc_auc_per_cloud", "average_precision", "accuracy", "balanced_accuracy", "f1", "r2", "spearman",
            "insertion", "plus", "plus_area", "robust_plus", "comprehensiveness", "characterization", "rank_correlation",
            "precision", "recall", "hit", "jaccard"}
-_LOWER = {"brier", "ece", "log_loss", "loss", "mae", "rmse", "deletion", "minus", "minus_area", "robust_minus",
-          "sufficiency"}
+_LOWER = {"brier", "ece", "log_loss", "loss", "mae", "rmse", "rmse_one_sided", "deletion", "minus", "minus_area",
+          "robust_minus", "sufficiency"}
 VALUE_KEYS = ("auc", "value", "mean")
 """Keys of a group's number that is named by the group."""
 _BETTER: dict[str, str] = {}
@@ -141,7 +145,7 @@ def readable(path: str, *, units: Mapping[str, str] | None = None, regression: b
         target, metric = path.removeprefix("prediction.").rsplit(".", 1)
         name, about = readable(metric)
         unit = (units or {}).get(target, "")
-        if metric in ("mae", "rmse") and unit:
+        if metric in ("mae", "rmse", "rmse_one_sided") and unit:
             name, about = f"{name} ({unit})", about.replace("in the unit of the target; ", "")
         return (name if target == "y" else f"{target}: {name}"), about
     if regression and (tail := next((t for t in _ABOUT_CHANGE if f".{path}".endswith(f".{t}")), None)):

@@ -18,12 +18,13 @@ from pellucid.errors import PellucidError
 from pellucid.files import write_text
 from pellucid.report.colours import COLOUR_MAP, DIVERGING_MAP, FALSE_COLOUR, MARK_COLOUR, NO_VALUE, TRUE_COLOUR
 from pellucid.report.columns import described
-from pellucid.report.content import CLOUDS, ReportContent, Sample, Words, split_unit, unit_of
-from pellucid.report.tables import key_numbers, metrics_table, notes_list, provenance_table, rows
+from pellucid.report.content import CLOUDS, Answer, ReportContent, Sample, Words, split_unit, unit_of
+from pellucid.report.tables import key_numbers, metrics_table, notes_list, provenance_table, rows, trust_line
 from pellucid.report.words import whole_look
 
-_CODE = ("mesh.js", "common.js", "curves.js", "samples.js", "scene.js", "points.js", "page.js")
-_VALUES, _TRUTHS, _OTHER = "=value", "=truth", "=of "
+_CODE = ("mesh.js", "common.js", "curves.js", "samples.js", "grid.js", "drawings.js", "scene.js", "points.js",
+         "page.js")
+_VALUES, _TRUTHS, _OTHER, _BY = "=value", "=truth", "=of ", "=by "
 """Columns that a sample does not bring as columns; no name of a target has an equals sign before all else."""
 
 
@@ -70,13 +71,15 @@ def render(content: ReportContent) -> str:
     parts = {
         "title": html.escape(content.title),
         "subtitle": f'<p class="subtitle">{html.escape(content.subtitle)}</p>' if content.subtitle else "",
-        "key_numbers": key_numbers(table, words),
+        "trust": trust_line(content.trust, words),
+        "body": " class=\"no-answer\"" if content.trust.get("level") == "no" else "",
         "notes": f'<section id="notes"><h2>Notes</h2>{notes}</section>' if notes else "",
-        "metrics": f'<section id="metrics"><h2>How good is it</h2>{_comparison(content)}{metrics}</section>'
+        "metrics": f'<section id="metrics"><h2>How good is it</h2>{key_numbers(table, words)}'
+        f"{_comparison(content)}{metrics}</section>"
         if metrics else "",
         "provenance": "<section id='provenance'><details><summary><h2>How it was made</h2><span class='quiet'>"
         f"settings, versions, data</span></summary>{provenance}</details></section>" if provenance else "",
-        "style": asset("page.css"),
+        "style": asset("page.css") + asset("grid.css"),
         "plotly": _plotly(),
         "code": "".join(map(asset, _CODE)),
         "content": embed(data(content)),
@@ -98,6 +101,7 @@ def data(content: ReportContent) -> dict[str, Any]:
         "selected_epoch": content.selected_epoch,
         "published": [_clean({"metric": cell.metric, "mean": cell.mean, "std": cell.std, "source": cell.source})
                       for cell in content.published],
+        "no_answer": content.trust.get("level") == "no",
         "samples": [_sample(sample) for sample in samples],
     }  # fmt: skip
 
@@ -123,6 +127,11 @@ def _more_columns(samples: list[Sample], words: Words) -> dict[str, dict[str, An
     for name in dict.fromkeys(name for sample in samples for name in sample.others):
         found[_OTHER + name] = {**plain, "label": name, "signed": True, "unit": unit_of(name), "of": _bare(name),
                                 "about": f"Contribution to {_bare(name)}."}
+    for sample in samples:
+        for side in sample.sides:
+            found.setdefault(_BY + side.name, {
+                **plain, "label": f"Importance by {side.name}", "signed": side.signed, "unit": side.unit,
+                "of": _bare(sample.predicts), "about": f"Importance of the {words.points} by {side.name}."})
     return found
 
 
@@ -177,6 +186,11 @@ def _sample(sample: Sample) -> dict[str, Any]:
             "name": sample.sticks.name, "pos": _rounded(sample.sticks.pos), "labels": sample.sticks.labels,
             "bonds": [list(bond) for bond in sample.sticks.bonds]},
         "columns": {name: _rounded(values) for name, values in _columns(sample).items()},
+        "answers": [_answer(answer, answer.probability) for answer in sample.answers]
+        or [_answer(Answer(sample.predicts, sample.prediction, sample.target), bool(sample.probability))],
+        "explainer": sample.explainer,
+        "sides": [_clean({"name": side.name, "rank_correlation": side.rank_correlation, "overlap": side.overlap,
+                          "most": side.most, "level": side.level}) for side in sample.sides],
     }  # fmt: skip
     if sample.covariance is not None:
         variances, axes = np.linalg.eigh(sample.covariance)
@@ -185,13 +199,31 @@ def _sample(sample: Sample) -> dict[str, Any]:
     return out
 
 
+def _answer(answer: Answer, probability: bool) -> dict[str, Any]:
+    return {"name": answer.name, "prediction": _clean(answer.prediction), "target": _clean(answer.target),
+            "bound": answer.bound, "probability": probability,
+            "quantity": answer.name if probability else _bare(answer.name),
+            "unit": "" if probability else split_unit(answer.name)[1]}
+
+
+def weight(sample: Sample) -> int:
+    """Bytes that a sample takes of a page.
+
+    Example:
+        >>> weight(Sample("methanol", "angstrom", [[0, 0, 0], [1.4, 0, 0]], ["C", "O"], [0.1, 0.9], 0.8)) < 1000
+        True
+    """
+    return len(embed(_sample(sample)).encode())
+
+
 def _columns(sample: Sample) -> dict[str, ArrayLike]:
     """Predictions of points with their truth, contributions to other outputs, and the sample's own columns."""
     found: dict[str, ArrayLike] = {}
     for name, values in ((_VALUES, sample.values), (_TRUTHS, sample.truths)):
         if values is not None:
             found[name] = values
-    return found | {_OTHER + name: values for name, values in sample.others.items()} | sample.columns
+    return (found | {_OTHER + name: values for name, values in sample.others.items()}
+            | {_BY + side.name: side.importance for side in sample.sides} | sample.columns)
 
 
 def _rounded(values: ArrayLike) -> Any:

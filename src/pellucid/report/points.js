@@ -13,7 +13,7 @@ function table(s, colours, rank) {
     ...(LOOK.index && nameless(s) ? [] : [["label", LOOK.label, ""]]), ["importance", s.importance_unit ? `Importance (${s.importance_unit})` : "Importance", "num"], ["rank", "Rank", "num"]];
   for (const id of more) {
     const { label, kinds, signed, of, unit: own } = DATA.columns[id]; // a contribution to an output must not look like the output
-    columns.push(["column " + id, signed ? `Contribution to ${of}${own ? ` (${own})` : ""}` : label, kinds.length ? "" : signed ? "num wrap" : "num"]);
+    columns.push(["column " + id, id.startsWith("=by ") ? `importance:${id.slice(4)}${own ? ` (${own})` : ""}` : signed ? `Contribution to ${of}${own ? ` (${own})` : ""}` : label, kinds.length ? "" : signed ? "num wrap" : "num"]);
   }
   const truth = s.important ? [["truth", LOOK.truth.column, ""]] : [];
   if (LOOK.truth.first) columns.push(...truth);

@@ -1,6 +1,13 @@
 // The list of samples, and what is said about the chosen one.
 const samples = DATA.samples;
-const verdict = s => s.probability && finite(s.target) && finite(s.prediction) ? (s.prediction >= 0.5) === (s.target >= 0.5) : null;
+const asked = s => s.answers.find(answer => answer.name === $("target").value) || s.answers[0]; // the output that is looked at
+const contributed = s => asked(s) !== s.answers[0] && s.columns["=of " + asked(s).name] ? "=of " + asked(s).name : "importance"; // what its drawings are coloured by
+const known = a => finite(a.target) && finite(a.prediction);
+const verdict = s => { const a = asked(s); return a.probability && known(a) ? (a.prediction >= 0.5) === (a.target >= 0.5) : null; };
+function error(s) { // none within a bound: the true value may be anywhere beyond it
+  const a = asked(s), gap = a.prediction - a.target;
+  return !known(a) ? null : a.bound * gap > 0 ? 0 : gap;
+}
 const state = { at: -1, visible: [], sort: "index", down: false, camera: null, lit: -1, drawn: null };
 const view = $("view3d");
 
@@ -11,7 +18,6 @@ function setUpSamples() {
   $("dot-true").style.background = DATA.colours.true;
   $("dot-false").style.background = DATA.colours.false;
   $("dot-false").style.boxShadow = "inset 0 0 0 1px #aab";
-  $("wrong-label").hidden = !samples.some(s => verdict(s) === false);
   const major = samples.flatMap(s => (extents(s) || []).map(row => row[0] / lengthScale(s))).sort((a, b) => a - b);
   if (major.length) { // start where a middling ellipsoid is about as wide as a ball, and say so
     const wish = 0.55 / Math.max(major[Math.floor(major.length / 2)], 1e-6);
@@ -38,21 +44,11 @@ function setUpSamples() {
   $("shown").add(new Option(asked.size === 1 && samples.some(s => Object.keys(s.columns).some(id => DATA.columns[id].signed)) ? [...asked][0] : "importance", "importance"));
   for (const [id, { label }] of Object.entries(DATA.columns)) $("shown").add(new Option(id.startsWith("=") ? label : uncapital(label), id));
   $("shown-label").hidden = $("shown").options.length < 2;
-  samples.forEach((s, at) => {
-    const item = make("div", "item"), ok = verdict(s);
-    item.id = "sample-" + at;
-    item.setAttribute("role", "option");
-    item.append(make("span", ok === null ? "quiet" : ok ? "right" : "wrong", ok === null ? "·" : ok ? "✓" : "✗"),
-      make("span", "item-name", s.name), make("span", "item-p", finite(s.prediction) ? s.probability ? s.prediction.toFixed(3) : show(s.prediction, 4) : s.level === "point" ? "" : "–"),
-      make("span", "item-sub", [...s.level === "point" ? [] : [s.quantity + (s.quantity_unit ? ` in ${s.quantity_unit}` : "")], ...finite(s.target) ? [`target ${show(s.target, s.probability ? 3 : 4)}`] : [],
-        ...ok === false ? ["wrong"] : [], counted(s.labels.length)].join(", ")));
-    item.title = `${s.name}: ${item.lastChild.textContent}`;
-    item.onclick = () => select(at);
-    $("list").append(item);
-  });
-  $("search").oninput = $("wrong").onchange = filter;
+  setUpGrid();
+  setUpDrawings();
   document.addEventListener("keydown", key);
-  for (const id of ["shown", "scale", "symbols", "ellipsoids", "switch"]) $(id).onchange = () => draw();
+  for (const id of ["shown", "symbols", "ellipsoids", "switch"]) $(id).onchange = () => draw();
+  $("scale").onchange = () => { repaintTiles(); draw(); };
   $("k").oninput = () => { sizeLabel(); resized(); };
   $("reset").onclick = () => { state.camera = firstCamera(samples[state.at]); draw(); };
   sizeLabel();
@@ -68,21 +64,6 @@ const halo = soon(() => {
   const p = state.lit >= 0 ? state.drawn.s.pos[state.lit] : [null, null, null];
   Plotly.restyle(view, { x: [[p[0]]], y: [[p[1]]], z: [[p[2]]] }, state.drawn.halos).catch(() => undefined);
 });
-
-function filter() {
-  const words = $("search").value.trim().toLowerCase(), wrong = $("wrong").checked;
-  state.visible = [];
-  samples.forEach((s, at) => {
-    const text = (s.name + " " + Object.values(s.facts).join(" ")).toLowerCase();
-    const keep = (!words || text.includes(words)) && (!wrong || verdict(s) === false);
-    $("sample-" + at).hidden = !keep;
-    if (keep) state.visible.push(at);
-  });
-  const judged = samples.filter(s => verdict(s) !== null), right = judged.filter(s => verdict(s));
-  $("count").textContent = `${state.visible.length} of ${samples.length} shown`
-    + (judged.length ? `; ${right.length} of ${judged.length} right at 0.5` : "") + ". Keys ↑ ↓ move.";
-  if (state.visible.length && !state.visible.includes(state.at)) select(state.visible[0]);
-}
 
 function key(event) {
   if (event.altKey || event.ctrlKey || event.metaKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
@@ -101,6 +82,7 @@ function select(at) {
   state.at = at;
   const item = $("sample-" + at), list = $("list"), s = samples[at];
   item.setAttribute("aria-selected", "true");
+  chooseTile(at);
   list.setAttribute("aria-activedescendant", item.id);
   if (item.offsetTop - list.offsetTop < list.scrollTop) list.scrollTop = item.offsetTop - list.offsetTop; // not the page
   const under = item.offsetTop - list.offsetTop + item.offsetHeight - list.clientHeight;
@@ -121,23 +103,20 @@ function describe(s) {
   document.querySelectorAll(".needs-ellipsoids").forEach(node => { node.hidden = !extents(s); });
   $("ellipsoids-caption").textContent = s.radius ? "Spheres" : "Ellipsoids";
   $("facts").replaceChildren(...Object.entries(s.facts).flatMap(([k, v]) => [make("dt", "", k), make("dd", "", v)]));
-  const figures = [[s.svg, LOOK.drawing], [s.svg_truth, LOOK.truth.caption], ...Object.entries(s.views).map(([text, svg]) => [svg, text])].filter(([svg]) => svg).map(([svg, text]) => {
-    const figure = make("figure"), node = clean(svg);
-    if (!node) return null;
-    figure.append(node, make("figcaption", "", text + (node.dataset.colours === "fixed" || svg === s.svg_truth ? "" : ", same colours as in 3D")
-      + (node.querySelector("[data-kept]") ? "; outlined: the subgraph" : "")));
-    return figure;
-  }).filter(Boolean);
-  $("depictions").replaceChildren(...figures);
-  document.querySelector(".below").classList.toggle("no-depictions", !figures.length);
+  $("warning").hidden = !s.facts.Warning;
+  $("warning").textContent = "⚠ " + s.facts.Warning;
+  depictions(s);
+  besideOthers(s);
 }
 
 const counted = n => `${n} ${n === 1 ? DATA.words.point : DATA.words.points}`;
 const unitIn = s => s.quantity_unit ? " " + s.quantity_unit : "";
+const inUnit = a => a.unit ? " " + a.unit : "";
+const knownAs = (a, digits = 4) => `${a.bound > 0 ? "≥ " : a.bound < 0 ? "≤ " : ""}${show(a.target, digits)}`;
 function ofSample(s) { // what is predicted, what is known, and of a number how far they are apart
-  const badges = [make("span", "badge", s.probability ? `${s.predicts} ${finite(s.prediction) ? s.prediction.toFixed(4) : "–"}` : `predicted ${s.quantity} ${show(s.prediction, 4)}${unitIn(s)}`)];
-  if (finite(s.target)) badges.push(make("span", "badge", `target ${show(s.target, 4)}${unitIn(s)}`));
-  if (!s.probability && finite(s.target) && finite(s.prediction)) badges.push(make("span", "badge", `error ${plus(s.prediction - s.target)}${unitIn(s)}`));
+  const a = asked(s), badges = [make("span", "badge", a.probability ? `${a.name} ${finite(a.prediction) ? a.prediction.toFixed(4) : "–"}` : `predicted ${a.quantity} ${show(a.prediction, 4)}${inUnit(a)}`)];
+  if (finite(a.target)) badges.push(make("span", "badge", `target ${knownAs(a)}${inUnit(a)}`));
+  if (!a.probability && error(s) !== null) badges.push(make("span", "badge", `error ${plus(error(s))}${inUnit(a)}`));
   return badges;
 }
 function ofPoints(s) {
@@ -146,37 +125,4 @@ function ofPoints(s) {
   if (known.length && s.probability) badges.push(make("span", "badge", `${known.filter(i => (values[i] >= 0.5) === (truths[i] >= 0.5)).length} of ${counted(known.length)} right at 0.5`));
   else if (known.length) badges.push(make("span", "badge", `mean |error| ${show(known.reduce((sum, i) => sum + Math.abs(values[i] - truths[i]), 0) / known.length)}${unitIn(s)} over ${counted(known.length)}`));
   return badges;
-}
-
-// A drawing may only draw: everything else in it is dropped.
-const DRAWING = new Set(["svg", "g", "title", "desc", "path", "ellipse", "circle", "rect", "line", "polyline", "polygon", "text", "tspan"]);
-function clean(text) {
-  const root = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
-  if (root.localName !== "svg") return null;
-  for (const node of [root, ...root.querySelectorAll("*")]) {
-    if (!DRAWING.has(node.localName)) { node.remove(); continue; }
-    for (const { name, value } of [...node.attributes])
-      if (/^on|href$/i.test(name) || /url\s*\(|@import|javascript:/i.test(value)) node.removeAttribute(name);
-  }
-  for (const node of root.querySelectorAll("[class]")) { // a class of one word and a number marks what belongs to a point
-    const mark = /^[a-z]+-(\d+)$/.exec(node.getAttribute("class").trim());
-    if (mark) node.dataset.point = mark[1];
-  }
-  root.removeAttribute("width");
-  root.removeAttribute("height");
-  return document.importNode(root, true);
-}
-
-function recolour(colours, dark) { // the 2D drawing follows the colour scale of the 3D scene
-  const drawings = [...$("depictions").querySelectorAll("svg[data-colours=importance]")];
-  if (LOOK.switched) document.querySelectorAll("#depictions ." + LOOK.switched).forEach(part => { part.style.display = $("switch").checked ? "" : "none"; });
-  document.querySelectorAll("#depictions ellipse[data-point]").forEach(disc => {
-    const at = +disc.dataset.point;
-    disc.onmouseenter = () => light(at);
-    disc.onmouseleave = () => light(-1);
-  });
-  for (const svg of drawings) colours.forEach((colour, at) => svg.querySelectorAll(`[data-point="${at}"]`).forEach(node => {
-    if (node.localName === "ellipse") { node.style.fill = colour; if (!node.dataset.kept && !node.dataset.outlined) node.style.stroke = colour; }
-    else if (node.getAttribute("fill") || node.style.fill) node.style.fill = dark[at] ? "#fff" : "#000";
-  }));
 }

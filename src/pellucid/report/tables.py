@@ -14,7 +14,7 @@ from pellucid.report.metric_names import VALUE_KEYS, better, readable
 from pellucid.report.words import CLOUDS, Words
 
 _KEY_NUMBERS = ("interpretation.roc_auc", "interpretation.roc_auc_per_cloud", "fidelity.deletion.auc")
-_NO_METRICS = ("selected_epoch", "seconds", "stability.draws", "stability.jitter")
+_NO_METRICS = ("selected_epoch", "seconds", "stability.draws", "stability.jitter", "trust")
 """What ``metrics.json`` holds besides."""
 
 
@@ -252,7 +252,7 @@ def _bar(row: MetricLine) -> str:
             if value is not None and math.isfinite(value)]
     lows = [value for value in (row.ours, row.baseline, *(c.mean for c in row.published))
             if value is not None and math.isfinite(value)]
-    unscaled = max(ends, default=0) > 1 or row.path.rpartition(".")[2] in ("mae", "rmse", "loss")
+    unscaled = max(ends, default=0) > 1 or row.path.rpartition(".")[2] in ("mae", "rmse", "rmse_one_sided", "loss")
     if not lows or (not row.published and row.baseline is None and unscaled):
         return ""  # a count, a loss or an error alone has no scale to be drawn on
     low, high = min(0.0, *lows), (1.0 if max(ends) <= 1.0 else max(ends) * 1.05)
@@ -309,6 +309,30 @@ def provenance_table(provenance: dict[str, Any]) -> str:
     walk(provenance, 0)
     table = f'<div class="scroll"><table class="provenance"><tbody>{"".join(parts)}</tbody></table></div>'
     return table if parts else ""
+
+
+def trust_line(trust: Mapping[str, Any], words: Words = CLOUDS) -> str:
+    """How far the page can be trusted, and what was considered behind a fold.
+
+    Args:
+        trust: As ``trust`` of :class:`~pellucid.report.content.ReportContent`.
+        words: What the points and samples of the sentences are called.
+
+    Example:
+        >>> 'trust-no' in trust_line({"level": "no", "sentence": "Do not read it as an answer: it is noise."})
+        True
+    """
+    if not trust:
+        return ""
+
+    def named(text: str) -> str:
+        return html.escape(re.sub(r"\b(point|sample)s\b", lambda match: getattr(words, match[0]), text))
+
+    head, _, why = trust["sentence"].partition(":")
+    reasons = "".join(f"<li>{named(reason)}</li>" for reason in trust.get("reasons", ()))
+    folded = f"<details><summary>What was looked at</summary><ul>{reasons}</ul></details>" if reasons else ""
+    return (f'<div id="trust" class="trust trust-{trust["level"]}" role="note"><p><span class="trust-asks">Can this be '
+            f'trusted?</span> <b>{named(head)}</b>{":" if why else ""}{named(why)}</p>{folded}</div>')
 
 
 def notes_list(notes: list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, TypedDict, get_type_hints
+from typing import Any, TypedDict
 
 from pellucid.errors import PellucidError
 
@@ -151,7 +151,7 @@ def whole_look(look: Look | None) -> Look:
         'important'
     """
     given = dict(look or {})
-    if unknown := set(given) - set(get_type_hints(Look)):
+    if unknown := set(given) - Look.__annotations__.keys():
         raise PellucidError(f"expected a look with the keys {', '.join(CLOUD_LOOK)}, got {', '.join(sorted(unknown))}; "
                             "drop or rename them")
     made: Any = {**CLOUD_LOOK, **given}

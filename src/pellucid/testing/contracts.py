@@ -367,7 +367,8 @@ def assert_dataset(cls: type[Dataset], options: Mapping[str, Any] | None = None)
     clouds.check_finite()
     if "y" in clouds:
         spec.refuse(clouds)
-        spec.targets.loss(torch.zeros(len(clouds["y"]), spec.targets.outputs), clouds["y"])  # refuses foreign values
+        spec.targets.loss(torch.zeros(len(clouds["y"]), spec.targets.outputs), clouds["y"],
+                          clouds.get("censored"))  # refuses foreign values
     if "pos" in clouds:
         expect(clouds.pos.shape[1] == spec.inputs.dim == cls.dim, f"expected {cls.dim} coordinates of {name}, as dim "
                                                                   f"says, got {clouds.pos.shape[1]}")

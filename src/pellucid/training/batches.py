@@ -81,6 +81,8 @@ def swapped(clouds: PointClouds, share: float) -> PointClouds:
     moves = torch.rand(count, device=clouds.device) < share
     if "cluster" in clouds:
         moves &= clouds["cluster"] != clouds["cluster"][other]
+    if (censored := clouds.get("censored")) is not None:
+        clouds = clouds.replace(censored=torch.where(moves[:, None], 0, censored))
     y = torch.where(moves[:, None], 0, clouds["y"])
     return clouds.replace(partner=partner.select(torch.where(moves, other, own)), y=y)
 

@@ -50,6 +50,8 @@ class BackboneConfig(_Strict):
     """Whether coordinates are features of the points too."""
     edge_directions: bool = False
     """Whether EGNN sees directions to neighbours besides distances."""
+    read_all: bool = False
+    """Whether what every layer knows is read, and not the last one alone."""
     options: dict[str, Option] = Field(default_factory=dict)
     """The backbone's own options, e.g. the number of radial functions."""
 

@@ -18,9 +18,11 @@ from pellucid.metrics.faithfulness import fidelity
 from pellucid.metrics.interpretation import per_cloud_roc_auc, pooled_roc_auc, precision_at
 from pellucid.metrics.interpretation_estimates import interpretation_estimates
 from pellucid.metrics.plus_minus import plus_minus
+from pellucid.metrics.regression import rmse_one_sided
 from pellucid.metrics.sanity import randomisation_test
 from pellucid.metrics.sparsity import gini
 from pellucid.metrics.stability import jaccard, rank_correlation
+from pellucid.metrics.trust import trust
 from pellucid.targets import Target, Targets
 from pellucid.training.explaining import JITTER, explain_clouds
 from pellucid.training.model import mean_neighbor_distance
@@ -32,22 +34,28 @@ ROBUST = 10
 """Draws of the robust fidelities."""
 
 
-def prediction_metrics(targets: Targets, logits: Tensor, y: Tensor) -> dict[str, dict[str, float]]:
+def prediction_metrics(targets: Targets, logits: Tensor, y: Tensor, censored: Tensor | None = None
+                       ) -> dict[str, dict[str, float]]:
     """Metrics of the prediction of each target, by its name; NaN where a split has one class only.
 
     Args:
         targets: What is predicted.
         logits: (rows, outputs).
         y: (rows, targets), NaN where missing.
+        censored: (rows, targets), which numbers are only bounds, see :meth:`Targets.loss`.
 
     Returns:
-        Target -> metric -> value, in the target's unit: every registered metric of its kind.
+        Target -> metric -> value, in the target's unit: every registered metric of its kind, over known values. Of a
+        regression with bounds also ``rmse_one_sided`` over all of them, and ``censored``, how many are bounds.
     """
     logits, y = logits.detach().cpu().double(), y.detach().cpu().double()
+    bounds = torch.zeros_like(y) if censored is None else censored.detach().cpu().double()
     predictions = targets.predict(logits)
     result = {}
     for column, (target, start) in enumerate(zip(targets, targets.starts, strict=True)):
         known = ~y[:, column].isnan()
+        bound = known & (bounds[:, column] != 0) & (target.kind == "regression")
+        known = known & ~bound
         own, predicted = (x[known, start : start + target.outputs] for x in (logits, predictions))
         given = {"odds": own.squeeze(1), "prediction": predicted.squeeze(1)}
         if target.kind == "multiclass":
@@ -55,6 +63,11 @@ def prediction_metrics(targets: Targets, logits: Tensor, y: Tensor) -> dict[str,
             given = {"odds": own - own[:, None].masked_fill(itself, -torch.inf).logsumexp(-1), "prediction": predicted}
         result[target.name] = {name: float(measure(y[known, column], given[takes]))
                                for name, (measure, takes) in measuring(target.kind).items()}
+        if bool(bound.any()):
+            either = known | bound
+            result[target.name] |= {
+                "rmse_one_sided": rmse_one_sided(y[either, column], predictions[either, start], bounds[either, column]),
+                "censored": float(bound.sum())}
     return result
 
 
@@ -66,11 +79,17 @@ def selection_score(targets: Targets, found: dict[str, dict[str, float]]) -> flo
         found: From :func:`prediction_metrics`.
 
     Returns:
-        Mean over targets of the ROC AUC (classes) or minus the RMSE in units of the target's spread (numbers); targets
-        for which that is undefined are left out; the worst possible where all are.
+        Mean over targets of the ROC AUC (classes) or minus the RMSE in units of the target's spread (numbers; the
+        one-sided one where some are bounds); targets for which that is undefined are left out; the worst possible where
+        all are.
     """
-    scores = [-found[t.name]["rmse"] / t.spread if t.kind == "regression" else found[t.name]["roc_auc"]
-              for t in targets]
+    def score(target: Target) -> float:
+        own = found[target.name]
+        if target.kind != "regression":
+            return own["roc_auc"]
+        return -own.get("rmse_one_sided", own["rmse"]) / target.spread
+
+    scores = [score(target) for target in targets]
     known = [score for score in scores if math.isfinite(score)]
     return sum(known) / len(known) if known else -math.inf
 
@@ -86,19 +105,21 @@ def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | No
         target: The output that interpretation and fidelity are of; None for the first target.
         precision_at_m: The m of the dataset's precision@m.
         seed: Of random baselines.
-        quick: Leaves out intervals, fidelity, stability and the randomisation check, which need many passes.
+        quick: Leaves out intervals, fidelity, stability and the randomisation check, which need many passes, and with
+            them what is said of trust.
 
     Returns:
         Nested metrics as in ``metrics.json``, and the explanation (None for a method without one).
     """
     batches = batches_of(model, clouds)
     output = run_over(model, batches)
-    found: dict[str, Any] = {"prediction": prediction_metrics(model.targets, output.logits, clouds["y"])}
+    found: dict[str, Any] = {"prediction": prediction_metrics(model.targets, output.logits, clouds["y"],
+                                                             clouds.get("censored"))}
+    asked = model.targets.find(target)
     if not model.explains:
-        return found, None
+        return found | ({} if quick else {"trust": trust(found, target=asked.target.name).document()}), None
     whole = explain_clouds(model, clouds, target=target, batches=batches)
     explanation = whole.of(target)
-    asked = model.targets.find(target)
     clouds, importance = explanation.clouds, explanation.importance
     judged = replace(explanation, importance=importance.abs()) if explanation.signed else explanation
     chosen = counted(asked.target, clouds, asked.column)
@@ -119,6 +140,7 @@ def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | No
         found["sanity"] = {"randomisation": _randomisation(model, clouds, target, chosen, seed)}
         if "pos" in clouds:
             found["stability"] = _stability(model, explanation, target, precision_at_m[0], seed)
+        found["trust"] = trust(found, target=asked.target.name).document()
     return found, whole
 
 

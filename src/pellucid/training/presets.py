@@ -30,8 +30,25 @@ def presets(dataset: str) -> list[str]:
     return list(_content(dataset)["presets"])
 
 
+def defaults(dataset: str, coordinates: bool = True) -> tuple[str, str]:
+    """The backbone and the method that a dataset is trained with where the user names none.
+
+    Args:
+        dataset: Dataset name.
+        coordinates: Whether its points have any; graphs without may need others.
+
+    Example:
+        >>> defaults("synmol"), defaults("molecules", coordinates=False)
+        (('egnn', 'lri-gaussian'), ('gin', 'erm'))
+    """
+    content = _content(dataset)
+    own = {} if coordinates else content.get("graphs", {})
+    chosen = {"backbone": "egnn", "method": "lri-gaussian"} | content.get("defaults", {}) | own.get("defaults", {})
+    return chosen["backbone"], chosen["method"]
+
+
 def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
-             over: dict[str, Any] | None = None) -> RunConfig:
+             over: dict[str, Any] | None = None, *, coordinates: bool = True) -> RunConfig:
     """The configuration of a preset.
 
     Args:
@@ -40,6 +57,7 @@ def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
         backbone: Backbone name.
         preset: A preset of that dataset's YAML; ``"fast"`` falls back to the library's defaults where there is none.
         over: Entries of :class:`RunConfig` that are laid over the preset.
+        coordinates: Whether points have any; a YAML may have settings of its own for graphs without.
 
     Raises:
         UnknownNameError: for an unknown name.
@@ -55,6 +73,8 @@ def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
     if preset in known:
         chosen = known[preset]
         content = merge(content, chosen["common"])
+        if not coordinates:
+            content = merge(content, _content(dataset).get("graphs", {}).get("common", {}))
         if method not in chosen["methods"]:
             raise PellucidError(f"expected a method with settings in preset {preset!r} of {dataset}, got {method!r}; "
                                 f"use one of {', '.join(chosen['methods'])}")

@@ -17,7 +17,8 @@ class Supervised(Objective):
     """Supervised: the loss of the known targets, and what the method adds to it.
 
     An epoch is chosen by the mean over targets of the ROC AUC (classes) or minus the RMSE in units of the target's
-    spread (numbers) of the prediction, which is without noise; labels of interpretation never choose.
+    spread (numbers; one-sided where some are bounds) of the prediction, which is without noise; labels of
+    interpretation never choose.
     """
 
     citation = "Vapnik, Principles of Risk Minimization for Learning Theory, NeurIPS 1991"
@@ -26,15 +27,16 @@ class Supervised(Objective):
     def step(self, model: Method, clouds: PointClouds, neighbors: Neighbors, *, joint: bool, epoch: int) -> Step:
         """See :meth:`Objective.step`."""
         output = model(clouds, neighbors, epoch=epoch) if joint else model.plain(clouds, neighbors)
-        loss = model.targets.loss(output.logits, clouds["y"])
+        loss = model.targets.loss(output.logits, clouds["y"], clouds.get("censored"))
         return Step(loss if output.penalty is None else loss + output.penalty, output.parts)
 
     def validate(self, model: Method, batches: Batches, *, joint: bool, epoch: int) -> dict[str, float]:
         """See :meth:`Objective.validate`."""
         clouds, targets = batches.clouds, model.targets
         output = run_over(model, batches, joint=joint, epoch=epoch)
-        found = prediction_metrics(targets, output.logits, clouds["y"])
-        entry = {"val_loss": float(targets.loss(output.logits, clouds["y"])),
+        y, censored = clouds["y"], clouds.get("censored")
+        found = prediction_metrics(targets, output.logits, y, censored)
+        entry = {"val_loss": float(targets.loss(output.logits, y, censored)),
                  "val_score": selection_score(targets, found)}
         many = len(targets) > 1
         entry |= {f"val_{name}{f':{target}' if many else ''}": value for target, group in found.items()
