@@ -58,8 +58,8 @@ def run(*words: str) -> int:
     return 0
 
 
-@pytest.mark.parametrize("words", [(), ("data",), ("list",), ("train",), ("evaluate",), ("explain",), ("audit",),
-                                   ("bench",), ("data", "list"), ("data", "prepare"), ("data", "describe")])
+@pytest.mark.parametrize("words", [(), ("data",), ("list",), ("train",), ("evaluate",), ("explain",), ("predict",),
+                                   ("audit",), ("bench",), ("data", "list"), ("data", "prepare"), ("data", "describe")])
 def test_every_help_has_an_example_or_the_commands(words, capsys):
     assert run(*words, "--help") == 0
     text = capsys.readouterr().out
@@ -138,7 +138,7 @@ def test_explain_a_file_tells_what_it_left_out(world, tmp_path, capsys):
     err = " ".join(capsys.readouterr().err.split())
     assert "entry 2 (broken)" in err
     assert "entry 3 (uranium)" in err
-    assert "ethanol" not in err
+    assert "(ethanol)" not in err
     rows = pq.read_table(tmp_path / "e" / "explanation.parquet").to_pydict()
     assert set(rows["id"]) == {"ethanol", "ketone"}
 
@@ -476,3 +476,38 @@ def test_bench_refuses_in_one_sentence(world, tmp_path, capsys, monkeypatch, wor
     error = capsys.readouterr().err
     assert message.lower() in error.lower()
     assert "Traceback" not in error
+
+
+def test_predict_writes_a_table_and_says_what_is_unlike_the_training(world, tmp_path, capsys):
+    table = tmp_path / "own.csv"
+    table.write_text(f"id,smiles,batch\na,CCCCC(=O)NC1CC1,7\nb,C1CC,8\nc,{'C' * 60},9\n")
+    out = tmp_path / "out.csv"
+    capsys.readouterr()
+    assert run("predict", str(world / "run"), str(table), "--out", str(out), "--explain", "own", "--json") == 0
+    printed = capsys.readouterr()
+    summary = json.loads(printed.out)
+    assert (summary["entries"], summary["predicted"], summary["left_out"]) == (3, 2, 1)
+    assert summary["outside"] >= summary["causes"]["size"] >= 1
+    assert summary["files"] == {"predictions": str(out), "atoms": str(tmp_path / "out_atoms.parquet")}
+    assert "2 of 3 samples predicted (" in printed.err
+    assert "of 2 samples are unlike the training samples (see the column outside): " in printed.err
+    header, *lines = out.read_text(encoding="utf-8").splitlines()
+    assert header == f'"id","smiles","batch","{TARGET}","distance","nearest","outside","note"'
+    assert [line.split(",")[0] for line in lines] == ['"a"', '"b"', '"c"']
+    assert "60 atoms; training had" in lines[2]
+    points = pq.read_table(tmp_path / "out_atoms.parquet")
+    assert points.column_names == ["entry", "id", "atom", "element", "importance"]
+    assert run("predict", str(world / "run"), str(table), "--out", str(out)) == 2
+    assert "which is there; choose another or pass --overwrite" in capsys.readouterr().err
+
+
+def test_predict_refuses_in_one_sentence(world, tmp_path, capsys):
+    for words, told in (
+            (["--out", str(tmp_path / "o.xls")], "expected a .csv or .parquet file for predictions"),
+            (["--out", str(tmp_path / "none" / "o.csv")], "expected a folder"),
+            (["--out", str(tmp_path / "o.csv"), "--explain", "saliencyy"], "did you mean 'saliency'"),
+            (["--out", str(tmp_path / "o.csv"), "--target", "nothing"], "expected a known target"),
+            (["--out", str(tmp_path / "o.csv"), "--columns", "trackml"], "expected no columns for a run on molecules")):
+        assert run("predict", str(world / "run"), "CCO", *words) == 2
+        assert told in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

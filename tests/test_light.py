@@ -51,8 +51,8 @@ def imported(*words: str) -> set[str]:
 
 @pytest.mark.parametrize("words", [
     ("--help",), ("list", "backbones"), ("list", "explainers", "--json"), ("list", "studies"), ("list", "benchmarks"),
-    ("data", "list"), ("train", "--help"), ("explain", "--help"), ("audit", "--help"), ("bench", "--help"),
-    ("evaluate", "--help"), ("data", "prepare", "--help"), ("version",)])
+    ("data", "list"), ("train", "--help"), ("explain", "--help"), ("predict", "--help"), ("audit", "--help"),
+    ("bench", "--help"), ("evaluate", "--help"), ("data", "prepare", "--help"), ("version",)])
 def test_help_and_lists_import_nothing_heavy(words):
     assert imported(*words) & {*HEAVY} == set()
 

@@ -15,7 +15,7 @@ from pellucid.lazy import lazy
 __version__ = version("pellucid")
 
 if TYPE_CHECKING:
-    from pellucid.api import evaluate, explain, fit
+    from pellucid.api import evaluate, explain, fit, predict
     from pellucid.clouds import PointClouds
     from pellucid.commands.auditing import audit
     from pellucid.commands.benching import bench
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pellucid.pyg import from_pyg, to_pyg
 
 lazy(__name__, {
-    "api": ["evaluate", "explain", "fit"],
+    "api": ["evaluate", "explain", "fit", "predict"],
     "clouds": ["PointClouds"],
     "commands.auditing": ["audit"],
     "commands.benching": ["bench"],
@@ -38,4 +38,4 @@ lazy(__name__, {
 })
 
 __all__ = ["Explanation", "Neighbors", "PellucidError", "PointClouds", "__version__", "audit", "bench", "evaluate",
-           "explain", "fit", "from_pyg", "load_dataset", "load_molecules", "to_pyg"]
+           "explain", "fit", "from_pyg", "load_dataset", "load_molecules", "predict", "to_pyg"]

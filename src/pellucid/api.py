@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from pellucid.commands.data import AskedData, data_of, grouped
-from pellucid.commands.explaining import Asked, ExplainedRun, explain_with, prepare, subgraph_of
+from pellucid.commands.explaining import Asked, ExplainedRun, explain_with, outside_of, prepare, subgraph_of
 from pellucid.domains.base import domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
@@ -19,8 +19,10 @@ from pellucid.training.devices import pick_device
 from pellucid.training.model import load_model, refuse_untaught
 
 if TYPE_CHECKING:
+    from pellucid.commands.prediction_files import Summary
     from pellucid.datasets.base import PreparedDataset
     from pellucid.explanations.side_by_side import SideBySide
+    from pellucid.predictions import Predictions
     from pellucid.training.fit import Run
 
 
@@ -214,6 +216,7 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
     data = grouped(dataset.clouds, name, *configs) if dataset is not None else None
     with waiting("fitting the explainer", progress) as advance:
         prepare(everyone, data, asked=asked, seed=seed, advance=advance)
+    outside = None
     made: dict[str, Explanation] = {}
     for label, sources in by.items():
         with waiting("explaining" if several is None else f"explaining by {label}", progress) as advance:
@@ -222,8 +225,9 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
             with waiting("choosing the subgraph", progress) as advance:
                 one = subgraph_of(one, sources, subgraph, data, asked=asked, draws=draws, seed=seed,
                                   advance=advance).marked()
-        made[str(label)] = replace(one, provenance={"skipped": given.skipped, "trust": sources[0].trust(target),
-                                                    **one.provenance})
+        outside = outside or outside_of(sources[0], one.clouds, domain)
+        made[str(label)] = replace(one, provenance={"skipped": given.skipped, "outside": outside.sentences,
+                                                    "trust": sources[0].trust(target), **one.provenance})
     found: Explanation | SideBySide = next(iter(made.values()))
     if several is not None:
         from pellucid.explanations.side_by_side import SideBySide
@@ -236,8 +240,72 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
         found.save(folder / "explanation.parquet")
         domain.write(folder, next(iter(made.values())), given.held)
         report_explanation(folder / "report.html", found,
-                           [*(f"Left out: {sentence}" for sentence in given.skipped), *given.notes], name)
+                           [*(f"Left out: {sentence}" for sentence in given.skipped),
+                            *(outside.told(next(iter(made.values())).clouds) if outside else []), *given.notes], name)
     return found
 
 
-__all__ = ["evaluate", "explain", "fit"]
+def predict(run: str | Path, samples: Any, *, out: str | Path | None = None, with_runs: Sequence[str | Path] = (),
+            explain: str | Sequence[str] = (), options: Mapping[str, Any] | None = None,
+            target: str | Sequence[str] = (), workers: int = 1, ray: str | None = None, overwrite: bool = False,
+            size: int = 1000, device: str = "auto", seed: int = 0, progress: bool = False, **parts: Any
+            ) -> Predictions | Summary:
+    """Predicts samples, by one model or several, and says which are unlike those of the training.
+
+    The input is read and predicted piece by piece: with ``out`` neither it nor the output need fit into memory.
+
+    Args:
+        run: The run folder.
+        samples: As for :func:`explain`.
+        out: A ``.csv`` or ``.parquet`` file to write; None gives the predictions back.
+        with_runs: More run folders with the same targets, e.g. of other seeds or folds: predictions are averaged, and
+            their standard deviation told.
+        explain: Explainers (see ``pellucid list explainers``), or ``"own"`` for the importance that the run learned:
+            importance of every point goes into a second file beside ``out``.
+        options: Of the explainers.
+        target: Outputs to explain; empty for the first target.
+        workers: Processes on this machine, one thread each; results do not depend on their number.
+        ray: Address of a Ray cluster, or ``"local"`` to start one here, in their place.
+        overwrite: Whether files that are there may be replaced.
+        size: Entries a piece.
+        device: Where to compute; with workers or a cluster ``"cpu"``.
+        seed: Of conformers and explainers.
+        progress: Whether to show a bar.
+        **parts: As for :func:`explain`.
+
+    Returns:
+        :class:`~pellucid.predictions.Predictions`, an entry of the input a row, also of those that could not be used;
+        with ``out`` a summary.
+
+    Raises:
+        PellucidError: if the run predicts nothing, runs do not go together, ``out`` cannot be written, or no entry can
+            be used. Nothing is written then.
+
+    Example:
+        >>> import pellucid
+        >>> made = pellucid.predict("runs/mine", ["CCO", "c1ccccc1"], with_runs=["runs/seed1"])  # doctest: +SKIP
+        >>> made.mean, made.spread, made.outside  # doctest: +SKIP
+    """
+    from pellucid.commands.predicting import Plan
+    from pellucid.commands.prediction_files import predict_all, predict_to_files
+
+    if size < 1 or workers < 1:
+        raise PellucidError(f"expected pieces of at least 1 entry and at least 1 worker, got {size} and {workers}")
+    explainers = (explain,) if isinstance(explain, str) else tuple(explain)
+    if explainers and out is None:
+        raise PellucidError("expected a file for predictions with explanations, got out=None; name one, or use "
+                            "pellucid.explain")
+    if workers > 1 or ray is not None:
+        if device not in ("auto", "cpu"):
+            raise PellucidError(f"expected the device cpu with workers, got {device}; use one worker, without ray")
+        device = "cpu"
+    plan = Plan.of([run, *with_runs], explain=explainers, options=options, device=device, seed=seed,
+                   targets=(target,) if isinstance(target, str) else tuple(target),
+                   parts={name: value for name, value in parts.items() if value is not None})
+    if out is None:
+        return predict_all(plan, samples, size=size, workers=workers, ray=ray, progress=progress)
+    return predict_to_files(plan, samples, Path(out), size=size, workers=workers, ray=ray, progress=progress,
+                            overwrite=overwrite)
+
+
+__all__ = ["evaluate", "explain", "fit", "predict"]

@@ -245,24 +245,22 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
             device: Device = "auto", as_json: Json = False) -> None:
     """Explain molecules, events or other samples that the model never saw: what decided, where points may move."""
     from pellucid.api import explain as run_explain
-    from pellucid.commands.explaining import other_targets, prediction_table
+    from pellucid.commands.explaining import Outside, other_targets, prediction_table
     from pellucid.commands.reporting import agreeing
-    from pellucid.commands.settings_text import parse_settings
+    from pellucid.commands.settings_text import explainer_options
     from pellucid.explanations.ensemble import agreement
     from pellucid.explanations.side_by_side import SideBySide
 
-    settings = parse_settings(set_ or [])
-    for name in settings:
-        if name != "options" or not isinstance(settings[name], dict):
-            raise PellucidError(f"expected options of the explainer, got {name!r}; write e.g. --set options.steps=100")
     found: Any = run_explain(run, samples, ligand=ligand, columns=columns, out=out_,
                              method=method[0] if method and len(method) == 1 else method or None,
-                             options=settings.get("options"), with_runs=with_ or [], draws=draws, target=target,
+                             options=explainer_options(set_ or []), with_runs=with_ or [], draws=draws, target=target,
                              point=point, prediction_draws=prediction_draws, subgraph=subgraph, seed=seed,
                              device=device, progress=True)
     explanation = found.first if isinstance(found, SideBySide) else found
     for text in explanation.provenance["skipped"]:
         log.print(f"left out: {text}", style="yellow", markup=False)
+    for text in Outside(explanation.provenance["outside"]).told(explanation.clouds):
+        log.print(text, style="yellow", markup=False, soft_wrap=True)
     if target is None and (sentence := other_targets(explanation)) is not None:
         log.print(sentence, markup=False, soft_wrap=True)
     if as_json:
@@ -278,6 +276,52 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
             log.print(text, markup=False)
     _trusted(explanation.provenance)
     log.print(f"report: {out_ / 'report.html'}")
+
+
+@app.command(epilog="Example: pellucid predict runs/first library.csv --with runs/seed1 --out predictions.csv, or "
+                    "pellucid predict runs/first library.smi.gz --explain saliency --workers 2 --out out.parquet")
+def predict(run: Annotated[Path, typer.Argument(help="Run folder")],
+            samples: Annotated[str, typer.Argument(metavar="INPUT", help="As for explain; may be larger than memory.")],
+            ligand: Annotated[Path | None, typer.Argument(help="As for explain.")] = None,
+            *, out_: Annotated[Path, typer.Option("--out", help="A new .csv or .parquet file.")],
+            with_: Annotated[list[Path] | None, typer.Option("--with", help="Another run of the same targets, e.g. of "
+                             "another seed or fold: mean and standard deviation are told. May be given several "
+                             "times.")] = None,
+            explain: Annotated[list[str] | None, typer.Option("--explain", help="Also write what decided, a row a "
+                               "point: an explainer (pellucid list explainers), or own for what the run learned. May "
+                               "be given several times.")] = None,
+            target: Annotated[list[str] | None, typer.Option("--target", help="What is explained, of several targets; "
+                              "default: the first. May be given several times.")] = None,
+            set_: Annotated[list[str] | None, typer.Option("--set", help="An option of the explainer, e.g. "
+                            "options.steps=20.")] = None,
+            columns: Annotated[str | None, typer.Option(help="As for explain.")] = None,
+            smiles: Annotated[str | None, typer.Option(help="Column of the SMILES; default: found.")] = None,
+            id_: Annotated[str | None, typer.Option("--id", help="Column of the ids; default: found.")] = None,
+            workers: Annotated[int, typer.Option(min=1, help="Processes on this machine, one thread each.")] = 1,
+            ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster, or local, instead.")] = None,
+            overwrite: Annotated[bool, typer.Option(help="Replace files that are there.")] = False,
+            seed: Annotated[int, typer.Option(min=0, help="Of conformers and explainers.")] = 0,
+            device: Device = "auto", as_json: Json = False) -> None:
+    """Predict samples, however many, and say which are unlike those of the training."""
+    from pellucid.api import predict as run_predict
+    from pellucid.commands.prediction_files import Summary
+    from pellucid.commands.settings_text import explainer_options
+
+    try:
+        summary = run_predict(run, samples, ligand=ligand, columns=columns, smiles=smiles, id=id_, out=out_,
+                              with_runs=with_ or [], explain=explain or [], options=explainer_options(set_ or []),
+                              target=target or [], workers=workers, ray=ray, overwrite=overwrite, seed=seed,
+                              device=device, progress=True)
+    except KeyboardInterrupt:
+        log.print("pellucid: interrupted; nothing was written")
+        sys.exit(130)
+    assert isinstance(summary, Summary)
+    if as_json:
+        _print(summary.document(), True, "")
+    for sentence in summary.sentences("samples"):
+        log.print(sentence, markup=False, soft_wrap=True)
+    for path in summary.files.values():
+        log.print(f"written: {path}", markup=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: pellucid bench lri-table2 --datasets synmol --preset smoke --workers 2 --out table2")

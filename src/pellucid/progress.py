@@ -13,16 +13,18 @@ PATIENCE = 2.0
 
 
 @contextlib.contextmanager
-def waiting(what: str, show: bool = True, count: bool = False) -> Iterator[Callable[[float, float], None]]:
+def waiting(what: str, show: bool = True, count: bool = False) -> Iterator[Callable[[float, float | None], None]]:
     """A bar on stderr for work that takes longer than :data:`PATIENCE`.
 
     Args:
         what: What is done, shown before the bar.
         show: Whether to show anything.
-        count: Whether work is counted in pieces, shown as 3/8, rather than as a share.
+        count: Whether work is counted in pieces, shown as 3/8, rather than as a share; as 3/? with pieces a second
+            where nobody knows how many there are.
 
     Yields:
-        A function to call with the work done and the work in all; until then the bar says that it runs.
+        A function to call with the work done and the work in all, None where that is not known; until then the bar
+        says that it runs.
     """
     if not show:
         yield lambda done, total: None
@@ -44,14 +46,15 @@ def waiting(what: str, show: bool = True, count: bool = False) -> Iterator[Calla
         )
 
         with lock:
-            figures = (MofNCompleteColumn(), TimeRemainingColumn()) if count else (TaskProgressColumn(),
-                                                                                   TimeElapsedColumn())
+            figures: list[Any] = [TaskProgressColumn(), TimeElapsedColumn()]
+            if count:
+                figures = [MofNCompleteColumn(), TaskProgressColumn("", show_speed=True), TimeRemainingColumn()]
             bar = Progress(TextColumn("{task.description}"), BarColumn(), *figures, console=Console(file=sys.stderr))
             made.append((bar, bar.add_task(what, total=at[1])))
             bar.start()
             bar.update(made[0][1], completed=at[0])
 
-    def advance(done: float, total: float) -> None:
+    def advance(done: float, total: float | None) -> None:
         nonlocal at
         with lock:
             at = done, total

@@ -5,21 +5,17 @@ from __future__ import annotations
 import atexit
 import contextlib
 import multiprocessing
-import os
 import pickle
 import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import connection as pipes
 from typing import Any
 
 from pellucid.benchmarks.engine import Engine, Outcome, attempt
 from pellucid.benchmarks.job import Execute, Job
-
-THREADS = {"OMP_NUM_THREADS": "1"}  # the environment of a worker: jobs share the cores, one each
+from pellucid.distributed.workers import begin, inherited
 
 
 class InProcess(Engine):
@@ -138,35 +134,15 @@ def _start() -> _Worker:
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of threads that it has not
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), name="pellucid-worker")
-    with _inherited():
+    with inherited():
         process.start()
     theirs.close()  # the worker's death closes the last copy, which ends our reading
     return _Worker(process, ours)
 
 
-@contextlib.contextmanager
-def _inherited() -> Iterator[None]:
-    """What a worker must have before its first import: one thread, and no Ctrl-C, which is the runner's to handle."""
-    old = {name: os.environ.get(name) for name in THREADS}
-    main = threading.current_thread() is threading.main_thread()  # only there may signals be set
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
-    os.environ.update(THREADS)
-    try:
-        yield
-    finally:
-        for name, value in old.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        if interrupt is not None:
-            signal.signal(signal.SIGINT, interrupt)
-
-
 def _serve(pipe: pipes.Connection[Any, Any]) -> None:
     """A worker's life: jobs until the pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin()
     with contextlib.suppress(EOFError, OSError):
         while True:
             pipe.send(attempt(_unpickled, pipe.recv_bytes()))
@@ -176,10 +152,3 @@ def _unpickled(message: bytes) -> dict[str, Any]:
     execute, content = pickle.loads(message)
     result: dict[str, Any] = execute(content)
     return result
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)  # nobody is left to take the result

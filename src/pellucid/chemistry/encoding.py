@@ -145,7 +145,8 @@ def molecule_clouds(mols: Sequence[Chem.Mol], positions: Sequence[NDArray[np.flo
 
 
 def encode_molecules(records: Sequence[MoleculeRecord], recipe: MoleculeRecipe | None = None, *, seed: int = 0,
-                     processes: int = 1, cache: Path | None = None, progress: bool = False) -> EncodedMolecules:
+                     processes: int = 1, cache: Path | None = None, progress: bool = False, some: bool = True
+                     ) -> EncodedMolecules:
     """Point clouds of a user's molecules, one point a heavy atom in the order in which they were given.
 
     Args:
@@ -155,6 +156,7 @@ def encode_molecules(records: Sequence[MoleculeRecord], recipe: MoleculeRecipe |
         processes: See :func:`~pellucid.chemistry.conformers.conformers`.
         cache: See there.
         progress: See there.
+        some: Whether at least one must be encoded; otherwise there may be no clouds.
 
     Returns:
         What could be encoded, and what could not, each with its reason. Fields: ``pos`` (float32, angstrom, centred;
@@ -191,6 +193,9 @@ def encode_molecules(records: Sequence[MoleculeRecord], recipe: MoleculeRecipe |
         records, ready, written, reasons, notes, seed=seed, processes=processes, cache=cache, progress=progress,
         count=recipe.conformers, fallback=True)
     kept = [i for i in ready if i not in reasons]
+    if not kept and not some:
+        nothing = PointClouds(torch.zeros(1, dtype=torch.int64), {})
+        return EncodedMolecules(nothing, [], [(records[i], reasons[i]) for i in sorted(reasons)], summarised(notes))
     if not kept:
         shown = "; ".join(f"{records[i].name}: {reason}" for i, reason in sorted(reasons.items())[:3])
         raise PellucidError(f"expected at least one molecule that can be encoded, got none ({shown or 'no records'}); "

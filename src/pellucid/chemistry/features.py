@@ -140,6 +140,33 @@ def molecule_features(mols: Sequence[Chem.Mol], written: Sequence[str] | None = 
                       centres, axes)
 
 
+def atom_category(column: int, value: int) -> str:
+    """What a value of a column of :data:`ATOM_COLUMNS` means.
+
+    Example:
+        >>> atom_category(0, 34), atom_category(1, 1), atom_category(7, 2)
+        ('Se', '-1', 'S')
+    """
+    name = ATOM_COLUMNS[column]
+    if name == "element":
+        return Chem.GetPeriodicTable().GetElementSymbol(value) if value else "*"
+    if name == "charge":
+        return f"{value - MOST_CHARGE:+d}" if value != MOST_CHARGE else "0"
+    named = {"hybridisation": HYBRIDISATIONS, "ring": RING_SIZES, "chirality": CHIRALITY}.get(name)
+    return str(value) if named is None else named[value] or "none"
+
+
+def bond_category(column: int, value: int) -> str:
+    """What a value of a column of :data:`BOND_COLUMNS` means.
+
+    Example:
+        >>> bond_category(0, 3), bond_category(3, 1)
+        ('aromatic', 'E')
+    """
+    named = {"order": BOND_ORDERS, "stereo": BOND_STEREO}.get(BOND_COLUMNS[column])
+    return str(value) if named is None else named[value] or "none"
+
+
 _NUMBER: Callable[[Any], int] = Chem.Atom.GetAtomicNum
 _CHARGE: Callable[[Any], int] = Chem.Atom.GetFormalCharge
 _HYDROGENS: Callable[[Any], int] = Chem.Atom.GetTotalNumHs

@@ -19,16 +19,20 @@ from pellucid.families import explainers
 from pellucid.files import read_json
 from pellucid.methods import Method
 from pellucid.spec import DataSpec
+from pellucid.training.applicability import check_clouds
 from pellucid.training.config import RunConfig
 from pellucid.training.explaining import JITTER, explain_clouds
 from pellucid.training.model import load_model, mean_neighbor_distance, refuse_untaught
 from pellucid.training.predict import prediction_of
 
 if TYPE_CHECKING:
+    from pellucid.domains.base import Domain
     from pellucid.explainers.base import Explainer
     from pellucid.explanations.subgraph import Subgraph
     from pellucid.metrics.removal import Predict
 
+MOST_TOLD = 20
+"""Remarks on samples unlike those of the training that a page has at most."""
 OWN = "own"
 """Stands among explainers for the importance that a run learned."""
 CALIBRATION = 200
@@ -212,6 +216,43 @@ def explain_with(sources: Sequence[ExplainedRun], clouds: PointClouds, *, asked:
     together = ensemble([member.of() for member in members], scale="ranks" if len(sources) > 1 else "none")
     about = {"runs": len(sources), "draws": draws, "jitter": jitter} | together.provenance["ensemble"]
     return replace(together, provenance={**together.provenance, "ensemble": about})
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Which samples are unlike those that a run was trained on.
+
+    Attributes:
+        sentences: Why, of each sample; ``""`` where it is not; empty where the run keeps nothing to compare with.
+    """
+
+    sentences: list[str]
+
+    def told(self, clouds: PointClouds) -> list[str]:
+        """A remark for each sample that is, the first :data:`MOST_TOLD` of them.
+
+        Example:
+            >>> clouds = PointClouds(torch.tensor([0, 2]), {"pos": torch.zeros(2, 3)}, text={"id": ["a"]})
+            >>> Outside(["168 points; training had 13 to 26"]).told(clouds)
+            ['Unlike the training samples: a: 168 points; training had 13 to 26']
+        """
+        names = clouds.text.get("id", [str(i) for i in range(len(clouds))])
+        found = [(name, text) for name, text in zip(names, self.sentences, strict=False) if text]
+        more = len(found) - MOST_TOLD
+        return [*(f"Unlike the training samples: {name}: {text}" for name, text in found[:MOST_TOLD]),
+                *([f"Unlike the training samples: {more} more."] if more > 0 else [])]
+
+
+def outside_of(source: ExplainedRun, clouds: PointClouds, domain: Domain) -> Outside:
+    """Compares samples with those that a run was trained on.
+
+    Args:
+        source: The run.
+        clouds: The samples.
+        domain: Theirs, for its words.
+    """
+    found = check_clouds(source.run, source.model, clouds, domain)
+    return Outside([] if found is None else found.sentences)
 
 
 def predict_with(sources: Sequence[ExplainedRun]) -> Predict | None:

@@ -36,6 +36,23 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
     return result
 
 
+def explainer_options(texts: Iterable[str]) -> dict[str, Any] | None:
+    """Options of an explainer out of ``options.name=value`` texts; None where there is none.
+
+    Raises:
+        PellucidError: as :func:`parse_settings`, and for settings of anything else.
+
+    Example:
+        >>> explainer_options(["options.steps=100"])
+        {'steps': 100}
+    """
+    settings = parse_settings(texts)
+    for name, value in settings.items():
+        if name != "options" or not isinstance(value, dict):
+            raise PellucidError(f"expected options of the explainer, got {name!r}; write e.g. --set options.steps=100")
+    return settings.get("options")
+
+
 @overload
 def parse_pairs(flag: str, texts: Iterable[str] | None, *, number: Literal[True]) -> dict[str, float] | None: ...
 @overload

@@ -6,6 +6,7 @@ import logging
 import socket
 from typing import Any
 
+from pellucid.distributed.workers import THREADS
 from pellucid.errors import PellucidError
 
 try:
@@ -13,8 +14,6 @@ try:
 except ImportError:
     raise PellucidError("expected Ray for a cluster, got none installed; pip install 'pellucid[distributed]'") from None
 
-THREADS = {"OMP_NUM_THREADS": "1"}
-"""The environment of a worker: tasks share the cores, one each."""
 
 
 def connect(address: str, *, cpus: int | None = None, memory: int = 2**27) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -39,12 +40,35 @@ class Given:
         skipped: A sentence for each entry that could not be used.
         notes: Remarks for the report, e.g. of a file that was read in an unusual way.
         held: What :meth:`Domain.write` needs of the input besides.
+        rows: For each entry of the input, in its order, whether it could be used or not: its ``id``, and the columns
+            that go with it, as text. Empty where the domain tells nothing: then each cloud is an entry.
+        places: The entry of each cloud, ascending, several clouds to one where it has several shapes; empty: cloud i is
+            entry i.
+        reasons: Entry -> why it has no cloud.
     """
 
     clouds: PointClouds
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     held: Any = None
+    rows: list[dict[str, str]] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def entries(self, first: int = 0) -> tuple[list[dict[str, str]], list[int]]:
+        """:attr:`rows` and :attr:`places`, filled in where they are empty.
+
+        Args:
+            first: Number of the first entry, which stands for the id of clouds that have none.
+
+        Example:
+            >>> import torch
+            >>> Given(PointClouds(torch.tensor([0, 1, 3]), {"pos": torch.zeros(3, 2)})).entries(7)
+            ([{'id': '7'}, {'id': '8'}], [0, 1])
+        """
+        count = len(self.clouds)
+        names = self.clouds.text.get("id", [str(first + i) for i in range(count)])
+        return self.rows or [{"id": name} for name in names], self.places or list(range(count))
 
 
 @dataclass(frozen=True)
@@ -242,18 +266,80 @@ class Domain:
         Raises:
             PellucidError: if the input is none of this domain, or a part is given that the domain does not know.
         """
+        given = self.given(parts, self.ready(source))
+        if isinstance(source, PointClouds):
+            return Given(source)
+        if self.ready(source):
+            return Given(PointClouds.load(Path(source))[0])
+        return self.make(source, dataset=dataset, options=options or {}, seed=seed, progress=progress, **given)
+
+    @staticmethod
+    def ready(source: Any) -> bool:
+        """Whether an input is clouds already, or a file of them."""
+        return isinstance(source, PointClouds) or (isinstance(source, (str, Path))
+                                                   and Path(source).suffix.lower() == ".safetensors")
+
+    def given(self, parts: Mapping[str, Any], ready: bool = False) -> dict[str, Any]:
+        """Further parts of the input that were given.
+
+        Args:
+            parts: By name; one that is None was not given.
+            ready: Whether the input is clouds, beside which there are none.
+
+        Raises:
+            PellucidError: for a part that the domain does not know.
+        """
         given = {name: value for name, value in parts.items() if value is not None}
-        ready = isinstance(source, PointClouds) or (isinstance(source, (str, Path))
-                                                    and Path(source).suffix.lower() == ".safetensors")
         for name, value in given.items():
             if ready or name not in self.parts:
                 beside = "beside clouds" if ready else f"for a run on {self.samples}"
                 raise PellucidError(f"expected no {name} {beside}, got {value}; leave it out")
-        if isinstance(source, PointClouds):
-            return Given(source)
-        if ready:
-            return Given(PointClouds.load(Path(source))[0])
-        return self.make(source, dataset=dataset, options=options or {}, seed=seed, progress=progress, **given)
+        return given
+
+    def portions(self, source: Any, size: int, **parts: Any) -> Iterator[Any]:
+        """A user's input in pieces of at most ``size`` entries, so that it need not fit into memory.
+
+        Each piece can be pickled, and becomes clouds by :meth:`read_portion`, in this process or another. Here clouds
+        are cut, and any other input is one piece.
+
+        Args:
+            source: As for :meth:`read`.
+            size: Entries a piece.
+            **parts: As for :meth:`read`; those of the input as a whole, e.g. the name of a column, are used here.
+
+        Raises:
+            PellucidError: if the input cannot be read, or for a part that the domain does not know.
+        """
+        self.given(parts, self.ready(source))
+        if not self.ready(source):
+            yield source
+            return
+        if not isinstance(source, PointClouds):
+            source = PointClouds.load(Path(source))[0]  # its tensors stay on disk
+        for start in range(0, len(source), size):
+            yield source.select(torch.arange(start, min(start + size, len(source))))
+
+    def read_portion(self, portion: Any, *, dataset: str = "", options: Mapping[str, Any] | None = None, seed: int = 0,
+                     progress: bool = False, **parts: Any) -> Given:
+        """A piece of :meth:`portions` as clouds; none where no entry of it can be used. Arguments as for :meth:`read`.
+
+        Raises:
+            PellucidError: if the input is none of this domain.
+        """
+        return self.read(portion, dataset=dataset, options=options, seed=seed, progress=progress, **parts)
+
+    def stream(self, source: Any, *, dataset: str = "", options: Mapping[str, Any] | None = None, seed: int = 0,
+               size: int = 1000, progress: bool = False, **parts: Any) -> Iterator[Given]:
+        """A user's input as clouds, piece by piece; see :meth:`portions`. Arguments as for :meth:`read`.
+
+        Example:
+            >>> import torch
+            >>> clouds = PointClouds(torch.arange(6), {"pos": torch.zeros(5, 2)})
+            >>> [len(given.clouds) for given in Clouds().stream(clouds, size=2)]
+            [2, 2, 1]
+        """
+        for portion in self.portions(source, size, **parts):
+            yield self.read_portion(portion, dataset=dataset, options=options, seed=seed, progress=progress, **parts)
 
     def make(self, source: Any, *, dataset: str, options: Mapping[str, Any], seed: int, progress: bool,
              **parts: Any) -> Given:
@@ -270,6 +356,22 @@ class Domain:
                 return Given(clouds)
         raise PellucidError(f"expected {self.inputs} for a run on {self.samples}, got {_told(source)}; convert your "
                             "data with PointClouds or pellucid.from_pyg")
+
+    def category(self, value: int, column: int = 0, columns: int = 1, field: str = "categories") -> tuple[str, str]:
+        """What a category is of, and what it is called, e.g. ``("element", "Se")``.
+
+        Args:
+            value: Its number.
+            column: Its column of the field.
+            columns: How many columns the field has.
+            field: ``"categories"`` of points or ``"edge_categories"``.
+
+        Example:
+            >>> Clouds().category(3), Clouds().category(3, 1, 2)
+            (('category', '3'), ('category in column 1', '3'))
+        """
+        of = "edge category" if field == "edge_categories" else "category"
+        return of if columns == 1 else f"{of} in column {column}", str(value)
 
     def grouped(self, clouds: PointClouds, field: str) -> PointClouds:
         """Clouds with a field of groups that this domain can make; as they are where it cannot, or has no need to."""
@@ -358,7 +460,7 @@ class Domain:
         return []
 
     def _facts(self, one: Shown) -> dict[str, str]:
-        """What is known of the prediction, and what an ensemble and a subgraph say of one sample."""
+        """What is known of the prediction, and what training, an ensemble and a subgraph say of one sample."""
         explanation, i = one.explanation, one.place
         facts, output = {}, int(explanation.explained[i])
         unit = split_unit(explanation.quantity(i))[1]
@@ -379,6 +481,8 @@ class Domain:
                                                     f"{members['prediction_spread'][i][output]:.3f}")
             if (agreed := members["rank_correlations"][i]) is not None:
                 facts["Agreement of members"] = f"mean Spearman rank correlation {agreed:.2f} (random: 0)"
+        if (outside := explanation.provenance.get("outside")) and outside[i]:
+            facts[f"Unlike the training {self.samples}"] = outside[i]
         if (chosen := explanation.provenance.get("subgraph")) is not None:
             facts["Subgraph"] = f"{chosen['sizes'][i]} of {len(one)} {self.points}: {chosen['rule']}"
             if chosen.get("alone") and chosen["alone"][i] is not None:

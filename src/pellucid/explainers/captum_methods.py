@@ -97,26 +97,33 @@ class CaptumExplainer(Explainer):
 
     Args:
         on: ``"pos"`` (coordinates), ``"inputs"`` (the input embeddings of categories and features), or ``"both"``,
-            explained together; the columns ``coordinates`` and ``features`` give each part.
+            explained together; the columns ``coordinates`` and ``features`` give each part. None for what the model
+            has of the two: a graph network sees no coordinates.
     """
 
     needs = frozenset()  # of the class; which of "pos" and "inputs" an instance needs follows from ``on``
     citation = "Kokhlikyan et al., Captum: A unified and generic model interpretability library for PyTorch, 2020"
 
-    def __init__(self, on: On = "both") -> None:
-        if on not in _PARTS:
+    def __init__(self, on: On | None = None) -> None:
+        if on is not None and on not in _PARTS:
             raise PellucidError(f"expected on to be one of {', '.join(_PARTS)}, got {on!r}")
         self.on = on
 
     def refuse(self, predictor: Predictor, clouds: PointClouds) -> None:
         """Raises PellucidError where the model does not allow what ``on`` asks for; see :meth:`Explainer.refuse`."""
         super().refuse(predictor, clouds)
-        for need in _PARTS[self.on]:
+        for need in self.parts(predictor):
             if need not in predictor.can:
                 other = [part for part in ("inputs", "pos") if part in predictor.can]
                 advice = f"choose another on, on={other[0]!r}" if other else "choose another on"
-                raise PellucidError(f"expected {WHAT[need]} for {type(self).__name__}(on={self.on!r}), got a model "
-                                    f"without; {advice}, or an explainer that does not need it")
+                raise PellucidError(f"expected {WHAT[need]} for {type(self).__name__}(on={self.on or 'both'!r}), "
+                                    f"got a model without; {advice}, or an explainer that does not need it")
+
+    def parts(self, predictor: Predictor) -> tuple[Need, ...]:
+        """What is explained of a model."""
+        if self.on is not None:
+            return _PARTS[self.on]
+        return tuple(part for part in _PARTS["both"] if part in predictor.can) or _PARTS["both"]
 
     @abstractmethod
     def run(self, padded: _Padded, given: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], dict[str, list[Any]]]:
@@ -133,8 +140,8 @@ class CaptumExplainer(Explainer):
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: Tensor,
                   random: CloudRandom) -> Attribution:
         """Sums over channels; see :meth:`Explainer.attribute`."""
-        padded = _Padded(predictor, clouds, neighbors, target, _PARTS[self.on])
-        parts, facts = _differentiable(lambda: self.run(padded, padded.given()), self.on)
+        padded = _Padded(predictor, clouds, neighbors, target, self.parts(predictor))
+        parts, facts = _differentiable(lambda: self.run(padded, padded.given()), self.on or "both")
         columns = {_COLUMNS[name]: part.detach().sum(-1)[padded.inside]
                    for name, part in zip(padded.parts, parts, strict=True)}
         return Attribution(torch.stack(list(columns.values())).sum(0), columns, facts)
@@ -211,7 +218,7 @@ class IntegratedGradients(CaptumExplainer):
     importance_name = "integrated gradients, share of logit - logit(baseline)"
     signed = True
 
-    def __init__(self, on: On = "both", *, steps: int = 50, pos_baseline: Literal["centroid", "zero"] = "centroid",
+    def __init__(self, on: On | None = None, *, steps: int = 50, pos_baseline: Literal["centroid", "zero"] = "centroid",
                  inputs_baseline: Literal["zero", "mean"] = "zero") -> None:
         super().__init__(on)
         if steps < 1:

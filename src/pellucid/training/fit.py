@@ -24,6 +24,7 @@ from pellucid.explanation import Explanation
 from pellucid.files import json_ready, read_json, write_json, write_tensors
 from pellucid.methods import Method, methods
 from pellucid.spec import DataSpec
+from pellucid.training.applicability import REFERENCE, Reference
 from pellucid.training.batches import Batches
 from pellucid.training.checkpoint import LAST, OLD, WARM_UP, SafeCheckpointIO, fitting, load, refuse_pickled, save
 from pellucid.training.config import RunConfig
@@ -91,7 +92,8 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, 
         overwrite: Whether a finished or different run in the folder may be replaced.
         warm_start: What :func:`warm_up` wrote for a configuration with the same :func:`warm_up_identity`: training
             goes on from there, and ends as if it had done the warm-up itself.
-        quick: Leaves out fidelity and stability, which need many passes.
+        quick: Leaves out fidelity and stability, which need many passes, and what new samples are compared with
+            (:mod:`pellucid.training.applicability`).
 
     Returns:
         The finished run.
@@ -123,6 +125,8 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, 
     objective.load_state_dict(fit.best.get("objective", {}))
     objective.to(target).eval()
     write_tensors(folder / "model.safetensors", fit.best["weights"])
+    if objective.needs_targets and not quick and (reference := Reference.of(model, splits["train"], config.seed)):
+        reference.save(folder / REFERENCE)
     started = time.perf_counter()
     metrics: dict[str, Any] = {}
     explanation: Explanation | None = None
@@ -278,7 +282,7 @@ def _claim(folder: Path, config: RunConfig, data: str, overwrite: bool) -> Path 
         refuse_old(folder)
     if overwrite and known.is_file():
         for name in (LAST, *OLD, "model.safetensors", "metrics.json", "history.json", "explanations.parquet",
-                     "report.html", "config.json", "provenance.json"):
+                     "report.html", "config.json", "provenance.json", REFERENCE):
             (folder / name).unlink(missing_ok=True)
     if not known.is_file():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
