@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from peers_molecules import records
+from peers_molecules import records, tables
 from peers_molecules.cells import record_of
 from peers_molecules.jobs import PeerError
 from peers_molecules.peers import peers_of
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print the tables of what is recorded and stop")
     given = parser.parse_args()
     if given.table:
-        print(records.tables(records.read(given.out)))
+        print(tables.tables(records.read(given.out)))
         return
     if given.data is None:
         parser.error("--data is needed: the folder that holds moleculenet/ and adme_fang2023/")

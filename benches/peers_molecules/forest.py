@@ -7,11 +7,12 @@ from typing import Any
 
 import joblib
 import numpy as np
-from jobs import Job, part_of_child
 from numpy.typing import NDArray
 from rdkit import Chem, DataStructs, rdBase
 from rdkit.Chem.Draw import SimilarityMaps
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+from peers_molecules.jobs import Job, part_of_child
 
 TREES, RADIUS, BITS = 500, 2, 2048
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jobs import Job, part_of_child
 from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 from torch import Tensor, nn
 from torch.nn import functional
+
+from peers_molecules.jobs import Job, part_of_child
 
 with warnings.catch_warnings(action="ignore"):  # PyG scripts a class when it is imported, which torch deprecates
     from torch_geometric.data import Data

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+BENCHES = Path(__file__).resolve().parents[1]
 
 
 class PeerError(Exception):
@@ -97,7 +98,8 @@ def run(command: Sequence[str | Path], log: Path) -> dict[str, float]:
     Raises:
         PeerError: if it fails.
     """
-    environment = {**os.environ, **ONE_THREAD, "CUDA_VISIBLE_DEVICES": ""}
+    found = [str(BENCHES), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, **ONE_THREAD, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(found)}
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with log.open("a") as file:
         done = subprocess.run([str(word) for word in command], stdout=file, stderr=subprocess.STDOUT,
@@ -109,5 +111,5 @@ def run(command: Sequence[str | Path], log: Path) -> dict[str, float]:
 
 
 def part_of_child(fit: Any, explain: Any) -> None:
-    """The main function of a peer's own script: ``SCRIPT fit FOLDER`` or ``SCRIPT explain FOLDER``."""
+    """The main function of a peer's own script: ``fit FOLDER`` or ``explain FOLDER``."""
     {"fit": fit, "explain": explain}[sys.argv[1]](Job.open(Path(sys.argv[2])))

@@ -23,12 +23,12 @@ from myerson.chemprop_explain import MyersonExplainer, MyersonSamplingExplainer
 THRESHOLD = 20
 
 
-class Spent(Exception):
+class SpentError(Exception):
     """The processor time is over."""
 
 
 def stop(*_: object) -> None:
-    raise Spent
+    raise SpentError
 
 
 def main(checkpoint: str, molecules: str, out: str, seconds: float, most: int) -> None:
@@ -50,7 +50,7 @@ def main(checkpoint: str, molecules: str, out: str, seconds: float, most: int) -
                     values = MyersonExplainer(graph, model).calculate_all_myerson_values()
                 found.append([float(each) for each in values])
                 print(graph.V.shape[0], "atoms", round(time.process_time(), 1), "s", flush=True)
-    except Spent:
+    except SpentError:
         print("time is spent", flush=True)
     Path(out).write_text(json.dumps(found))
 

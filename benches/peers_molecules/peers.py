@@ -21,9 +21,9 @@ Command = list[str | Path]
 
 @dataclass(frozen=True)
 class Script:
-    """A peer that is a script beside this file."""
+    """A peer that is a module beside this file."""
 
-    script: str
+    module: str
     packages: tuple[str, ...]
     limit: int | None = None
     """The most molecules it explains."""
@@ -32,16 +32,16 @@ class Script:
         return ", ".join(f"{name} {version(name)}" for name in self.packages)
 
     def fit(self, job: Job) -> list[Command]:
-        return [[sys.executable, HERE / self.script, "fit", job.folder]]
+        return [[sys.executable, "-m", f"peers_molecules.{self.module}", "fit", job.folder]]
 
     def explain(self, job: Job) -> list[Command]:
-        return [[sys.executable, HERE / self.script, "explain", job.folder]]
+        return [[sys.executable, "-m", f"peers_molecules.{self.module}", "explain", job.folder]]
 
     def read_predictions(self, job: Job) -> None:
-        """The script has written them."""
+        """The module has written them."""
 
     def read_importance(self, job: Job) -> None:
-        """The script has written it."""
+        """The module has written it."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ def peers_of(chemprop: Path | None, words: tuple[str, ...], explain_words: tuple
     if chemprop is not None:
         python = chemprop / "python" if chemprop.is_dir() else chemprop
         found["chemprop"] = Chemprop(python.absolute())
-    found["forest"] = Script("forest.py", ("scikit-learn", "rdkit"))
-    found["gin"] = Script("gin.py", ("torch_geometric", "torch", "captum"))
+    found["forest"] = Script("forest", ("scikit-learn", "rdkit"))
+    found["gin"] = Script("gin", ("torch_geometric", "torch", "captum"))
     found["pellucid"] = Pellucid(words, explain_words)
     return found
 
