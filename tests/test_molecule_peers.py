@@ -100,6 +100,7 @@ def test_development_shares_no_molecules_with_what_is_reported(bench, data):
 
 @pytest.mark.shared
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_tasks_are_balanced_and_leave_a_hundred_molecules_to_explain(bench, data):
     for name in bench.truths.TASKS:
         task, truth = bench.truths.read_task(data, name)

@@ -50,9 +50,8 @@ def crippen(mol: Chem.Mol, which: int) -> Array:
     full = Chem.AddHs(mol)
     each = np.array(rdMolDescriptors._CalcCrippenContribs(full))[:, which]
     found = each[:mol.GetNumAtoms()].copy()
-    for atom in full.GetAtoms():
-        if atom.GetIdx() >= len(found):
-            found[atom.GetNeighbors()[0].GetIdx()] += each[atom.GetIdx()]
+    hydrogens = range(len(found), full.GetNumAtoms())
+    np.add.at(found, [full.GetAtomWithIdx(i).GetNeighbors()[0].GetIdx() for i in hydrogens], each[len(found):])
     return found
 
 
@@ -123,7 +122,8 @@ TASKS: dict[str, tuple[tuple[str, ...], Rule | Contributions]] = {
 }
 
 
-def molecules_of(data: Path, sets: Sequence[str]) -> dict[str, str]:
+@cache
+def molecules_of(data: Path, sets: tuple[str, ...]) -> dict[str, str]:
     """Identity -> SMILES of the molecules of sets: one fragment, no explicit hydrogens, no copies, no tiny ones."""
     found: dict[str, str] = {}
     with rdBase.BlockLogs():
