@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--chemprop", type=Path, help="Python of Chemprop's own environment")
     parser.add_argument("--explained", type=int, default=200, help="test molecules explained at most, of a task")
     parser.add_argument("--train-words", default="", help="further words of pellucid train, for development tasks")
-    parser.add_argument("--explain-words", default="", help="further words of pellucid explain, likewise")
+    parser.add_argument("--explain-words", default="", help="instead of --explain own, likewise")
     parser.add_argument("--label", default="pellucid", help="pellucid's name in the records, with other words")
     parser.add_argument("--work", type=Path, help="folder of cells in work; what failed stays there")
     parser.add_argument("--table", action="store_true", help="print the tables of what is recorded and stop")

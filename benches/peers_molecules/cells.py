@@ -14,7 +14,7 @@ import numpy as np
 
 from pellucid.datasets.splits import SHARES
 
-from .jobs import Job, run
+from .jobs import Job, PeerError, run
 from .metrics import explanation_metrics, prediction_metrics
 from .peers import Command, Peer, said
 from .sets import MoleculeSet, digest, scaffold_parts
@@ -53,6 +53,10 @@ def record_of(task: MoleculeSet, truth: Truth | None, peer_name: str, peer: Peer
         commands = commands + asking
         peer.read_importance(job)
         importance = job.importance()
+        sizes = [(len(given), len(truth.atoms[i])) for given, i in zip(importance, chosen, strict=True)
+                 if given is not None]
+        if any(given != expected for given, expected in sizes):
+            raise PeerError(f"{peer_name} explained other atoms than the molecules have: {sizes}")
         metrics["explanation"] = explanation_metrics(task.kind, importance, [truth.atoms[i] for i in chosen])
         metrics["explanation"]["limit"] = peer.limit
     shutil.rmtree(folder)

@@ -17,6 +17,7 @@ from .jobs import Job, PeerError
 
 HERE = Path(__file__).resolve().parent
 Command = list[str | Path]
+COLUMNS = ("--smiles", "smiles", "--id", "id")
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,15 @@ class Chemprop:
 
 @dataclass(frozen=True)
 class Pellucid:
-    """The library's front door with its defaults: ``train --graph``, ``predict``, ``explain``.
+    """The library's front door with its defaults: ``train --graph``, ``predict``, ``predict --explain``.
 
     Attributes:
         words: Further words of ``train``, for development tasks; none means the product's defaults.
-        explain_words: Further words of ``explain``.
+        explain_words: Which explanation is asked for; ``own`` is what the run itself gives.
     """
 
     words: tuple[str, ...] = ()
-    explain_words: tuple[str, ...] = ()
+    explain_words: tuple[str, ...] = ("--explain", "own")
     limit: int | None = None
 
     @cache  # noqa: B019
@@ -109,10 +110,11 @@ class Pellucid:
     def fit(self, job: Job) -> list[Command]:
         targets = [word for target in job.targets for word in ("--target", target)]
         run = job.folder / "run"
-        return [self._command("train", job.folder / "table.csv", "--graph", "--smiles", "smiles", "--id", "id",
-                              *targets, "--split", "column:split", "--seed", str(job.seed), "--device", "cpu",
+        return [self._command("train", job.folder / "table.csv", "--graph", *COLUMNS, *targets,
+                              "--split", "column:split", "--seed", str(job.seed), "--device", "cpu",
                               "--out", run, *self.words),
-                self._command("predict", run, job.folder / "test.csv", "--out", job.folder / "predictions.csv")]
+                self._command("predict", run, job.folder / "test.csv", *COLUMNS, "--device", "cpu", "--out",
+                              job.folder / "predictions.csv")]
 
     def read_predictions(self, job: Job) -> None:
         with (job.folder / "predictions.csv").open(newline="") as file:
@@ -122,14 +124,15 @@ class Pellucid:
                                          for target in job.targets] for row in job.rows("test.csv")]))
 
     def explain(self, job: Job) -> list[Command]:
-        return [self._command("explain", job.folder / "run", job.folder / "explain.csv", "--out",
-                              job.folder / "explained", *self.explain_words)]
+        return [self._command("predict", job.folder / "run", job.folder / "explain.csv", *COLUMNS, *self.explain_words,
+                              "--device", "cpu", "--out", job.folder / "explained.csv")]
 
     def read_importance(self, job: Job) -> None:
+        from pyarrow import parquet
+
         found: dict[str, dict[int, float]] = {}
-        with (job.folder / "explained/atoms.csv").open(newline="") as file:
-            for row in csv.DictReader(file):
-                found.setdefault(row["id"], {})[int(row["atom"])] = float(row["importance"])
+        for row in parquet.read_table(job.folder / "explained_atoms.parquet").to_pylist():
+            found.setdefault(row["id"], {})[row["atom"]] = row["importance"]
         rows = [found.get(row["id"]) for row in job.rows("explain.csv")]
         job.write_importance([None if row is None else [row[i] for i in sorted(row)] for row in rows])
 
@@ -145,7 +148,7 @@ def peers_of(chemprop: Path | None, words: tuple[str, ...], explain_words: tuple
         found["chemprop"] = Chemprop(python.absolute())
     found["forest"] = Script("forest", ("scikit-learn", "rdkit"))
     found["gin"] = Script("gin", ("torch_geometric", "torch", "captum"))
-    found["pellucid"] = Pellucid(words, explain_words)
+    found["pellucid"] = Pellucid(words, explain_words) if explain_words else Pellucid(words)
     return found
 
 
