@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.clouds import PointClouds
-from pellucid.datasets.base import PreparedDataset, datasets
+from pellucid.datasets.base import OF_TABLES, PreparedDataset, datasets
 from pellucid.domains.base import domain_of
 from pellucid.errors import PellucidError
 from pellucid.files import read_json
@@ -16,10 +16,6 @@ from pellucid.progress import say
 from pellucid.spec import DataSpec
 from pellucid.training.config import RunConfig
 from pellucid.training.data import data_digest
-
-OWN = "molecules"
-"""The dataset that a table of a user's own is read as."""
-
 
 @dataclass(frozen=True)
 class AskedData:
@@ -55,7 +51,7 @@ class AskedData:
         """
         own = dict(options or {})
         named = isinstance(dataset, (str, Path)) and (str(dataset) in datasets or not _is_file(dataset))
-        if target is not None and (isinstance(dataset, PreparedDataset) or (named and str(dataset) != OWN)):
+        if target is not None and (isinstance(dataset, PreparedDataset) or (named and str(dataset) != OF_TABLES)):
             raise PellucidError(f"expected a target (--target) with a table of your own alone, got {target!r}; leave "
                                 "it out: the dataset has its own")
         if isinstance(dataset, PreparedDataset):
@@ -67,11 +63,11 @@ class AskedData:
             own["targets"] = [target] if isinstance(target, str) else list(target)
         if named:
             if str(dataset) not in datasets and Path(dataset).suffix:
-                raise PellucidError(f"expected a dataset's name or a table of molecules, got {str(dataset)!r}, and no "
+                raise PellucidError(f"expected a dataset's name or the file of a table, got {str(dataset)!r}, and no "
                                     "such file is there; check the path")
             datasets[str(dataset)]  # refuses an unknown name with the near misses
             return AskedData(str(dataset), own)
-        return AskedData(OWN, {"source": dataset, **own})
+        return AskedData(OF_TABLES, {"source": dataset, **own})
 
     @property
     def coordinates(self) -> bool:

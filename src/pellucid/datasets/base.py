@@ -24,6 +24,8 @@ from pellucid.spec import DataSpec
 from pellucid.targets import Target, Targets
 
 datasets: Registry[type[Dataset]] = families.datasets
+OF_TABLES = "molecules"
+"""The dataset that a table of a user's own is read as."""
 
 
 @dataclass(frozen=True)

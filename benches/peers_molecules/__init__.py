@@ -1,0 +1,1 @@
+"""What ``molecule_peers.py`` is made of: sets, tasks with truth, peers, metrics, records and tables."""
