@@ -145,7 +145,7 @@ def test_all_files_or_none(clouds: PointClouds, tmp_path: Path) -> None:
     (tmp_path / SCRIPT / "x").write_text("")
     with pytest.raises(PellucidError, match=SCRIPT):
         write_molecules(tmp_path, explained(clouds))
-    other = with_text(clouds, smiles=["C"] * 3, molblock=[Chem.MolToMolBlock(Chem.MolFromSmiles("C"))] * 3)
+    other = with_text(clouds, smiles=["C"] * 3, structure=["C"] * 3)
     with pytest.raises(PellucidError, match="another"):
         write_molecules(tmp_path / "new", explained(other))
     assert not (tmp_path / "new").exists()

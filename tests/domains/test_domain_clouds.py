@@ -211,6 +211,8 @@ def test_answers_of_all_outputs_with_bounds(random_clouds):
         ("P(toxic)", 0.75, 1.0, 0), ("logS (log mol/L)", -1.5, -2.0, 1)]
     assert [a.target for a in second.answers] == [0.0, None]
     assert (first.facts["Split"], second.facts["Split"]) == ("train", "test")
+    folds = replace(e, clouds=clouds.replace(text={"fold": ["1", "2"]}))
+    assert [CLOUDS.sample(folds, i).facts["Fold"] for i in (0, 1)] == ["1", "2"]
 
 
 def test_categories_are_called_as_the_dataset_calls_them(random_clouds):

@@ -18,6 +18,7 @@ from pellucid.explanations.ensemble import agreement
 from pellucid.explanations.side_by_side import MOST as MOST_SHARED
 from pellucid.explanations.side_by_side import SideBySide
 from pellucid.files import read_json
+from pellucid.metrics.trust import trust
 from pellucid.report.content import PublishedCell, ReportContent, Sample, Side
 from pellucid.report.page import weight, write_report
 from pellucid.report.tables import for_reading
@@ -299,6 +300,9 @@ def report_folds(folder: Path, run: Path, explanation: Explanation, metrics: dic
         words=domain.words,
         units={target.name: target.unit for target in explanation.targets if target.unit},
         explained=_target(explanation).name,
+        # of means over folds; intervals against a known truth have no mean, so then it says nothing
+        trust={} if "interpretation" in metrics
+        else trust(_means(metrics), target=_target(explanation).name).document(),
     )
     return write_report(folder / "report.html", content)
 
@@ -335,10 +339,10 @@ def report_explanation(path: Path, given: Explanation | SideBySide, notes: list[
     if isinstance(given, SideBySide):
         samples = beside(given, list(range(shown)), name)
         notes = [*agreeing(given, known.points), *notes]
-        trust = _of_each(given)
+        trusted = _of_each(given)
     else:
         samples = samples_of(explanation, list(range(shown)), name)
-        trust = explanation.provenance.get("trust", {})
+        trusted = explanation.provenance.get("trust", {})
     if len(data) > shown:
         notes = [*notes, f"Shown are the first {shown} of {len(data)}; explanation.parquet has all."]
     if len(samples) < shown:
@@ -351,6 +355,6 @@ def report_explanation(path: Path, given: Explanation | SideBySide, notes: list[
         samples=samples,
         notes=[*([sentence] if sentence else []), *asked(explanation, known), *notes],
         words=known.words,
-        trust=trust,
+        trust=trusted,
     )
     return write_report(path, content)

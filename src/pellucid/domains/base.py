@@ -542,6 +542,8 @@ def _carried(one: Shown) -> dict[str, str]:
             if not bool((one.clouds[name] != given).any()):
                 continue  # all are of one, which needs no saying
             found[name.capitalize()] = SPLITS[given] if name == "split" and given < len(SPLITS) else str(given)
+        elif (told := one.text(name)) is not None:
+            found[name.capitalize()] = told
     return found
 
 

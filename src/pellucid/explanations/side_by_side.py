@@ -59,8 +59,8 @@ class SideBySide:
         ...     ("occlusion", [0.1, 0.5, 0.2]), ("saliency", [9.0, 1.0, 2.0])]})
         >>> both.table()["importance:saliency"], both.first.importance.tolist()[1]
         ([9.0, 1.0, 2.0], 0.5)
-        >>> both.agreements()[0].means()[0]
-        -0.5
+        >>> round(both.agreements()[0].means()[0], 2)
+        -1.0
     """
 
     explanations: Mapping[str, Explanation]

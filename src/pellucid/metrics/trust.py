@@ -65,7 +65,7 @@ def trust(metrics: Mapping[str, Any], *, target: str | None = None, measured: bo
 
     Example:
         >>> found = {"roc_auc_per_cloud": 0.52, "intervals": {"roc_auc_per_cloud": [0.47, 0.57]}}
-        >>> trust({"prediction": {"y": {"roc_auc": 0.95}}, "interpretation": found}).sentence[:89]
+        >>> trust({"prediction": {"y": {"roc_auc": 0.95}}, "interpretation": found}).sentence[:90]
         'Do not read it as an answer: the importance finds what truly decides no better than chance'
     """
     predicted = metrics.get("prediction") or {}
