@@ -17,6 +17,7 @@ from pellucid.spec import DataSpec
 from pellucid.training.config import RunConfig
 from pellucid.training.data import data_digest
 
+
 @dataclass(frozen=True)
 class AskedData:
     """What a training is asked to learn from, before any of it is made.

@@ -69,8 +69,10 @@ class Readout(nn.Module):
             self.head: nn.Module = mlp([width, 2 * width, width, outputs], dropout)
         else:
             own = width // levels
-            self.head = nn.ModuleList([nn.Linear(own, outputs, bias=False),
-                                       *(mlp([own, own, outputs], dropout) for _ in range(levels - 1))])
+            deeper = [mlp([own, own, outputs], dropout) for _ in range(levels - 1)]
+            self.head = nn.ModuleList([nn.Linear(own, outputs, bias=False), *deeper])
+            for last in (self.head[0], *(part[-1] for part in deeper)):  # nothing is said before it has been learned
+                nn.init.zeros_(last.weight)
         self.bias = nn.Parameter(torch.zeros(outputs)) if kind == "additive" else None
 
     def forward(self, h: Tensor, clouds: PointClouds, partner: Tensor | None = None) -> Answer:
