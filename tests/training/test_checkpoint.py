@@ -460,6 +460,7 @@ ALLOWED = {
     ("collisions/pickles.py", "pickle.loads"): "with trust=True, which only the caller can say",
     ("pickled.py", "pickle.Unpickler"): "names give placeholders of ours, nothing is called",
     ("benchmarks/local_engines.py", "pickle.loads"): "from a pipe of the parent process, of no file",
+    ("distributed/ordered.py", "pickle.loads"): "between this process and the workers that it started, of no file",
     ("benchmarks/margin/citation.py", "torch_geometric.io.read_planetoid_data"): "a folder that the caller names",
 }
 """File and name -> why it may."""

@@ -93,12 +93,12 @@ def agreeing(given: SideBySide, points: str = "points") -> list[str]:
 
 def _of_each(given: SideBySide) -> dict[str, Any]:
     """What is said of trust in the first explainer by name, and in the others behind it."""
-    told = {name: one.provenance["trust"] for name, one in given.explanations.items() if "trust" in one.provenance}
-    if len(told) < len(given.explanations):
+    said = {name: one.provenance["trust"] for name, one in given.explanations.items() if "trust" in one.provenance}
+    if len(said) < len(given.explanations):
         return {}
-    first, *others = told
-    return {"level": told[first]["level"], "sentence": f"{first} – {told[first]['sentence']}",
-            "reasons": [*told[first]["reasons"], *(f"{name} – {told[name]['sentence']}" for name in others)]}
+    first, *others = said
+    return {"level": said[first]["level"], "sentence": f"{first} – {said[first]['sentence']}",
+            "reasons": [*said[first]["reasons"], *(f"{name} – {said[name]['sentence']}" for name in others)]}
 
 
 def fitting(explanation: Explanation, domain: str | None = None) -> int:
@@ -246,8 +246,7 @@ def report_run(run: Run) -> Path:
         notes += asked(run.explanation, domain)
         if samples:
             notes.append(_rule(run.explanation, domain, len(chosen)))
-    notes += [*domain.caveats(config.dataset_options, run.model.encoder.directions),
-              *(sentence + "." for sentence in told(provenance["data"]))]
+    notes += domain.caveats(config.dataset_options, run.model.encoder.directions)
     content = ReportContent(
         title=f"{config.method.name} with {config.backbone.name} on {_data_name(config, provenance)}",
         subtitle=f"test split, seed {config.seed}, preset {config.preset}",
@@ -262,6 +261,7 @@ def report_run(run: Run) -> Path:
         units={target.name: target.unit for target in targets if target.unit},
         explained="" if run.explanation is None else _target(run.explanation).name,
         trust=run.metrics.get("trust", {}),
+        read=_read(provenance),
     )
     return write_report(run.folder / "report.html", content)
 
@@ -270,6 +270,10 @@ def _data_name(config: RunConfig, provenance: dict[str, Any]) -> str:
     """The file of a user's own table, else the dataset."""
     data = provenance["data"]
     return Path(data["source"]).name if "labels" in data else config.dataset
+
+
+def _read(provenance: dict[str, Any]) -> list[str]:
+    return [sentence + "." for sentence in told(provenance["data"])]
 
 
 def report_folds(folder: Path, run: Path, explanation: Explanation, metrics: dict[str, Any]) -> Path:
@@ -295,8 +299,8 @@ def report_folds(folder: Path, run: Path, explanation: Explanation, metrics: dic
         provenance={"config": config.model_dump(mode="json"), **provenance},
         metrics=for_reading(_means(metrics)),
         samples=samples_of(explanation, chosen, name),
-        notes=[*notes, *asked(explanation, domain), _rule(explanation, domain, len(chosen)),
-               *(sentence + "." for sentence in told(provenance["data"]))],
+        notes=[*notes, *asked(explanation, domain), _rule(explanation, domain, len(chosen))],
+        read=_read(provenance),
         words=domain.words,
         units={target.name: target.unit for target in explanation.targets if target.unit},
         explained=_target(explanation).name,

@@ -165,6 +165,8 @@ class Explainer(ABC):
     supports: ClassVar[Supports] = Supports()
     needs: frozenset[Need]
     """What the model must let it do, of the class or as its options say; anything else is refused first."""
+    needs_one_of: frozenset[Need] = frozenset()
+    """Of which any one will do."""
     citation: ClassVar[str]
     check: ClassVar[str]
     """The correctness check that its tests make."""
@@ -183,7 +185,10 @@ class Explainer(ABC):
             if target.kind not in self.supports.kinds:
                 raise PellucidError(f"expected targets out of {', '.join(self.supports.kinds)} for {name}, got the "
                                     f"{target.kind} {target.name!r}; choose another explainer")
-        for need in sorted(self.needs - predictor.can):
+        missing = self.needs - predictor.can
+        if self.needs_one_of and not self.needs_one_of & predictor.can:
+            missing |= self.needs_one_of
+        for need in sorted(missing):
             raise PellucidError(f"expected {WHAT[need]} for {name}, got a model without; choose an explainer that "
                                 "does not need it: see pellucid list explainers")
         predictor.refuse(clouds)

@@ -25,7 +25,7 @@ class SmoothGrad(Explainer):
         draws: Noisy copies n, at least 1.
     """
 
-    needs = frozenset()  # of the class; of an instance what ``on`` says
+    needs, needs_one_of = frozenset(), frozenset({"pos", "inputs"})
     citation = "Smilkov et al., SmoothGrad: removing noise by adding noise, 2017"
     check = "GradGeo where noise is 0; for a kinked logit relu(w x) the expected gradient w Phi(w x / sigma |w|)"
     importance_name = "smoothed sensitivity, ||mean d logit / d x||"
@@ -34,8 +34,7 @@ class SmoothGrad(Explainer):
         if on not in (None, "pos", "inputs") or not 0 <= noise < float("inf") or draws < 1:
             raise PellucidError(f"expected on=pos or on=inputs, noise of at least 0 and draws of at least 1, got "
                                 f"{on!r}, {noise} and {draws}")
-        self.on, self.noise, self.draws = on, noise, draws
-        self.needs = frozenset() if on is None else frozenset({on})
+        self.on, self.noise, self.draws, self.needs = on, noise, draws, frozenset({on} if on else ())
 
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: Tensor,
                   random: CloudRandom) -> Attribution:

@@ -261,6 +261,7 @@ class ReportContent:
         words: What points and samples are called; None for what the samples call them.
         units: Unit of each regression by the name of its target, for the metrics.
         explained: The target that interpretation and fidelity are of; ``""`` for the first one of the metrics.
+        read: How the data were read and what was left out, sentences that stand behind the metrics.
         trust: ``level`` (``"good"``, ``"unclear"`` or ``"no"``), ``sentence`` and ``reasons``, as
             :meth:`pellucid.metrics.trust.Trust.document` gives them; empty for nothing. With ``"no"``, samples are
             drawn muted and marked.
@@ -287,12 +288,13 @@ class ReportContent:
     units: dict[str, str] = field(default_factory=dict)
     explained: str = ""
     trust: dict[str, Any] = field(default_factory=dict)
+    read: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         text_of(self.title, "the title")
         text_of(self.subtitle, "the subtitle")
         for name, kind in (("provenance", dict), ("metrics", dict), ("published", list), ("history", list),
-                           ("samples", list), ("notes", list)):
+                           ("samples", list), ("notes", list), ("read", list)):
             if not isinstance(getattr(self, name), kind):
                 raise PellucidError(f"expected a {kind.__name__} as {name}, got {type(getattr(self, name)).__name__}; "
                                     f"pass {kind()!r} for none")

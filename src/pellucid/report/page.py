@@ -74,6 +74,8 @@ def render(content: ReportContent) -> str:
         "trust": trust_line(content.trust, words),
         "body": " class=\"no-answer\"" if content.trust.get("level") == "no" else "",
         "notes": f'<section id="notes"><h2>Notes</h2>{notes}</section>' if notes else "",
+        "read": f'<section id="read"><h2>How the data were read</h2>{notes_list(content.read)}</section>'
+        if content.read else "",
         "metrics": f'<section id="metrics"><h2>How good is it</h2>{key_numbers(table, words)}'
         f"{_comparison(content)}{metrics}</section>"
         if metrics else "",
