@@ -118,6 +118,9 @@ class TrainingConfig(_Strict):
     (paper, appendix B: 0.1 on PLBind); never of a sample of the same ``cluster``, where the clouds say."""
     jitter: float = Field(0.0, ge=0)
     """Standard deviation of normal noise on all coordinates in every training step, in their unit."""
+    threads: int = Field(0, ge=0)
+    """Threads of PyTorch on the CPU while a run is made; 0 leaves them as they are. Where a step is short, a second
+    thread gains little, and costs many times that as soon as another program wants its core."""
     precision: Literal["32", "bf16"] = "32"
     """``bf16``: linear layers under bfloat16 autocast; geometry, sums and batch norm stay in float32."""
 

@@ -76,6 +76,18 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """As many threads of PyTorch; 0 leaves them as they are."""
+    before = torch.get_num_threads()
+    try:
+        if count:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, *, device: str = "auto",
           data_provenance: dict[str, Any] | None = None, progress: bool = True, overwrite: bool = False,
           warm_start: Path | None = None, quick: bool = False) -> Run:
@@ -101,6 +113,13 @@ def train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, 
     Raises:
         PellucidError: for a folder in use, an empty split, unfit data, a damaged checkpoint, or a diverged training.
     """
+    with _threads(config.training.threads):
+        return _train(config, clouds, folder, spec, device, data_provenance, progress, overwrite, warm_start, quick)
+
+
+def _train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec, device: str,
+           data_provenance: dict[str, Any] | None, progress: bool, overwrite: bool, warm_start: Path | None,
+           quick: bool) -> Run:
     target = pick_device(device)
     splits, model, objective, spec, frozen = _start(config, clouds, spec, target)
     digest = data_digest(clouds)
