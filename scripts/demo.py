@@ -34,7 +34,7 @@ def main() -> None:
     say(f"test split: classification AUC {run.metrics['classification']['roc_auc']:.3f}; deciding atoms found with "
         f"AUC {found['roc_auc']:.3f}, precision@5 {found['precision@5']:.3f} "
         f"(random: {found['random']['precision@5']:.3f})")
-    explanation = pellucid.explain(run.folder, UNSEEN, out=options.out / "unseen")
+    explanation = pellucid.explain(run.folder, UNSEEN, out=options.out / "unseen", overwrite=True)
     say(f"a molecule it never saw, {UNSEEN}: P(positive) = {float(explanation.prediction[0, 0]):.3f}")
     say(f"look at the reports:\n    {(options.out / 'run' / 'report.html').resolve()}\n"
         f"    {(options.out / 'unseen' / 'report.html').resolve()}")

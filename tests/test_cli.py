@@ -259,8 +259,11 @@ def test_several_explainers_stand_side_by_side(runs, tmp_path, capsys):
     assert alone.provenance["trust"]["level"] in ("unclear", "no")  # what was measured is not of it
     assert {path.name for path in out.iterdir()} == {"explanation.parquet", "report.html", "molecules.sdf",
                                                      "importance.csv", "importance.pml"}
+    assert run("explain", str(runs / "run"), AMIDE, "--out", str(out)) == 2
+    assert "with other things in it; choose another or pass --overwrite" in " ".join(capsys.readouterr().err.split())
+    assert len(list(out.iterdir())) == 5
     assert run("explain", str(runs / "run"), AMIDE, "--method", "own", "--method", "saliency", "--subgraph", "gap",
-               "--out", str(out)) == 2
+               "--overwrite", "--out", str(out)) == 2
     assert "expected at least two methods side by side, without options" in " ".join(capsys.readouterr().err.split())
 
 
@@ -362,6 +365,7 @@ def test_one_of_several_targets_is_asked_for(several, tmp_path, capsys):
     assert "P(toxic)" in captured.out
     assert ("shown is the target toxic; others: colour, colour=red, colour=green, colour=blue, mass; choose with "
             "--target") in " ".join(captured.err.split())
+    words = [*words, "--overwrite"]
     assert run(*words, "--target", "mass") == 0
     captured = capsys.readouterr()
     assert "mass (kg)" in captured.out

@@ -12,7 +12,7 @@ from pellucid.commands.explaining import Asked, ExplainedRun, explain_with, outs
 from pellucid.domains.base import domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
-from pellucid.files import json_ready
+from pellucid.files import json_ready, refuse_used
 from pellucid.progress import waiting
 from pellucid.training.config import merge
 from pellucid.training.devices import pick_device
@@ -139,7 +139,8 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
             method: str | list[str] | tuple[str, ...] | None = None, options: Mapping[str, Any] | None = None,
             with_runs: Sequence[str | Path] = (), draws: int = 1, target: str | None = None, point: int | None = None,
             prediction_draws: int = 0, subgraph: str | None = None, dataset: PreparedDataset | None = None,
-            device: str = "auto", seed: int = 0, progress: bool = False, **parts: Any) -> Explanation | SideBySide:
+            device: str = "auto", seed: int = 0, progress: bool = False, overwrite: bool = False, **parts: Any
+            ) -> Explanation | SideBySide:
     """Explains samples that the model never saw, e.g. molecules, events or complexes.
 
     Args:
@@ -169,6 +170,7 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
         device: Where to compute.
         seed: Of conformers, explainers and draws. What a sample draws depends on its own content, not on the others.
         progress: Whether to show a bar for what takes long.
+        overwrite: Whether what is in ``out`` may be replaced; otherwise a folder with anything in it is refused.
         **parts: Further parts of the input that the domain knows, e.g. ``ligand``: the ``.sdf`` or ``.mol2`` file of a
             complex's ligand; ``columns``: what the columns of hits mean, ``"trackml"`` or a YAML file.
 
@@ -189,6 +191,8 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
     """
     if draws < 1:
         raise PellucidError(f"expected at least 1 draw, got {draws}")
+    if out is not None:
+        refuse_used(Path(out), overwrite)
     if subgraph is not None:
         from pellucid.explanations.subgraph import parse_rule
 

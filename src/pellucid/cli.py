@@ -242,6 +242,7 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
             columns: Annotated[str | None, typer.Option(help="INPUT is hits in CSV, parquet or ROOT with these "
                                "columns: trackml, or a YAML file that maps them.")] = None,
             seed: Annotated[int, typer.Option(min=0, help="Of conformers, explainers and noise.")] = 0,
+            overwrite: Annotated[bool, typer.Option(help="Replace what is in the folder.")] = False,
             device: Device = "auto", as_json: Json = False) -> None:
     """Explain molecules, events or other samples that the model never saw: what decided, where points may move."""
     from pellucid.api import explain as run_explain
@@ -255,7 +256,7 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
                              method=method[0] if method and len(method) == 1 else method or None,
                              options=explainer_options(set_ or []), with_runs=with_ or [], draws=draws, target=target,
                              point=point, prediction_draws=prediction_draws, subgraph=subgraph, seed=seed,
-                             device=device, progress=True)
+                             device=device, progress=True, overwrite=overwrite)
     explanation = found.first if isinstance(found, SideBySide) else found
     for text in explanation.provenance["skipped"]:
         log.print(f"left out: {text}", style="yellow", markup=False)

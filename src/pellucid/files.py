@@ -172,3 +172,15 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file, as hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_used(folder: Path, overwrite: bool | None = None) -> None:
+    """Raises PellucidError if a folder holds anything, so that no results are lost or mixed with others.
+
+    Args:
+        folder: Where results are to go; it need not be there.
+        overwrite: Whether what is in it may be replaced; None where a user cannot say so.
+    """
+    if not overwrite and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise PellucidError(f"expected a new or empty folder, got {folder} with other things in it; choose another"
+                            + ("" if overwrite is None else " or pass --overwrite"))

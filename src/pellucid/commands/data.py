@@ -52,6 +52,11 @@ class AskedData:
         """
         own = dict(options or {})
         named = isinstance(dataset, (str, Path)) and (str(dataset) in datasets or not _is_file(dataset))
+        if named:
+            if str(dataset) not in datasets and Path(dataset).suffix:
+                raise PellucidError(f"expected a dataset's name or the file of a table, got {str(dataset)!r}, and no "
+                                    "such file is there; check the path")
+            datasets[str(dataset)]  # refuses an unknown name with the near misses
         if target is not None and (isinstance(dataset, PreparedDataset) or (named and str(dataset) != OF_TABLES)):
             raise PellucidError(f"expected a target (--target) with a table of your own alone, got {target!r}; leave "
                                 "it out: the dataset has its own")
@@ -63,10 +68,6 @@ class AskedData:
         if target is not None:
             own["targets"] = [target] if isinstance(target, str) else list(target)
         if named:
-            if str(dataset) not in datasets and Path(dataset).suffix:
-                raise PellucidError(f"expected a dataset's name or the file of a table, got {str(dataset)!r}, and no "
-                                    "such file is there; check the path")
-            datasets[str(dataset)]  # refuses an unknown name with the near misses
             return AskedData(str(dataset), own)
         return AskedData(OF_TABLES, {"source": dataset, **own})
 

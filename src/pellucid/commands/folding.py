@@ -17,7 +17,7 @@ from pellucid.commands.data import AskedData
 from pellucid.commands.reporting import report_folds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
-from pellucid.files import digest, read_json, write_json
+from pellucid.files import digest, read_json, refuse_used, write_json
 from pellucid.progress import say
 from pellucid.training.explaining import explain_clouds
 from pellucid.training.model import load_model
@@ -93,8 +93,8 @@ def _claim(folder: Path, begun: dict[str, Any], overwrite: bool) -> None:
     if known.is_file() and not overwrite and {name: read_json(known).get(name) for name in begun} != begun:
         raise PellucidError(f"expected the cross-validation that {folder} was begun with, got another; choose another "
                             "folder or pass --overwrite")
-    if not known.is_file() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise PellucidError(f"expected a new or empty folder, got {folder} with other things in it; choose another")
+    if not known.is_file():
+        refuse_used(folder)
     if overwrite:
         for path in folder.glob("fold-*/metrics.json"):
             path.unlink()

@@ -71,8 +71,9 @@ class Readout(nn.Module):
             own = width // levels
             deeper = [mlp([own, own, outputs], dropout) for _ in range(levels - 1)]
             self.head = nn.ModuleList([nn.Linear(own, outputs, bias=False), *deeper])
-            for last in (self.head[0], *(part[-1] for part in deeper)):  # nothing is said before it has been learned
-                nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+            for last in (self.head[0], *(part[-1] for part in deeper)):
+                for parameter in last.parameters():  # nothing is said before it has been learned
+                    nn.init.zeros_(parameter)
         self.bias = nn.Parameter(torch.zeros(outputs)) if kind == "additive" else None
 
     def forward(self, h: Tensor, clouds: PointClouds, partner: Tensor | None = None) -> Answer:

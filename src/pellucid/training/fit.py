@@ -21,7 +21,7 @@ from torch import nn
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
-from pellucid.files import json_ready, read_json, write_json, write_tensors
+from pellucid.files import json_ready, read_json, refuse_used, write_json, write_tensors
 from pellucid.methods import Method, methods
 from pellucid.spec import DataSpec
 from pellucid.training.applicability import REFERENCE, Reference
@@ -304,8 +304,7 @@ def _claim(folder: Path, config: RunConfig, data: str, overwrite: bool) -> Path 
                      "report.html", "config.json", "provenance.json", REFERENCE):
             (folder / name).unlink(missing_ok=True)
     if not known.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise PellucidError(f"expected a new or empty folder, got {folder} with other things in it; choose another")
+        refuse_used(folder)
         write_json(known, content)
         return None
     if (folder / "metrics.json").is_file():
