@@ -335,3 +335,10 @@ def test_six_endpoints_with_gaps_and_floors_prepare_in_seconds():
     assert (made.clouds["censored"] == -1).sum(0).tolist() == [958, 346, 0, 0, 0, 0]
     assert len(made.clouds) == 3521
     assert made.clouds["split"].bincount().tolist() == pytest.approx([2817, 352, 352], abs=3)
+
+
+def test_a_header_without_rows_is_told(tmp_path):
+    path = tmp_path / "empty.csv"
+    path.write_text("smiles,y\n")
+    with pytest.raises(PellucidError, match=r"expected molecules in .*, got none under the names of the columns"):
+        pellucid.load_molecules(path, "y")

@@ -204,7 +204,11 @@ def _table(options: Mapping[str, Any]) -> MoleculeTable:
         raise PellucidError("expected the option source, got none; set source=FILE, a table with a column of SMILES")
     if isinstance(source, str):
         source = Path(source).expanduser()  # one SMILES is no dataset: a wrong path is told as one
-    return open_molecules(source, smiles=options["smiles"], id=options["id"])
+    table = open_molecules(source, smiles=options["smiles"], id=options["id"])
+    if next(iter(table), None) is None:
+        raise PellucidError(f"expected molecules in {table.source}, got none under the names of the columns; check that "
+                            "it is the right file")
+    return table
 
 
 def _columns(table: MoleculeTable) -> tuple[str, ...]:
