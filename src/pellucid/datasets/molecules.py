@@ -205,9 +205,7 @@ def _table(options: Mapping[str, Any]) -> MoleculeTable:
     if isinstance(source, str):
         source = Path(source).expanduser()  # one SMILES is no dataset: a wrong path is told as one
     table = open_molecules(source, smiles=options["smiles"], id=options["id"])
-    if next(iter(table), None) is None:
-        raise PellucidError(f"expected molecules in {table.source}, got none under the names of the columns; check that "
-                            "it is the right file")
+    next(iter(table))  # refuses a table without rows before its columns are looked for
     return table
 
 
