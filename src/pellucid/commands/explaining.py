@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pellucid.explanations.subgraph import Subgraph
     from pellucid.metrics.removal import Predict
 
-MOST_TOLD = 20
+MOST_TOLD = 3
 """Remarks on samples unlike those of the training that a page has at most."""
 OWN = "own"
 """Stands among explainers for the importance that a run learned."""
@@ -240,7 +240,7 @@ class Outside:
         found = [(name, text) for name, text in zip(names, self.sentences, strict=False) if text]
         more = len(found) - MOST_TOLD
         return [*(f"Unlike the training samples: {name}: {text}" for name, text in found[:MOST_TOLD]),
-                *([f"Unlike the training samples: {more} more."] if more > 0 else [])]
+                *([f"Unlike the training samples: {more} more, each with a warning."] if more > 0 else [])]
 
 
 def outside_of(source: ExplainedRun, clouds: PointClouds, domain: Domain) -> Outside:
