@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pellucid.clouds import PointClouds
     from pellucid.commands.auditing import audit
     from pellucid.commands.benching import bench
+    from pellucid.commands.folding import cross_validate
     from pellucid.datasets.base import load_dataset
     from pellucid.datasets.molecules import load_molecules
     from pellucid.explanation import Explanation
@@ -30,6 +31,7 @@ lazy(__name__, {
     "clouds": ["PointClouds"],
     "commands.auditing": ["audit"],
     "commands.benching": ["bench"],
+    "commands.folding": ["cross_validate"],
     "datasets.base": ["load_dataset"],
     "datasets.molecules": ["load_molecules"],
     "explanation": ["Explanation"],
@@ -37,5 +39,6 @@ lazy(__name__, {
     "pyg": ["from_pyg", "to_pyg"],
 })
 
-__all__ = ["Explanation", "Neighbors", "PellucidError", "PointClouds", "__version__", "audit", "bench", "evaluate",
-           "explain", "fit", "from_pyg", "load_dataset", "load_molecules", "predict", "to_pyg"]
+__all__ = ["Explanation", "Neighbors", "PellucidError", "PointClouds", "__version__", "audit", "bench",
+           "cross_validate", "evaluate", "explain", "fit", "from_pyg", "load_dataset", "load_molecules", "predict",
+           "to_pyg"]
