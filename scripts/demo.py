@@ -31,7 +31,8 @@ def main() -> None:
     say("training EGNN with LRI-Gaussian: which atoms decide, and how far may each move?")
     run = pellucid.fit(data, out=options.out / "run", seed=options.seed, progress=True, overwrite=True)
     found = run.metrics["interpretation"]
-    say(f"test split: classification AUC {run.metrics['classification']['roc_auc']:.3f}; deciding atoms found with "
+    (predicted,) = run.metrics["prediction"].values()
+    say(f"test split: classification AUC {predicted['roc_auc']:.3f}; deciding atoms found with "
         f"AUC {found['roc_auc']:.3f}, precision@5 {found['precision@5']:.3f} "
         f"(random: {found['random']['precision@5']:.3f})")
     explanation = pellucid.explain(run.folder, UNSEEN, out=options.out / "unseen", overwrite=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import json
 import sqlite3
 import sys
@@ -515,3 +516,18 @@ def test_predict_refuses_in_one_sentence(world, tmp_path, capsys):
         assert run("predict", str(world / "run"), "CCO", *words) == 2
         assert told in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_demonstration_runs_to_its_end(world, tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("demo", Path(__file__).parents[1] / "scripts" / "demo.py")
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    monkeypatch.setattr(sys, "argv", ["demo.py", "--size", "120", "--out", str(tmp_path)])
+    monkeypatch.setattr(pellucid, "fit", partial(pellucid.fit, preset="smoke", device="cpu"))
+    for _ in range(2):  # it may be given again
+        demo.main()
+        told = capsys.readouterr().out
+        assert "test split: classification AUC" in told
+        assert "a molecule it never saw" in told
+    assert (tmp_path / "unseen" / "report.html").is_file()
