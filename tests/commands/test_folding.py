@@ -56,7 +56,7 @@ def test_what_does_not_go_together_is_refused(table, tmp_path):
     with pytest.raises(PellucidError, match=r"got .* with other things in it"):
         go(table, other)
     assert (other / "thesis.txt").read_text() == "mine"
-    with pytest.raises(PellucidError, match="expected"):
+    with pytest.raises(PellucidError, match="option of the dataset synmol"):
         cross_validate("synmol", folds=3, out=tmp_path / "cv")
 
 

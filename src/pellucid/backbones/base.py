@@ -424,7 +424,8 @@ class Backbone(nn.Module, ABC):
         levels = [h]
         for layer in self.layers:
             h = layer(h, where, neighbors, weight)
-            levels.append(h)
+            if self.levels > 1:  # otherwise nothing is kept that nobody reads
+                levels.append(h)
         return Embedding(h if self.levels == 1 else torch.cat(same_dtype(*levels), 1))
 
     def _where(self, clouds: PointClouds, neighbors: Neighbors, placed: Tensor | None) -> Geometry:

@@ -51,7 +51,7 @@ def cross_validate(data: Any, target: str | Sequence[str] | None = None, *, fold
     Args:
         data: A table of molecules, as for :func:`pellucid.fit`.
         target: Columns that are predicted.
-        folds: How many, at least 3.
+        folds: How many, at least 2.
         out: Folder for ``fold-1``, ``fold-2``, ..., ``folds.json`` with all metrics, and ``report.html``.
         dataset_options: As for :func:`pellucid.fit`.
         overwrite: Whether what is in ``out`` may be replaced.
