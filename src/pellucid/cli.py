@@ -58,14 +58,17 @@ def _print(content: Any, as_json: bool, title: str) -> None:
 
 def _measured(metrics: dict[str, Any], as_json: bool, title: str) -> None:
     """Prints metrics, and what they say about trust as a sentence below."""
-    _print(metrics if as_json else {k: v for k, v in metrics.items() if k != "trust"}, as_json, title)
+    told = {name: value for name, value in metrics.items() if name not in ("trust", "targets")}
+    _print(metrics if as_json else told, as_json, title)
     _trusted(metrics)
+    for name, other in metrics.get("targets", {}).items():
+        _trusted(other, f"{name}: ")
 
 
-def _trusted(about: dict[str, Any]) -> None:
+def _trusted(about: dict[str, Any], of: str = "Can it be trusted? ") -> None:
     if "trust" in about:
         colour = {"good": "green", "unclear": "yellow", "no": "red"}[about["trust"]["level"]]
-        log.print("Can it be trusted? " + about["trust"]["sentence"], style=colour, markup=False, soft_wrap=True)
+        log.print(of + about["trust"]["sentence"], style=colour, markup=False, soft_wrap=True)
 
 
 def _flat(content: Any, prefix: str = "") -> list[tuple[str, str]]:

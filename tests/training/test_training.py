@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from pellucid.backbones import backbones
 from pellucid.clouds import Field, PointClouds
+from pellucid.commands.explaining import ExplainedRun
 from pellucid.errors import DamagedFileError, PellucidError
 from pellucid.methods import methods
 from pellucid.neighbors import knn
@@ -179,6 +180,15 @@ def test_targets_of_several_kinds_units_and_gaps_in_one_model(tmp_path: Path) ->
     assert spec.targets == run.model.targets
     for name in ("mass", "colour", "colour=green"):
         assert explain_clouds(model, e.clouds, target=name).quantity(0).startswith(("mass (Da)", "P("))
+    # each target is judged by its own numbers, of the run and of what it explains later
+    others = json.loads((run.folder / "metrics.json").read_text())["targets"]
+    assert list(others) == ["mass", "colour"]
+    assert all(set(one) == {"fidelity", "sanity", "stability", "trust"} for one in others.values())
+    explained = ExplainedRun.open(run.folder, torch.device("cpu"))
+    assert explained.trust("mass") == others["mass"]["trust"]
+    assert explained.trust("colour=green") == others["colour"]["trust"]
+    assert "mass" in others["mass"]["trust"]["sentence"] + " ".join(others["mass"]["trust"]["reasons"])
+    assert explained.trust() == run.metrics["trust"]
 
 
 def contributions(run) -> torch.Tensor:

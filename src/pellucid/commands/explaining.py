@@ -113,14 +113,16 @@ class ExplainedRun:
         """How far its importance can be trusted by the run's own ``metrics.json``, as a document.
 
         Args:
-            target: The output that is explained; what was measured is of the first target.
+            target: The output that is explained.
         """
         from pellucid.metrics.trust import trust
 
-        asked, targets = self.model.targets.find(target), self.model.targets
-        measured = self.explainer is None and asked.target == targets[0]
+        asked = self.model.targets.find(target).target
         metrics = read_json(path) if (path := self.run / "metrics.json").is_file() else {}
-        return trust(metrics, target=asked.target.name, measured=measured or not self.model.explains).document()
+        own = metrics if asked == self.model.targets[0] else metrics.get("targets", {}).get(asked.name)
+        measured = own is not None and self.explainer is None
+        return trust({**(own or {}), "prediction": metrics.get("prediction")}, target=asked.name,
+                     measured=measured or not self.model.explains).document()
 
     def refuse(self, clouds: PointClouds) -> None:
         """Raises PellucidError where the model or the explainer cannot take the clouds."""

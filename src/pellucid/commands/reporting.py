@@ -101,6 +101,13 @@ def _of_each(given: SideBySide) -> dict[str, Any]:
             "reasons": [*said[first]["reasons"], *(f"{name} – {said[name]['sentence']}" for name in others)]}
 
 
+def _of_targets(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What is said of trust in a run's first target, and in the others behind it."""
+    first: dict[str, Any] = metrics.get("trust", {})
+    others = [f"{name} – {one['trust']['sentence']}" for name, one in metrics.get("targets", {}).items()]
+    return {**first, "reasons": [*first["reasons"], *others]} if others else first
+
+
 def fitting(explanation: Explanation, domain: str | None = None) -> int:
     """How many clouds of an explanation a page has room for, at least 1.
 
@@ -260,7 +267,7 @@ def report_run(run: Run) -> Path:
         words=domain.words,
         units={target.name: target.unit for target in targets if target.unit},
         explained="" if run.explanation is None else _target(run.explanation).name,
-        trust=run.metrics.get("trust", {}),
+        trust=_of_targets(run.metrics),
         read=_read(provenance),
     )
     return write_report(run.folder / "report.html", content)

@@ -14,7 +14,7 @@ from pellucid.report.metric_names import VALUE_KEYS, better, readable
 from pellucid.report.words import CLOUDS, Words
 
 _KEY_NUMBERS = ("interpretation.roc_auc", "interpretation.roc_auc_per_cloud", "fidelity.deletion.auc")
-_NO_METRICS = ("selected_epoch", "seconds", "stability.draws", "stability.jitter", "trust")
+_NO_METRICS = ("selected_epoch", "seconds", "stability.draws", "stability.jitter", "trust", "targets")
 """What ``metrics.json`` holds besides."""
 
 

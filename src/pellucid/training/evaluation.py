@@ -32,6 +32,8 @@ DRAWS = 5
 """Draws over which stability is measured."""
 ROBUST = 10
 """Draws of the robust fidelities."""
+OTHERS = 100
+"""Clouds at most on which trust in targets beyond the first is measured, evenly spaced."""
 
 
 def prediction_metrics(targets: Targets, logits: Tensor, y: Tensor, censored: Tensor | None = None
@@ -135,13 +137,41 @@ def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | No
                 name: (known.low, known.high) for name, known in interpretation_estimates(
                     judged.importance, clouds["important"], clouds.ptr, m=precision_at_m, clouds=chosen,
                     seed=seed).items()}
-        if model.targets.level == "cloud":
-            found["fidelity"] = _fidelity(model, explanation, asked.target, chosen, seed)
-        found["sanity"] = {"randomisation": _randomisation(model, clouds, target, chosen, seed)}
-        if "pos" in clouds:
-            found["stability"] = _stability(model, explanation, target, precision_at_m[0], seed)
+        found |= _without_truth(model, explanation, asked.target, target, chosen, precision_at_m[0], seed)
         found["trust"] = trust(found, target=asked.target.name).document()
+        if target is None and len(model.targets) > 1:
+            found["targets"] = _others(model, whole, found["prediction"], precision_at_m[0], seed)
     return found, whole
+
+
+def _without_truth(model: Method, explanation: Explanation, target: Target, name: str | int | None,
+                   chosen: Tensor | None, m: int, seed: int, *, areas_alone: bool = False) -> dict[str, Any]:
+    """What stands in for a known truth: fidelity, randomisation, and stability where there are coordinates."""
+    found: dict[str, Any] = {}
+    if target.level == "cloud":
+        found["fidelity"] = _fidelity(model, explanation, target, chosen, seed, areas_alone=areas_alone)
+    found["sanity"] = {"randomisation": _randomisation(model, explanation.clouds, name, chosen, seed)}
+    if "pos" in explanation.clouds:
+        found["stability"] = _stability(model, explanation, name, m, seed)
+    return found
+
+
+def _others(model: Method, whole: Explanation, prediction: dict[str, dict[str, float]], m: int, seed: int
+            ) -> dict[str, Any]:
+    """What trust in the importance for the targets beyond the first needs, and what it says, by the target's name."""
+    found: dict[str, Any] = {}
+    for column, target in enumerate(model.targets[1:], 1):
+        chosen = counted(target, whole.clouds, column)
+        places = torch.arange(len(whole.clouds)) if chosen is None else chosen.nonzero().squeeze(1)
+        count = min(len(places), OTHERS)
+        places = places[torch.arange(count) * len(places) // max(count, 1)]
+        own: dict[str, Any] = {"sanity": {}}
+        if len(places):
+            explanation = explain_clouds(model, whole.clouds.select(places), target=target.name).of(target.name)
+            own = _without_truth(model, explanation, target, target.name, None, m, seed, areas_alone=True)
+        own["trust"] = trust({"prediction": prediction, **own}, target=target.name).document()
+        found[target.name] = own
+    return found
 
 
 def measured_explanation(explanation: Explanation, clouds: Tensor | None, m: int, seed: int) -> dict[str, Any]:
@@ -181,8 +211,8 @@ def interpretation_metrics(clouds: PointClouds, importance: Tensor, precision_at
     }
 
 
-def _fidelity(model: Method, explanation: Explanation, target: Target, chosen: Tensor | None, seed: int
-              ) -> dict[str, Any]:
+def _fidelity(model: Method, explanation: Explanation, target: Target, chosen: Tensor | None, seed: int, *,
+              areas_alone: bool = False) -> dict[str, Any]:
     """Of a class in probability; of a regression |change| in units of the target's spread."""
     clouds, importance = asking(explanation.clouds, explanation.explained), explanation.importance
     importance = importance.abs() if explanation.signed else importance
@@ -191,8 +221,8 @@ def _fidelity(model: Method, explanation: Explanation, target: Target, chosen: T
     some, predict = clouds.without_text(), prediction_of(model)
     regression = target.kind == "regression"
     how: dict[str, Any] = {"probability": not regression, "spread": target.spread if regression else None}
-    areas = fidelity(predict, some, importance, seed=seed, **how).as_dict()
-    return areas | plus_minus(predict, some, importance, seed=seed, samples=ROBUST, **how).as_dict()
+    areas: dict[str, Any] = fidelity(predict, some, importance, seed=seed, **how).as_dict()
+    return areas if areas_alone else areas | plus_minus(predict, some, importance, seed=seed, samples=ROBUST, **how).as_dict()
 
 
 def _randomisation(model: Method, clouds: PointClouds, target: str | int | None, chosen: Tensor | None, seed: int
