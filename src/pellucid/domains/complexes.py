@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.clouds import PointClouds
-from pellucid.domains.base import Domain, Given, Shown, domains, path_of
+from pellucid.domains.base import Domain, domains, path_of
+from pellucid.domains.given import Given
+from pellucid.domains.shown import Shown
 from pellucid.explanation import Explanation
 from pellucid.report.colours import FALSE_COLOUR
 from pellucid.report.columns import Column, register_column

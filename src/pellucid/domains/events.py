@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.collisions import fields, views
-from pellucid.domains.base import Domain, Given, Shown, domains, path_of
+from pellucid.domains.base import Domain, domains, path_of
+from pellucid.domains.given import Given
+from pellucid.domains.shown import Shown
 from pellucid.errors import PellucidError
 from pellucid.report.columns import Column, register_column
 from pellucid.report.metric_names import describe_metric

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.domains.base import Domain, Given, Shown, domains, labels
+from pellucid.domains.base import Domain, domains
+from pellucid.domains.given import Given
+from pellucid.domains.shown import Shown, labels
 from pellucid.report.layout import layout
 from pellucid.report.plane import plane, tones
 from pellucid.report.words import Words

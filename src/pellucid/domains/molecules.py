@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pellucid.clouds import PointClouds
 from pellucid.cores import usable_cores
-from pellucid.domains.base import Domain, Given, Shown, domains
+from pellucid.domains.base import Domain, domains
+from pellucid.domains.given import Given
+from pellucid.domains.shown import Shown
 from pellucid.explanation import Explanation
 from pellucid.report.words import Look, Words
 

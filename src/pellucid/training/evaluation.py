@@ -222,7 +222,9 @@ def _fidelity(model: Method, explanation: Explanation, target: Target, chosen: T
     regression = target.kind == "regression"
     how: dict[str, Any] = {"probability": not regression, "spread": target.spread if regression else None}
     areas: dict[str, Any] = fidelity(predict, some, importance, seed=seed, **how).as_dict()
-    return areas if areas_alone else areas | plus_minus(predict, some, importance, seed=seed, samples=ROBUST, **how).as_dict()
+    if areas_alone:
+        return areas
+    return areas | plus_minus(predict, some, importance, seed=seed, samples=ROBUST, **how).as_dict()
 
 
 def _randomisation(model: Method, clouds: PointClouds, target: str | int | None, chosen: Tensor | None, seed: int
