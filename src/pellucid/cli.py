@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -452,6 +453,7 @@ def version() -> None:
 def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr and exit status 2."""
     gc.set_threshold(100_000, 20, 20)  # imports make millions of objects and hardly a cycle: looking for them took .3 s
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop as by Ctrl-C: what is half-written goes
     try:
         app()
     except PellucidError as error:

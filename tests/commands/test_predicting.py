@@ -3,6 +3,8 @@
 import csv
 import json
 import pickle
+import signal
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -271,6 +273,28 @@ def test_an_interrupt_leaves_nothing_behind(chemist, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         pellucid.predict(chemist / "run0", chemist / "table.csv", out=tmp_path / "o.csv", size=2, explain="saliency")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_is_told_to_stop_leaves_nothing_behind(chemist, tmp_path, monkeypatch):
+    from pellucid import cli
+    from pellucid.commands import prediction_files
+
+    seen = []
+
+    def work(task):
+        seen.extend(path.suffix for path in tmp_path.iterdir())
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(prediction_files, "work", work)
+    monkeypatch.setattr(sys, "argv", ["pellucid", "predict", str(chemist / "run0"), str(chemist / "table.csv"), "--out",
+                                      str(tmp_path / "o.csv"), "--device", "cpu"])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (stopped.value.code, seen, list(tmp_path.iterdir())) == (130, [".part"], [])
 
 
 def test_samples_that_a_model_cannot_take_are_rows_with_a_reason(toys):
