@@ -49,12 +49,63 @@ def test_contributions_are_sums_over_levels_and_add_up(random_clouds):
     assert len(answer.partial) == 2
 
 
+def interacting(h, levels=3, outputs=2):
+    """A readout whose batch norms have seen something, so that they are no identity."""
+    torch.manual_seed(1)
+    readout = Readout(12, outputs, 0.0, "interacting", points=4.0, levels=levels).double()
+    randomised(readout)
+    for _ in range(3):
+        readout.interactions(torch.randn(8, 12, dtype=torch.float64) * 3 + 1)
+    return readout.eval()
+
+
+def test_interactions_come_on_top_and_everything_adds_up(random_clouds):
+    clouds = random_clouds((3, 5, 0))
+    h = torch.randn(clouds.points, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    readout = interacting(h)
+    answer = readout(h, clouds, shares=True)
+    alone = Readout(12, 2, 0.0, "additive", points=4.0, levels=3).double().eval()
+    alone.load_state_dict({k: v for k, v in readout.state_dict().items() if not k.startswith("interactions")})
+    pooled = torch.stack([h[:3].sum(0), h[3:].sum(0), torch.zeros(12)])
+    assert torch.allclose(answer.logits, alone(h, clouds).logits + readout.interactions(pooled))
+    assert torch.allclose(torch.stack(answer.partial), torch.stack([*alone(h, clouds).partial, alone(h, clouds).logits]))
+    sums = torch.stack([answer.contributions[:3].sum(0), answer.contributions[3:].sum(0)])
+    assert torch.allclose(sums + readout.baseline(), answer.logits[:2], atol=1e-12)
+    assert torch.allclose(answer.logits[2], readout.baseline())
+    assert readout(h, clouds).contributions is None  # nothing is computed that nobody asked for
+
+
+def test_a_share_of_interactions_is_the_integrated_gradient(random_clouds):
+    clouds = random_clouds((4, 3))
+    h = torch.randn(clouds.points, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    g = interacting(h).interactions
+    found = g.shares(h, clouds.ptr)
+    for members in (range(4), range(4, 7)):
+        pooled = h[list(members)].sum(0)
+        steps = ((torch.arange(20_000) + 0.5) / 20_000).double()
+        way = (steps[:, None] * pooled).requires_grad_()
+        for output in range(2):
+            (slopes,) = torch.autograd.grad(g(way)[:, output].sum(), way)
+            byhand = h[list(members)] @ slopes.mean(0)
+            assert torch.allclose(found[list(members), output], byhand, atol=1e-3)
+
+
+def test_points_that_are_alike_share_alike_and_one_without_effect_gets_nothing(random_clouds):
+    clouds = random_clouds((4,))
+    h = torch.randn(4, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    h[1], h[3] = h[0], 0
+    found = interacting(h).interactions.shares(h, clouds.ptr)
+    assert torch.allclose(found[0], found[1])
+    assert not found[3].any()
+
+
 def test_nothing_is_said_before_anything_was_learned(random_clouds):
     clouds = random_clouds((3, 5))
-    answer = Readout(12, 1, 0.0, "additive", levels=3).double().eval()(
-        torch.randn(clouds.points, 12, dtype=torch.float64), clouds)
-    assert not answer.contributions.any()
-    assert not answer.logits.any()
+    for kind in ("additive", "interacting"):
+        answer = Readout(12, 1, 0.0, kind, levels=3).double().eval()(
+            torch.randn(clouds.points, 12, dtype=torch.float64), clouds, shares=True)
+        assert not answer.contributions.any()
+        assert not answer.logits.any()
 
 
 def test_shallow_predictions_are_trained_beside_the_whole(random_clouds):

@@ -63,13 +63,15 @@ def test_additive_erm_is_a_bias_and_a_sum_over_points(task, method, random_cloud
         model.add_partner(lambda: torch.nn.Identity())
 
 
+@pytest.mark.parametrize("readout", ["additive", "interacting"])
 @pytest.mark.parametrize("task", list(TASKS))
-def test_contributions_and_baseline_sum_to_the_prediction(task, method, random_clouds):
+def test_contributions_and_baseline_sum_to_the_prediction(task, readout, method, random_clouds):
     """In the unit of each target: log mol/L for a solubility, log-odds for a class."""
     clouds, spec = random_clouds((5, 1, 8), features=2), TASKS[task]
-    model = method("erm", spec, backbone="dgcnn", features=2, readout="additive")
+    model = method("erm", spec, backbone="dgcnn", features=2, readout=readout)
     with torch.no_grad():
-        model.readout.bias.uniform_(-1, 1)
+        for parameter in model.readout.parameters():
+            parameter.uniform_(-1, 1)
     e = explain_clouds(model, clouds)
     assert e.signed
     assert e.importance.shape == (14, spec.outputs)

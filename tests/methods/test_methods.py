@@ -73,7 +73,7 @@ def test_a_batch_without_any_point_is_no_nan(name, method, random_clouds):
     assert out.penalty is None or bool(out.penalty.isfinite())
 
 
-@pytest.mark.parametrize("readout", ["pooled", "additive"])
+@pytest.mark.parametrize("readout", ["pooled", "additive", "interacting"])
 @pytest.mark.parametrize("task", ["binary", "mixed"])
 def test_targets_of_points_train_and_are_read_at_each_point(name, task, readout, method, random_clouds):
     spec = Targets(tuple(type(t)(**{**vars(t), "level": "point"}) for t in TASKS[task]))
@@ -90,7 +90,7 @@ def test_targets_of_points_train_and_are_read_at_each_point(name, task, readout,
     assert not model.signed, "contributions are shares of a sum, and nothing is summed here"
 
 
-@pytest.mark.parametrize("readout", ["pooled", "additive"])
+@pytest.mark.parametrize("readout", ["pooled", "additive", "interacting"])
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("edge_directions", [False, True])
 def test_what_is_declared_is_given(name, backbone, edge_directions, readout, method, random_clouds):
@@ -98,8 +98,8 @@ def test_what_is_declared_is_given(name, backbone, edge_directions, readout, met
     clouds = random_clouds()
     with torch.no_grad():
         out = model(clouds, model.neighbors(clouds))
-    assert model.explains == (model.supports.importance or readout == "additive")
-    assert model.signed == (name == "erm" and readout == "additive")
+    assert model.explains == (model.supports.importance or readout != "pooled")
+    assert model.signed == (name == "erm" and readout != "pooled")
     assert (out.importance is not None) == model.explains
     sees = model.encoder.directions == "coordinates"
     assert (out.covariance is not None) == (model.supports.directions and sees)
@@ -120,7 +120,7 @@ def test_flat_options_reach_their_group_and_others_are_refused(name):
     make = methods[name].make
     with pytest.raises(UnknownNameError, match=r"readuot.*did you mean 'readout'"):
         make(lambda: backbones["egnn"](), Targets.of("binary"), readuot="additive")
-    with pytest.raises(PellucidError, match="readout out of pooled, additive, got 'pointwise'"):
+    with pytest.raises(PellucidError, match="readout out of pooled, additive, interacting, got 'pointwise'"):
         make(lambda: backbones["egnn"](), Targets.of("binary"), readout="pointwise")
     known = methods[name].known_options()
     assert len(known) == sum(len(fields(kind)) for kind in methods[name].option_groups.values()), "names differ"

@@ -104,6 +104,16 @@ def told(provenance: Mapping[str, Any]) -> list[str]:
               if failed else [])]
 
 
+def data_name(run: Path) -> str:
+    """What people call the data that a run was trained on: the file of a user's own table, else the dataset.
+
+    Args:
+        run: Its folder.
+    """
+    data = read_json(run / "provenance.json")["data"]
+    return Path(data["source"]).name if "labels" in data else str(read_json(run / "config.json")["dataset"])
+
+
 def _is_file(path: str | Path) -> bool:
     try:
         return Path(path).is_file()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pellucid.clouds import PointClouds
-from pellucid.commands.data import data_of
+from pellucid.commands.data import data_name, data_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation, asking
 from pellucid.families import explainers
@@ -95,7 +95,8 @@ class ExplainedRun:
         """
         model, config, spec = load_model(run, device)
         refuse_untaught(run, config)
-        about = {"run": str(run), "config": config.model_dump(mode="json"), "spec": spec.document()}
+        about = {"run": str(run), "data": data_name(run), "config": config.model_dump(mode="json"),
+                 "spec": spec.document()}
         if method is not None and method not in (OWN, config.method.name):
             from pellucid.explainers.making import make_explainer
 

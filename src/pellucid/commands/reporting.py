@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.commands.data import told
+from pellucid.commands.data import data_name, told
 from pellucid.domains.base import Domain, domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
@@ -255,7 +255,7 @@ def report_run(run: Run) -> Path:
             notes.append(_rule(run.explanation, domain, len(chosen)))
     notes += domain.caveats(config.dataset_options, run.model.encoder.directions)
     content = ReportContent(
-        title=f"{config.method.name} with {config.backbone.name} on {_data_name(config, provenance)}",
+        title=f"{config.method.name} with {config.backbone.name} on {data_name(run.folder)}",
         subtitle=f"test split, seed {config.seed}, preset {config.preset}",
         provenance={"config": config.model_dump(mode="json"), **provenance},
         metrics=for_reading(run.metrics),
@@ -271,12 +271,6 @@ def report_run(run: Run) -> Path:
         read=_read(provenance),
     )
     return write_report(run.folder / "report.html", content)
-
-
-def _data_name(config: RunConfig, provenance: dict[str, Any]) -> str:
-    """The file of a user's own table, else the dataset."""
-    data = provenance["data"]
-    return Path(data["source"]).name if "labels" in data else config.dataset
 
 
 def _read(provenance: dict[str, Any]) -> list[str]:
@@ -301,7 +295,7 @@ def report_folds(folder: Path, run: Path, explanation: Explanation, metrics: dic
                                        for metric, found in prediction[target].items()) + f" over {folds} folds."
              for target in prediction]
     content = ReportContent(
-        title=f"{config.method.name} with {config.backbone.name} on {_data_name(config, provenance)}",
+        title=f"{config.method.name} with {config.backbone.name} on {data_name(run)}",
         subtitle=f"{folds} folds, seed {config.seed}, preset {config.preset}",
         provenance={"config": config.model_dump(mode="json"), **provenance},
         metrics=for_reading(_means(metrics)),
@@ -345,7 +339,8 @@ def report_explanation(path: Path, given: Explanation | SideBySide, notes: list[
                  else explanation.provenance.get("explainer"))
     sentence = agreement(explanation)
     trained = (f"{explainer + ' on ' if explainer else ''}{config.get('method', {}).get('name', '')} with "
-               f"{config.get('backbone', {}).get('name', '')}, trained on {config.get('dataset') or 'data of its own'}")
+               f"{config.get('backbone', {}).get('name', '')}, trained on "
+               f"{explanation.provenance.get('data') or config.get('dataset') or 'data of its own'}")
     shown = fitting(explanation, name)
     if isinstance(given, SideBySide):
         samples = beside(given, list(range(shown)), name)

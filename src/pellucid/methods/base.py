@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 
@@ -14,7 +14,7 @@ from pellucid.backbones.base import Backbone, Embedding
 from pellucid.clouds import PointClouds
 from pellucid.edges import given_edges
 from pellucid.errors import PellucidError, UnknownNameError
-from pellucid.methods.readout import Answer, Readout
+from pellucid.methods.readout import Answer, CloudReadoutKind, Readout
 from pellucid.neighbors import Neighbors, knn, radius
 from pellucid.randomness import CloudRandom
 from pellucid.registry import Registry
@@ -134,15 +134,15 @@ class Common:
         scale: Constant c that multiplies coordinates before anything else (paper, appendix C).
         dropout: Probability in the heads.
         rule: How neighbourhoods are made, in the unit of the unscaled coordinates.
-        readout: ``"pooled"`` or ``"additive"``; see :class:`pellucid.methods.readout.Readout`. Targets of points are
-            read at each point in any case.
+        readout: ``"pooled"``, ``"additive"`` or ``"interacting"``; see :class:`pellucid.methods.readout.Readout`.
+            Targets of points are read at each point in any case.
         points: How many points a sample has on average; see there.
     """
 
     scale: float = 1.0
     dropout: float = 0.2
     rule: NeighborRule = NeighborRule()
-    readout: Literal["pooled", "additive"] = "pooled"
+    readout: CloudReadoutKind = "pooled"
     points: float = 1.0
 
     def __post_init__(self) -> None:
@@ -150,8 +150,9 @@ class Common:
             raise PellucidError(f"expected a positive coordinate scale c, got {self.scale}")
         if not self.points > 0:
             raise PellucidError(f"expected a positive mean number of points, got {self.points}")
-        if self.readout not in ("pooled", "additive"):
-            raise PellucidError(f"expected a readout out of pooled, additive, got {self.readout!r}")
+        if self.readout not in get_args(CloudReadoutKind):
+            raise PellucidError(f"expected a readout out of {', '.join(get_args(CloudReadoutKind))}, got "
+                                f"{self.readout!r}")
 
 
 class Method(nn.Module, ABC):
@@ -273,9 +274,10 @@ class Method(nn.Module, ABC):
         """The neighbourhoods of unperturbed clouds."""
         return self.rule(clouds)
 
-    def answer(self, h: Tensor, clouds: PointClouds) -> Answer:
-        """(points, hidden) -> what the readout says of them and of second clouds."""
-        return self.readout(h, clouds, None if self.partner is None else self.partner(clouds))  # type: ignore[no-any-return]
+    def answer(self, h: Tensor, clouds: PointClouds, *, shares: bool = False) -> Answer:
+        """(points, hidden) -> what the readout says of them and of second clouds; see :meth:`Readout.forward`."""
+        partner = None if self.partner is None else self.partner(clouds)
+        return self.readout(h, clouds, partner, shares=shares)  # type: ignore[no-any-return]
 
     def classify(self, h: Tensor, clouds: PointClouds) -> Tensor:
         """(points, hidden) -> logits, as in :class:`Output`."""

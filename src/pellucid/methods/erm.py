@@ -12,8 +12,8 @@ from pellucid.randomness import CloudRandom
 class ERM(Method):
     """Plain training (empirical risk minimisation): predicts, explains nothing; the base of post-hoc explainers.
 
-    With ``readout="additive"`` a prediction is a bias and a sum over points, and importance is each point's signed
-    contribution to each output: exact, and no noise is needed to learn it.
+    With ``readout="additive"`` or ``"interacting"`` a prediction is a baseline and a sum over points, and importance is
+    each point's signed contribution to each output: exact, and no noise is needed to learn it.
     """
 
     supports = Supports(importance=False)
@@ -24,7 +24,7 @@ class ERM(Method):
     @property
     def explains(self) -> bool:
         """Whether the readout adds up."""
-        return self.readout.kind == "additive"
+        return self.readout.adds_up
 
     @property
     def signed(self) -> bool:
@@ -32,11 +32,14 @@ class ERM(Method):
         return self.explains
 
     def plain(self, clouds: PointClouds, neighbors: Neighbors) -> Output:
-        """The clean pass, with contributions where the readout has any."""
-        answer = self.answer(self.embed(clouds, neighbors), clouds)
-        return Output(answer.logits, importance=answer.contributions, partial=answer.partial)
+        """The clean pass."""
+        return self._pass(clouds, neighbors, shares=False)
 
     def forward(self, clouds: PointClouds, neighbors: Neighbors, *, epoch: int = 0,
                 random: CloudRandom | None = None) -> Output:
-        """The clean pass; see :meth:`Method.forward`."""
-        return self.plain(clouds, neighbors)
+        """The clean pass, in eval mode with contributions where the readout has any; see :meth:`Method.forward`."""
+        return self._pass(clouds, neighbors, shares=not self.training)
+
+    def _pass(self, clouds: PointClouds, neighbors: Neighbors, *, shares: bool) -> Output:
+        answer = self.answer(self.embed(clouds, neighbors), clouds, shares=shares)
+        return Output(answer.logits, importance=answer.contributions, partial=answer.partial)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,9 @@ from pellucid.backbones.kernels import segment_sum
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 
-ReadoutKind = Literal["pooled", "additive", "pointwise"]
+ReadoutKind = Literal["pooled", "additive", "interacting", "pointwise"]
+CloudReadoutKind = Literal["pooled", "additive", "interacting"]
+"""Those for targets of clouds."""
 
 
 @dataclass
@@ -33,16 +36,78 @@ class Answer:
     partial: tuple[Tensor, ...] = ()
 
 
+class Interactions(nn.Module):
+    """g(sum_v h_v), an MLP with one hidden layer, and what each point adds to it.
+
+    A point's share is h_v times the mean slope of g on the straight way from no points to all of them: integrated
+    gradients (Sundararajan et al., ICML 2017), which for a function of a sum are Aumann and Shapley's (Values of
+    Non-Atomic Games, 1974) and add up to g(sum_v h_v) - g(0). On that way the input of a hidden unit changes linearly,
+    so that its ReLU is open for a part of it that can be written down, and nothing is approximated.
+
+    Args:
+        width: Of the embeddings.
+        outputs: Numbers that g gives; all 0 before it is trained.
+        dropout: Probability in the MLP.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> g, h = Interactions(4, 1, 0.0).eval(), torch.randn(3, 4)
+        >>> _ = nn.init.normal_(g.last.weight)
+        >>> ends = g(torch.stack([torch.zeros(4), h.sum(0)]))
+        >>> torch.allclose(g.shares(h, torch.tensor([0, 3])).sum(0), ends[1] - ends[0], atol=1e-6)
+        True
+    """
+
+    def __init__(self, width: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.first, *middle, self.last = cast(Sequence[nn.Linear], mlp([width, width, outputs], dropout))
+        self.middle = nn.Sequential(*middle)
+        _silence(self.last)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(clouds, width) sums -> (clouds, outputs)."""
+        return self.last(self.middle(self.first(pooled)))  # type: ignore[no-any-return]
+
+    def nothing(self) -> Tensor:
+        """(outputs,) g(0); in eval mode."""
+        return self(self.first.weight.new_zeros(1, self.first.in_features))[0]  # type: ignore[no-any-return]
+
+    def shares(self, h: Tensor, ptr: Tensor) -> Tensor:
+        """What each point adds; in eval mode.
+
+        Args:
+            h: (points, width).
+            ptr: (clouds + 1,) where the points of each cloud begin.
+
+        Returns:
+            (points, outputs).
+        """
+        norm = self.middle[0]  # affine in eval mode
+        slope = norm(torch.ones_like(self.first.bias)[None]) - norm(torch.zeros_like(self.first.bias)[None])
+        start, end = norm(self.first.bias[None]), norm(self.first(segment_sum(h, ptr)))
+        above = start.relu() + end.relu()
+        part = above / (above + (-start).relu() + (-end).relu()).clamp_min(torch.finfo(h.dtype).tiny)
+        each = nn.functional.linear(h, self.first.weight) * slope * part.repeat_interleave(ptr.diff(), 0)
+        return nn.functional.linear(each, self.last.weight)
+
+
+def _silence(layer: nn.Module) -> None:
+    """Nothing is said before it has been learned."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 class Readout(nn.Module):
     """The head of a model.
 
     ``pooled``: MLP(sum_v h_v), as in the LRI paper. ``additive``: bias + sum_v MLP(h_v) / n, so that each point has its
-    exact share of the output. ``pointwise``: MLP(h_v), an output a point.
+    exact share of the output. ``interacting``: that, and :class:`Interactions` on top: what points do together beyond
+    what their neighbourhoods tell, of which each has an exact share too. ``pointwise``: MLP(h_v), an output a point.
 
     n is the mean number of points of a sample, one number for all: with it a step of an optimizer moves a share by as
     little as it should, and training finds shares that it cannot tell apart from noise without.
 
-    Where the embedding has several levels, what each layer knows, an additive readout reads each by itself: bias +
+    Where the embedding has several levels, what each layer knows, the additive part reads each by itself: bias +
     sum_v (w_0 h_v0 + MLP_1(h_v1) + ... + MLP_L(h_vL)) / n. What the first levels say alone is trained too, so that
     deeper ones add only what shallower ones cannot know, and a share is put down to the point that it comes from.
 
@@ -64,7 +129,7 @@ class Readout(nn.Module):
         if kind not in get_args(ReadoutKind):
             raise PellucidError(f"expected a readout out of {', '.join(get_args(ReadoutKind))}, got {kind!r}")
         self.kind, self.points = kind, points
-        self.levels = levels if kind == "additive" else 1
+        self.levels = levels if self.adds_up else 1
         if self.levels == 1:
             self.head: nn.Module = mlp([width, 2 * width, width, outputs], dropout)
         else:
@@ -72,17 +137,29 @@ class Readout(nn.Module):
             deeper = [mlp([own, own, outputs], dropout) for _ in range(levels - 1)]
             self.head = nn.ModuleList([nn.Linear(own, outputs, bias=False), *deeper])
             for last in (self.head[0], *(part[-1] for part in deeper)):
-                for parameter in last.parameters():  # nothing is said before it has been learned
-                    nn.init.zeros_(parameter)
-        self.bias = nn.Parameter(torch.zeros(outputs)) if kind == "additive" else None
+                _silence(last)
+        self.interactions = Interactions(width, outputs, dropout) if kind == "interacting" else None
+        self.bias = nn.Parameter(torch.zeros(outputs)) if self.adds_up else None
 
-    def forward(self, h: Tensor, clouds: PointClouds, partner: Tensor | None = None) -> Answer:
+    @property
+    def adds_up(self) -> bool:
+        """Whether each point has an exact share of each output."""
+        return self.kind in ("additive", "interacting")
+
+    def baseline(self) -> Tensor | None:
+        """(outputs,) what the shares are added to, the logits of a cloud without points; None where there are none."""
+        if self.bias is None or self.interactions is None:
+            return self.bias
+        return self.bias + self.interactions.nothing()
+
+    def forward(self, h: Tensor, clouds: PointClouds, partner: Tensor | None = None, *, shares: bool = False) -> Answer:
         """Reads embeddings.
 
         Args:
             h: (points, width).
             clouds: Whose points they are.
             partner: (clouds, width) that is added to what is pooled: the second clouds.
+            shares: Whether contributions are wanted, where they cost something; in eval mode.
 
         Raises:
             PellucidError: for a partner and a readout that does not pool.
@@ -94,13 +171,16 @@ class Readout(nn.Module):
             raise PellucidError(f"expected a pooled readout for samples of two clouds, got {self.kind}")
         if self.bias is None:
             return Answer(self.head(h))
-        if not isinstance(self.head, nn.ModuleList):
-            each = self.head(h) / self.points
-            return Answer(segment_sum(each, clouds.ptr) + self.bias, each)
-        shares = [head(part) / self.points for head, part in zip(self.head, h.chunk(self.levels, 1), strict=True)]
+        parts = self.head if isinstance(self.head, nn.ModuleList) else [self.head]
+        each = [part(level) / self.points for part, level in zip(parts, h.chunk(self.levels, 1), strict=True)]
         known: Tensor = self.bias
         partial = []
-        for share in shares:
+        for share in each:
             known = known + segment_sum(share, clouds.ptr)
             partial.append(known)
-        return Answer(partial.pop(), torch.stack(shares).sum(0), tuple(partial))
+        contributions = torch.stack(each).sum(0)
+        if self.interactions is None:
+            return Answer(partial.pop(), contributions, tuple(partial))
+        together = self.interactions(segment_sum(h, clouds.ptr))
+        added = contributions + self.interactions.shares(h, clouds.ptr) if shares else None
+        return Answer(known + together, added, tuple(partial))

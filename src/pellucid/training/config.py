@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pellucid.errors import PellucidError
+from pellucid.methods.readout import CloudReadoutKind
 from pellucid.views import views
 
 
@@ -86,7 +87,7 @@ class MethodConfig(_Strict):
     """Neighbourhoods of perturbed points, where the method rebuilds them; None = the same rule."""
     partner_rule: RuleConfig | None = None
     """Neighbourhoods of second clouds (ligands), where samples have any; None = the same rule."""
-    readout: Literal["pooled", "additive"] = "pooled"
+    readout: CloudReadoutKind = "pooled"
     """How points become a prediction; see :class:`pellucid.methods.readout.Readout`."""
     options: dict[str, Option] = Field(default_factory=dict)
 

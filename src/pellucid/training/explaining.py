@@ -38,7 +38,7 @@ def explain_clouds(model: Method, clouds: PointClouds, *, target: str | int | No
     """
     if not model.explains:
         raise PellucidError("expected a method that explains, got one that only predicts (erm); train lri-gaussian or "
-                            "lri-bernoulli, or erm with method.readout=additive")
+                            "lri-bernoulli, or erm with method.readout=interacting")
     model.refuse(clouds)
     asked = model.targets.find(target)
     batches = batches or batches_of(model, clouds)
@@ -55,8 +55,8 @@ def explain_clouds(model: Method, clouds: PointClouds, *, target: str | int | No
         scale = importance.new_tensor(model.targets.scale())
         centers = importance.new_tensor([t.center for t in model.targets for _ in range(t.outputs)])
         importance = importance * scale
-        if model.readout.bias is not None:
-            baseline = centers + scale * model.readout.bias.detach().cpu()
+        if (alone := model.readout.baseline()) is not None:
+            baseline = centers + scale * alone.detach().cpu()
     logits = output.logits.cpu()
     rows = model.targets.explained(asked, logits)
     first = clouds.ptr[:-1].cpu().clamp(max=max(len(rows) - 1, 0))
