@@ -110,8 +110,8 @@ def data_name(run: Path) -> str:
     Args:
         run: Its folder.
     """
-    data = read_json(run / "provenance.json")["data"]
-    return Path(data["source"]).name if "labels" in data else str(read_json(run / "config.json")["dataset"])
+    data = read_json(run / "provenance.json").get("data", {})
+    return Path(data["source"]).name if "labels" in data else str(read_json(run / "config.json").get("dataset", ""))
 
 
 def _is_file(path: str | Path) -> bool:
