@@ -39,6 +39,6 @@ def test_graphs_have_settings_of_their_own():
     graph = settings("molecules", "erm", "gin", coordinates=False)
     flat = settings("molecules", "erm", "egnn")
     assert (graph.method.rule.kind, flat.method.rule.kind) == ("edges", "knn")
-    assert graph.method.readout == flat.method.readout == "additive"
+    assert graph.method.readout == flat.method.readout == "interacting"
     assert graph.backbone.read_all
     assert graph.training.threads == 1

@@ -1,4 +1,4 @@
-"""Readouts of several levels: what each layer knows is read by itself, and adds up."""
+"""What each layer knows is read, and a readout in which points interact has shares that add up."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import torch
 from pellucid.backbones import backbones
 from pellucid.methods import methods
 from pellucid.methods.readout import Readout
-from pellucid.spec import DataSpec
 from pellucid.targets import Targets
-from pellucid.training.objectives.base import objectives
 
 
 def randomised(module: torch.nn.Module) -> None:
@@ -33,42 +31,26 @@ def test_levels_lie_side_by_side(name, random_clouds):
     assert torch.equal(scalars[:, 16:], last(clouds, rule(clouds)).scalars)
 
 
-def test_contributions_are_sums_over_levels_and_add_up(random_clouds):
-    clouds = random_clouds((3, 5))
+def interacting(outputs=2):
+    """A readout whose batch norm has seen something, so that it is no identity."""
     torch.manual_seed(1)
-    readout = Readout(12, 2, 0.0, "additive", points=4.0, levels=3).double().eval()
-    randomised(readout)
-    h = torch.randn(clouds.points, 12, dtype=torch.float64)
-    answer = readout(h, clouds)
-    shares = [readout.head[level](h[:, 4 * level:4 * level + 4]) / 4 for level in range(3)]
-    assert torch.allclose(answer.contributions, sum(shares))
-    for upto, logits in enumerate((*answer.partial, answer.logits), 1):
-        each = sum(shares[:upto])
-        byhand = torch.stack([each[:3].sum(0), each[3:].sum(0)]) + readout.bias
-        assert torch.allclose(logits, byhand)
-    assert len(answer.partial) == 2
-
-
-def interacting(h, levels=3, outputs=2):
-    """A readout whose batch norms have seen something, so that they are no identity."""
-    torch.manual_seed(1)
-    readout = Readout(12, outputs, 0.0, "interacting", points=4.0, levels=levels).double()
+    readout = Readout(12, outputs, 0.0, "interacting", points=4.0).double()
     randomised(readout)
     for _ in range(3):
-        readout.interactions(torch.randn(8, 12, dtype=torch.float64) * 3 + 1)
+        readout.head(torch.randn(8, 12, dtype=torch.float64) * 3 + 1)
     return readout.eval()
 
 
-def test_interactions_come_on_top_and_everything_adds_up(random_clouds):
+def test_shares_of_interactions_add_up(random_clouds):
     clouds = random_clouds((3, 5, 0))
     h = torch.randn(clouds.points, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    readout = interacting(h)
-    answer = readout(h, clouds, shares=True)
-    alone = Readout(12, 2, 0.0, "additive", points=4.0, levels=3).double().eval()
-    alone.load_state_dict({k: v for k, v in readout.state_dict().items() if not k.startswith("interactions")})
+    readout = interacting()
+    answer, head = readout(h, clouds, shares=True), readout.head
     pooled = torch.stack([h[:3].sum(0), h[3:].sum(0), torch.zeros(12)])
-    assert torch.allclose(answer.logits, alone(h, clouds).logits + readout.interactions(pooled))
-    assert torch.allclose(torch.stack(answer.partial), torch.stack([*alone(h, clouds).partial, alone(h, clouds).logits]))
+    norm = head.middle[0]
+    hidden = (head.first(pooled) - norm.running_mean) / (norm.running_var + norm.eps).sqrt() * norm.weight + norm.bias
+    byhand = head.linear(pooled) / 4 + head.last(hidden.clamp(min=0))
+    assert torch.allclose(answer.logits, byhand)
     sums = torch.stack([answer.contributions[:3].sum(0), answer.contributions[3:].sum(0)])
     assert torch.allclose(sums + readout.baseline(), answer.logits[:2], atol=1e-12)
     assert torch.allclose(answer.logits[2], readout.baseline())
@@ -78,7 +60,7 @@ def test_interactions_come_on_top_and_everything_adds_up(random_clouds):
 def test_a_share_of_interactions_is_the_integrated_gradient(random_clouds):
     clouds = random_clouds((4, 3))
     h = torch.randn(clouds.points, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    g = interacting(h).interactions
+    g = interacting().head
     found = g.shares(h, clouds.ptr)
     for members in (range(4), range(4, 7)):
         pooled = h[list(members)].sum(0)
@@ -94,34 +76,17 @@ def test_points_that_are_alike_share_alike_and_one_without_effect_gets_nothing(r
     clouds = random_clouds((4,))
     h = torch.randn(4, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     h[1], h[3] = h[0], 0
-    found = interacting(h).interactions.shares(h, clouds.ptr)
+    found = interacting().head.shares(h, clouds.ptr)
     assert torch.allclose(found[0], found[1])
     assert not found[3].any()
 
 
 def test_nothing_is_said_before_anything_was_learned(random_clouds):
     clouds = random_clouds((3, 5))
-    for kind in ("additive", "interacting"):
-        answer = Readout(12, 1, 0.0, kind, levels=3).double().eval()(
-            torch.randn(clouds.points, 12, dtype=torch.float64), clouds, shares=True)
-        assert not answer.contributions.any()
-        assert not answer.logits.any()
-
-
-def test_shallow_predictions_are_trained_beside_the_whole(random_clouds):
-    clouds = random_clouds((4, 4, 5), outputs=1)
-    clouds = clouds.replace(y=torch.tensor([[1.0], [0.0], [1.0]], dtype=torch.float64))
-    targets = Targets.of("binary")
-    torch.manual_seed(2)
-    model = methods["erm"].make(lambda: backbones["egnn"](3, hidden=8, layers=2, dropout=0.0, read_all=True),
-                                targets, readout="additive", dropout=0.0, points=4.3).double().eval()
-    randomised(model.readout)
-    output = model(clouds, model.neighbors(clouds))
-    losses = [targets.loss(logits, clouds["y"]) for logits in (*output.partial, output.logits)]
-    objective = objectives["supervised"](model, DataSpec.of(clouds, targets))
-    step = objective.step(model, clouds, model.neighbors(clouds), joint=True, epoch=0)
-    assert len(losses) == 3
-    assert step.loss.item() == pytest.approx(sum(loss.item() for loss in losses) / 3)
+    answer = Readout(12, 1, 0.0, "interacting").double().eval()(
+        torch.randn(clouds.points, 12, dtype=torch.float64), clouds, shares=True)
+    assert not answer.contributions.any()
+    assert not answer.logits.any()
 
 
 @pytest.mark.parametrize("name", [n for n in sorted(methods) if n != "erm"])

@@ -112,8 +112,6 @@ class Output:
             point may move alike in all of them; else None.
         parts: Named scalars for the progress display.
         columns: More named numbers a point, (points,) each.
-        partial: Logits of what the first layers know by themselves, which are trained beside those of all; see
-            :class:`pellucid.methods.readout.Readout`.
     """
 
     logits: Tensor
@@ -123,7 +121,6 @@ class Output:
     radius: Tensor | None = None
     parts: dict[str, Tensor] = field(default_factory=dict)
     columns: dict[str, Tensor] = field(default_factory=dict)
-    partial: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -185,8 +182,7 @@ class Method(nn.Module, ABC):
         self.targets, self.scale, self.rule = targets, common.scale, common.rule
         self.encoder = make_backbone()
         self.readout = Readout(self.encoder.width, targets.outputs, common.dropout,
-                               "pointwise" if targets.level == "point" else common.readout, common.points,
-                               self.encoder.levels)
+                               "pointwise" if targets.level == "point" else common.readout, common.points)
         self.partner: nn.Module | None = None
 
     @classmethod

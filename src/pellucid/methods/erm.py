@@ -42,4 +42,4 @@ class ERM(Method):
 
     def _pass(self, clouds: PointClouds, neighbors: Neighbors, *, shares: bool) -> Output:
         answer = self.answer(self.embed(clouds, neighbors), clouds, shares=shares)
-        return Output(answer.logits, importance=answer.contributions, partial=answer.partial)
+        return Output(answer.logits, importance=answer.contributions)

@@ -27,27 +27,25 @@ class Answer:
         logits: (clouds, outputs), or (points, outputs) of a pointwise one.
         contributions: (points, outputs) whose sum over a cloud, with the bias, is its logits; None where there are
             none.
-        partial: (clouds, outputs) each: the logits of the first level alone, of the first two, and so on, without that
-            of all; none where there is one level.
     """
 
     logits: Tensor
     contributions: Tensor | None = None
-    partial: tuple[Tensor, ...] = ()
 
 
 class Interactions(nn.Module):
-    """g(sum_v h_v), an MLP with one hidden layer, and what each point adds to it.
+    """g(s) = w s / n + MLP(s) of the sum s = sum_v h_v, and what each point adds to it; the MLP has one hidden layer.
 
     A point's share is h_v times the mean slope of g on the straight way from no points to all of them: integrated
     gradients (Sundararajan et al., ICML 2017), which for a function of a sum are Aumann and Shapley's (Values of
-    Non-Atomic Games, 1974) and add up to g(sum_v h_v) - g(0). On that way the input of a hidden unit changes linearly,
-    so that its ReLU is open for a part of it that can be written down, and nothing is approximated.
+    Non-Atomic Games, 1974) and add up to g(s) - g(0). On that way the input of a hidden unit changes linearly, so that
+    its ReLU is open for a part of it that can be written down, and nothing is approximated.
 
     Args:
         width: Of the embeddings.
         outputs: Numbers that g gives; all 0 before it is trained.
         dropout: Probability in the MLP.
+        points: n; see :class:`Readout`.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -58,19 +56,25 @@ class Interactions(nn.Module):
         True
     """
 
-    def __init__(self, width: int, outputs: int, dropout: float) -> None:
+    def __init__(self, width: int, outputs: int, dropout: float, points: float = 1.0) -> None:
         super().__init__()
+        self.points = points
+        self.linear = nn.Linear(width, outputs, bias=False)
         self.first, *middle, self.last = cast(Sequence[nn.Linear], mlp([width, width, outputs], dropout))
         self.middle = nn.Sequential(*middle)
+        _silence(self.linear)
         _silence(self.last)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(clouds, width) sums -> (clouds, outputs)."""
-        return self.last(self.middle(self.first(pooled)))  # type: ignore[no-any-return]
+        linear: Tensor = self.linear(pooled / self.points)
+        together: Tensor = self.last(self.middle(self.first(pooled)))
+        return linear + together
 
-    def nothing(self) -> Tensor:
+    def baseline(self) -> Tensor:
         """(outputs,) g(0); in eval mode."""
-        return self(self.first.weight.new_zeros(1, self.first.in_features))[0]  # type: ignore[no-any-return]
+        nothing: Tensor = self(self.first.weight.new_zeros(1, self.first.in_features))
+        return nothing[0]
 
     def shares(self, h: Tensor, ptr: Tensor) -> Tensor:
         """What each point adds; in eval mode.
@@ -88,7 +92,8 @@ class Interactions(nn.Module):
         above = start.relu() + end.relu()
         part = above / (above + (-start).relu() + (-end).relu()).clamp_min(torch.finfo(h.dtype).tiny)
         each = nn.functional.linear(h, self.first.weight) * slope * part.repeat_interleave(ptr.diff(), 0)
-        return nn.functional.linear(each, self.last.weight)
+        linear: Tensor = self.linear(h / self.points)
+        return linear + nn.functional.linear(each, self.last.weight)
 
 
 def _silence(layer: nn.Module) -> None:
@@ -101,15 +106,12 @@ class Readout(nn.Module):
     """The head of a model.
 
     ``pooled``: MLP(sum_v h_v), as in the LRI paper. ``additive``: bias + sum_v MLP(h_v) / n, so that each point has its
-    exact share of the output. ``interacting``: that, and :class:`Interactions` on top: what points do together beyond
-    what their neighbourhoods tell, of which each has an exact share too. ``pointwise``: MLP(h_v), an output a point.
+    exact share of the output. ``interacting``: w sum_v h_v / n + MLP(sum_v h_v), so that points can do together what no
+    sum can say, and each has an exact share all the same: :class:`Interactions`. ``pointwise``: MLP(h_v), an output a
+    point.
 
     n is the mean number of points of a sample, one number for all: with it a step of an optimizer moves a share by as
     little as it should, and training finds shares that it cannot tell apart from noise without.
-
-    Where the embedding has several levels, what each layer knows, the additive part reads each by itself: bias +
-    sum_v (w_0 h_v0 + MLP_1(h_v1) + ... + MLP_L(h_vL)) / n. What the first levels say alone is trained too, so that
-    deeper ones add only what shallower ones cannot know, and a share is put down to the point that it comes from.
 
     Args:
         width: Of the embeddings.
@@ -117,29 +119,20 @@ class Readout(nn.Module):
         dropout: Probability in the MLP.
         kind: See above.
         points: n.
-        levels: How many embeddings lie side by side.
 
     Raises:
         PellucidError: for an unknown kind.
     """
 
-    def __init__(self, width: int, outputs: int, dropout: float, kind: ReadoutKind = "pooled", points: float = 1.0,
-                 levels: int = 1) -> None:
+    def __init__(self, width: int, outputs: int, dropout: float, kind: ReadoutKind = "pooled", points: float = 1.0
+                 ) -> None:
         super().__init__()
         if kind not in get_args(ReadoutKind):
             raise PellucidError(f"expected a readout out of {', '.join(get_args(ReadoutKind))}, got {kind!r}")
         self.kind, self.points = kind, points
-        self.levels = levels if self.adds_up else 1
-        if self.levels == 1:
-            self.head: nn.Module = mlp([width, 2 * width, width, outputs], dropout)
-        else:
-            own = width // levels
-            deeper = [mlp([own, own, outputs], dropout) for _ in range(levels - 1)]
-            self.head = nn.ModuleList([nn.Linear(own, outputs, bias=False), *deeper])
-            for last in (self.head[0], *(part[-1] for part in deeper)):
-                _silence(last)
-        self.interactions = Interactions(width, outputs, dropout) if kind == "interacting" else None
-        self.bias = nn.Parameter(torch.zeros(outputs)) if self.adds_up else None
+        self.head = (Interactions(width, outputs, dropout, points) if kind == "interacting" else
+                     mlp([width, 2 * width, width, outputs], dropout))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if kind == "additive" else None
 
     @property
     def adds_up(self) -> bool:
@@ -148,9 +141,7 @@ class Readout(nn.Module):
 
     def baseline(self) -> Tensor | None:
         """(outputs,) what the shares are added to, the logits of a cloud without points; None where there are none."""
-        if self.bias is None or self.interactions is None:
-            return self.bias
-        return self.bias + self.interactions.nothing()
+        return self.head.baseline() if isinstance(self.head, Interactions) else self.bias
 
     def forward(self, h: Tensor, clouds: PointClouds, partner: Tensor | None = None, *, shares: bool = False) -> Answer:
         """Reads embeddings.
@@ -169,18 +160,9 @@ class Readout(nn.Module):
             return Answer(self.head(pooled if partner is None else pooled + partner))
         if partner is not None:
             raise PellucidError(f"expected a pooled readout for samples of two clouds, got {self.kind}")
+        if isinstance(self.head, Interactions):
+            return Answer(self.head(segment_sum(h, clouds.ptr)), self.head.shares(h, clouds.ptr) if shares else None)
         if self.bias is None:
             return Answer(self.head(h))
-        parts = self.head if isinstance(self.head, nn.ModuleList) else [self.head]
-        each = [part(level) / self.points for part, level in zip(parts, h.chunk(self.levels, 1), strict=True)]
-        known: Tensor = self.bias
-        partial = []
-        for share in each:
-            known = known + segment_sum(share, clouds.ptr)
-            partial.append(known)
-        contributions = torch.stack(each).sum(0)
-        if self.interactions is None:
-            return Answer(partial.pop(), contributions, tuple(partial))
-        together = self.interactions(segment_sum(h, clouds.ptr))
-        added = contributions + self.interactions.shares(h, clouds.ptr) if shares else None
-        return Answer(known + together, added, tuple(partial))
+        each = self.head(h) / self.points
+        return Answer(segment_sum(each, clouds.ptr) + self.bias, each)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from pellucid.clouds import PointClouds
 from pellucid.methods.base import Method
 from pellucid.metrics.interpretation import pooled_roc_auc
@@ -18,9 +16,6 @@ from pellucid.training.predict import run_over
 class Supervised(Objective):
     """Supervised: the loss of the known targets, and what the method adds to it.
 
-    Where a readout says what the first layers know by themselves, the loss is the mean over these predictions and the
-    whole one (deep supervision, Lee et al., AISTATS 2015).
-
     An epoch is chosen by the mean over targets of the ROC AUC (classes) or minus the RMSE in units of the target's
     spread (numbers; one-sided where some are bounds) of the prediction, which is without noise; labels of
     interpretation never choose.
@@ -32,9 +27,7 @@ class Supervised(Objective):
     def step(self, model: Method, clouds: PointClouds, neighbors: Neighbors, *, joint: bool, epoch: int) -> Step:
         """See :meth:`Objective.step`."""
         output = model(clouds, neighbors, epoch=epoch) if joint else model.plain(clouds, neighbors)
-        each = [model.targets.loss(logits, clouds["y"], clouds.get("censored"))
-                for logits in (*output.partial, output.logits)]
-        loss = torch.stack(each).mean() if output.partial else each[0]
+        loss = model.targets.loss(output.logits, clouds["y"], clouds.get("censored"))
         return Step(loss if output.penalty is None else loss + output.penalty, output.parts)
 
     def validate(self, model: Method, batches: Batches, *, joint: bool, epoch: int) -> dict[str, float]:
