@@ -39,6 +39,8 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", default=["chemprop", "forest", "gin", "pellucid"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--chemprop", type=Path, help="Python of Chemprop's own environment")
+    parser.add_argument("--chemprop-seconds", type=float, default=900,
+                        help="processor time of its explanations of a task, at most")
     parser.add_argument("--explained", type=int, default=200, help="test molecules explained at most, of a task")
     parser.add_argument("--train-words", default="", help="further words of pellucid train, for development tasks")
     parser.add_argument("--explain-words", default="", help="instead of --explain own, likewise")
@@ -53,7 +55,8 @@ def main() -> None:
         parser.error("--data is needed: the folder that holds moleculenet/ and adme_fang2023/")
     if (given.train_words or given.explain_words) and given.label == "pellucid":
         parser.error("--label is needed with other words: records named pellucid are of its defaults")
-    known = peers_of(given.chemprop, tuple(shlex.split(given.train_words)), tuple(shlex.split(given.explain_words)))
+    known = peers_of(given.chemprop, tuple(shlex.split(given.train_words)), tuple(shlex.split(given.explain_words)),
+                     given.chemprop_seconds)
     tasks = [name for word in given.tasks for name in GROUPS.get(word, [word])]
     unknown = [*(name for name in tasks if name not in SOURCES and name not in TASKS),
                *(name for name in given.peers if name not in known)]

@@ -140,12 +140,13 @@ class Pellucid:
 Peer = Script | Chemprop | Pellucid
 
 
-def peers_of(chemprop: Path | None, words: tuple[str, ...], explain_words: tuple[str, ...]) -> dict[str, Peer]:
+def peers_of(chemprop: Path | None, words: tuple[str, ...], explain_words: tuple[str, ...], seconds: float = 900
+             ) -> dict[str, Peer]:
     """The peers by name; Chemprop only where its environment is given (its Python, or the folder of that)."""
     found: dict[str, Peer] = {}
     if chemprop is not None:
         python = chemprop / "python" if chemprop.is_dir() else chemprop
-        found["chemprop"] = Chemprop(python.absolute())
+        found["chemprop"] = Chemprop(python.absolute(), seconds)
     found["forest"] = Script("forest", ("scikit-learn", "rdkit"))
     found["gin"] = Script("gin", ("torch_geometric", "torch", "captum"))
     found["pellucid"] = Pellucid(words, explain_words) if explain_words else Pellucid(words)
