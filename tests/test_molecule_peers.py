@@ -154,6 +154,17 @@ def test_sets_are_read(bench, data, name, rows, unreadable, targets):
 # metrics
 
 
+def test_settings_are_chosen_without_the_test_part(bench, data):
+    settings = importlib.import_module("molecule_settings")
+    task = bench.sets.read_set(data, "freesolv")
+    parts = np.array(bench.sets.scaffold_parts(task.smiles, 1))
+    clouds = settings.without_test(task, 1).clouds
+    assert {clouds.text["smiles"][i] for i in (clouds["split"] == 2).nonzero().flatten()} == set(settings.STAND_INS)
+    left_out = {smiles for smiles, part in zip(task.smiles, parts, strict=True) if part == "test"}
+    assert not left_out & {*clouds.text["smiles"]}
+    assert int((clouds["split"] == 1).sum()) == int((parts == "val").sum())
+
+
 def test_regression_is_measured_over_what_was_measured(bench):
     nan = math.nan
     train = np.array([[0.0, 10.0], [2.0, 30.0], [nan, nan]])
