@@ -154,7 +154,8 @@ def test_sets_are_read(bench, data, name, rows, unreadable, targets):
 # metrics
 
 
-def test_settings_are_chosen_without_the_test_part(bench, data):
+def test_settings_are_chosen_without_the_test_part(bench, data, tmp_path, monkeypatch):
+    monkeypatch.setenv("PELLUCID_HOME", str(tmp_path))
     settings = importlib.import_module("molecule_settings")
     task = bench.sets.read_set(data, "freesolv")
     parts = np.array(bench.sets.scaffold_parts(task.smiles, 1))

@@ -127,20 +127,26 @@ def evaluate(run: str | Path, dataset: PreparedDataset | None = None, *, split: 
 
 @overload
 def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, method: str | None = None,
-            **more: Any) -> Explanation: ...
+            options: Mapping[str, Any] | None = None, with_runs: Sequence[str | Path] = (), draws: int = 1,
+            target: str | None = None, point: int | None = None, prediction_draws: int = 0, subgraph: str | None = None,
+            dataset: PreparedDataset | None = None, device: str = "auto", seed: int = 0, progress: bool = False,
+            overwrite: bool = False, **parts: Any) -> Explanation: ...
 
 
 @overload
 def explain(run: str | Path, samples: Any, *, out: str | Path | None = None, method: list[str] | tuple[str, ...],
-            **more: Any) -> SideBySide: ...
+            options: Mapping[str, Any] | None = None, with_runs: Sequence[str | Path] = (), draws: int = 1,
+            target: str | None = None, point: int | None = None, prediction_draws: int = 0, subgraph: str | None = None,
+            dataset: PreparedDataset | None = None, device: str = "auto", seed: int = 0, progress: bool = False,
+            overwrite: bool = False, **parts: Any) -> SideBySide: ...
 
 
 def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
-            method: str | list[str] | tuple[str, ...] | None = None, options: Mapping[str, Any] | None = None,
-            with_runs: Sequence[str | Path] = (), draws: int = 1, target: str | None = None, point: int | None = None,
-            prediction_draws: int = 0, subgraph: str | None = None, dataset: PreparedDataset | None = None,
-            device: str = "auto", seed: int = 0, progress: bool = False, overwrite: bool = False, **parts: Any
-            ) -> Explanation | SideBySide:
+            method: str | list[str] | tuple[str, ...] | None = None,
+            options: Mapping[str, Any] | None = None, with_runs: Sequence[str | Path] = (), draws: int = 1,
+            target: str | None = None, point: int | None = None, prediction_draws: int = 0, subgraph: str | None = None,
+            dataset: PreparedDataset | None = None, device: str = "auto", seed: int = 0, progress: bool = False,
+            overwrite: bool = False, **parts: Any) -> Explanation | SideBySide:
     """Explains samples that the model never saw, e.g. molecules, events or complexes.
 
     Args:
