@@ -144,6 +144,17 @@ def test_explain_a_file_tells_what_it_left_out(world, tmp_path, capsys):
     assert set(rows["id"]) == {"ethanol", "ketone"}
 
 
+def test_explain_takes_the_columns_that_are_named(world, tmp_path, capsys):
+    source = tmp_path / "two.csv"
+    source.write_text("a,b,name\nCCO,CCCN.Cl,one\nCCCO,c1ccccc1,two\n")
+    words = ("--smiles", "b", "--id", "name", "--out", str(tmp_path / "e"))
+    assert run("explain", str(world / "run"), str(source), *words) == 0
+    err = " ".join(capsys.readouterr().err.split())
+    assert "(one): it consists of 2 separate parts" in err
+    rows = pq.read_table(tmp_path / "e" / "explanation.parquet").to_pydict()
+    assert rows["id"].count("two") == 6
+
+
 def test_explain_keeps_the_pose_of_an_sdf(world, tmp_path):
     mol = Chem.AddHs(Chem.MolFromSmiles("CCCC(=O)OC"))
     AllChem.EmbedMolecule(mol, randomSeed=7)

@@ -182,6 +182,7 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
 
     Returns:
         Explanation; what could not be read or embedded is in ``provenance["skipped"]``, the others go on;
+        ``provenance["notes"]`` says what was read or prepared in an unusual way;
         ``provenance["trust"]`` is how far it can be trusted by what was measured of the run. With several runs or draws
         it has columns ``spread`` and ``rank_stability``: :func:`pellucid.explanations.ensemble.ensemble`. With several
         methods, :class:`pellucid.explanations.side_by_side.SideBySide`.
@@ -236,8 +237,9 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
                 one = subgraph_of(one, sources, subgraph, data, asked=asked, draws=draws, seed=seed,
                                   advance=advance).marked()
         outside = outside or outside_of(sources[0], one.clouds, domain)
-        made[str(label)] = replace(one, provenance={"skipped": given.skipped, "outside": outside.sentences,
-                                                    "trust": sources[0].trust(target), **one.provenance})
+        made[str(label)] = replace(one, provenance={
+            "skipped": given.skipped, "notes": given.notes, "outside": outside.sentences,
+            "trust": sources[0].trust(target), **one.provenance})
     found: Explanation | SideBySide = next(iter(made.values()))
     if several is not None:
         from pellucid.explanations.side_by_side import SideBySide

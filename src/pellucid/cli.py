@@ -34,6 +34,8 @@ OWN_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 """A dataset's own options become flags."""
 OWN_PANEL = "Your own molecules"
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+SmilesColumn = Annotated[str | None, typer.Option("--smiles", help="Column of the SMILES; default: found.")]
+IdColumn = Annotated[str | None, typer.Option("--id", help="Column of the ids; default: found.")]
 TargetName = Annotated[str | None, typer.Option("--target", help="What is predicted, of several: a target, or "
                                                 "target=class; default: the first, with several classes the predicted "
                                                 "one.")]
@@ -220,10 +222,11 @@ def evaluate(run: Annotated[Path, typer.Argument(help="Run folder")],
 @app.command(epilog="Example: pellucid explain runs/first 'CCCCC(=O)NC1CC1' --out explained, or "
                     "pellucid explain runs/plbind complex.pdb ligand.sdf --out explained")
 def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
-            samples: Annotated[str, typer.Argument(metavar="INPUT", help="As the run's data: SMILES, or a .csv, .smi, "
-                                                   ".sdf or .parquet file; with --columns a table of hits; a "
-                                                   "protein's .pdb or .cif, or a .csv of protein_file and "
-                                                   "ligand_file; an .xyz; .safetensors of any point clouds.")],
+            samples: Annotated[str, typer.Argument(metavar="INPUT", help="As the run's data: SMILES, or a file of "
+                                                   "them (.csv, .smi, .sdf, .mol2, .parquet, ..., each also .gz); "
+                                                   "with --columns a table of hits; a protein's .pdb or .cif, or "
+                                                   "a .csv of protein_file and ligand_file; an .xyz; .safetensors "
+                                                   "of any point clouds.")],
             ligand: Annotated[Path | None, typer.Argument(help="The protein's ligand in its pose: .sdf or .mol2.")]
             = None,
             *, out_: Annotated[Path, typer.Option("--out", help="Folder for the table and the report.")],
@@ -245,6 +248,7 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
                                 "fidelity:0.05.")] = None,
             columns: Annotated[str | None, typer.Option(help="INPUT is hits in CSV, parquet or ROOT with these "
                                "columns: trackml, or a YAML file that maps them.")] = None,
+            smiles: SmilesColumn = None, id_: IdColumn = None,
             seed: Annotated[int, typer.Option(min=0, help="Of conformers, explainers and noise.")] = 0,
             overwrite: Annotated[bool, typer.Option(help="Replace what is in the folder.")] = False,
             device: Device = "auto", as_json: Json = False) -> None:
@@ -256,12 +260,14 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
     from pellucid.explanations.ensemble import agreement
     from pellucid.explanations.side_by_side import SideBySide
 
-    found: Any = run_explain(run, samples, ligand=ligand, columns=columns, out=out_,
-                             method=method[0] if method and len(method) == 1 else method or None,
-                             options=explainer_options(set_ or []), with_runs=with_ or [], draws=draws, target=target,
-                             point=point, prediction_draws=prediction_draws, subgraph=subgraph, seed=seed,
-                             device=device, progress=True, overwrite=overwrite)
+    asked: Any = method[0] if method and len(method) == 1 else method or None
+    found: Any = run_explain(run, samples, ligand=ligand, columns=columns, smiles=smiles, id=id_, out=out_,
+                             method=asked, options=explainer_options(set_ or []), with_runs=with_ or [], draws=draws,
+                             target=target, point=point, prediction_draws=prediction_draws, subgraph=subgraph,
+                             seed=seed, device=device, progress=True, overwrite=overwrite)
     explanation = found.first if isinstance(found, SideBySide) else found
+    for text in explanation.provenance["notes"]:
+        log.print(text, markup=False, soft_wrap=True)
     for text in explanation.provenance["skipped"]:
         log.print(f"left out: {text}", style="yellow", markup=False)
     for text in Outside(explanation.provenance["outside"]).told(explanation.clouds):
@@ -300,8 +306,7 @@ def predict(run: Annotated[Path, typer.Argument(help="Run folder")],
             set_: Annotated[list[str] | None, typer.Option("--set", help="An option of the explainer, e.g. "
                             "options.steps=20.")] = None,
             columns: Annotated[str | None, typer.Option(help="As for explain.")] = None,
-            smiles: Annotated[str | None, typer.Option(help="Column of the SMILES; default: found.")] = None,
-            id_: Annotated[str | None, typer.Option("--id", help="Column of the ids; default: found.")] = None,
+            smiles: SmilesColumn = None, id_: IdColumn = None,
             workers: Annotated[int, typer.Option(min=1, help="Processes on this machine, one thread each.")] = 1,
             ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster, or local, instead.")] = None,
             overwrite: Annotated[bool, typer.Option(help="Replace files that are there.")] = False,

@@ -126,6 +126,14 @@ def test_columns_are_what_the_user_says(write):
         open_molecules(path, id="q")
 
 
+def test_a_first_row_with_a_named_column_is_a_header(write):
+    """``b`` and ``C`` are SMILES too."""
+    path = write("a,b,C\nCCO,CCN,one\nCCCO,c1ccccc1,two\n")
+    assert pairs(open_molecules(path, smiles="b", id="C")) == [("CCN", "one"), ("c1ccccc1", "two")]
+    assert pairs(open_molecules(path, smiles="B", id="c")) == [("CCN", "one"), ("c1ccccc1", "two")]
+    assert open_molecules(path, smiles="b", id="C").columns == ("a",)
+
+
 def test_two_columns_of_smiles(write):
     table = open_molecules(write("raw_smiles,smiles,y\nCCO,OCC,1\nCCN.Cl,CCN,2\n"))
     assert (table.smiles_column, table.columns) == ("smiles", ("raw_smiles", "y"))

@@ -342,6 +342,12 @@ def test_explain_tells_the_same_of_each_sample(toys, tmp_path):
     assert "Unlike the training samples: large: 60 points; training had 6 to 11" in page
 
 
+def test_explain_tells_what_was_done_to_a_molecule(chemist, tmp_path):
+    made = pellucid.explain(chemist / "run0", "[2H]OCC", method="saliency", out=tmp_path / "e")
+    assert "molecule-1" in " ".join(made.provenance["notes"])
+    assert made.provenance["notes"][0] in (tmp_path / "e" / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_training_ends_with_what_predictions_need(tmp_path):
     train(toy_config("erm", warmup=0, epochs=1), toy_clouds(60), tmp_path / "run", toy_spec(), progress=False)
     clouds = toy_clouds(60).split("train")

@@ -163,7 +163,7 @@ def _of_file(path: Path, smiles: str | None, id: str | None) -> MoleculeTable:
     text = TextFile(path)
     if kind in MOLFILES:
         return _of_molfile(MoleculeFile(text, kind == ".mol2"), kind, smiles, id)
-    table = TextTable(text, kind)
+    table = TextTable(text, kind, [name for name in (smiles, id) if name])
     rows = table.rows
     return _of_rows(str(path), table.layout.names, column_looks(table.layout), rows, smiles, id,
                     notes=table.layout.notes, read=text.notes, digest=lambda: sha256(path),

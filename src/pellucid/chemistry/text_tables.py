@@ -6,7 +6,7 @@ import csv
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pellucid.chemistry.column_choice import LOOKED_AT, Looks, id_rank, is_number, is_smiles, looks, smiles_rank
@@ -60,19 +60,20 @@ class TextTable:
     Args:
         text: The file.
         kind: Its suffix.
+        named: Columns that the user named: a first row that has them is a header, whatever else it looks like.
 
     Attributes:
         layout: How it holds the table.
     """
 
-    def __init__(self, text: TextFile, kind: str) -> None:
+    def __init__(self, text: TextFile, kind: str, named: Collection[str] = ()) -> None:
         self.text = text
         start = list(itertools.islice(_sampled(text), 2 * LOOKED_AT))
         said = _SAID.fullmatch(start[0]) if start else None
         tried = said[1] if said else _FIRST[kind]
         if not said and 2 * sum(bool(_EXTENSION.search(line)) for line in start) >= len(start) - 1:
             tried = tried.replace("|", "")  # its bars are those of CXSMILES
-        found = [_layout(separator, start) for separator in tried]
+        found = [_layout(separator, start, named) for separator in tried]
         best = max(range(len(found)), key=lambda i: (*_worth(found[i]), -i))
         self.layout = found[best]
         if best and not said:
@@ -166,14 +167,15 @@ class _Spaced(Iterator[list[str]]):
         return [smiles, *name.split(None, self._width - 2)] if self._width > 2 else [smiles, name]
 
 
-def _layout(separator: str, start: Sequence[str]) -> Layout:
+def _layout(separator: str, start: Sequence[str], named: Collection[str]) -> Layout:
     """How the first lines of a file look with a separator."""
     rows = [row for row in _rows(start, separator) if not row.error]
     if separator == SPACE:
         rows = _widened(rows)
     if not rows:
         return Layout(separator, ("column-1",), False, [], ())
-    header = _has_header(rows, separator)
+    wanted = {name.strip().casefold() for name in named}
+    header = any(cell.strip().casefold() in wanted for cell in rows[0].cells) or _has_header(rows, separator)
     first = rows[0].cells
     width = len(first) if header else Counter(len(row.cells) for row in rows).most_common(1)[0][0]
     while header and width > 1 and not first[width - 1] and not any(row.cells[width - 1:width] != [""]
