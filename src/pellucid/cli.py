@@ -77,7 +77,9 @@ def _trusted(about: dict[str, Any], of: str = "Can it be trusted? ") -> None:
 def _flat(content: Any, prefix: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for name, value in content.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and set(value) == {"mean", "std"}:
+            rows.append((prefix + name, f"{value['mean']:.4f} ± {value['std']:.4f}"))
+        elif isinstance(value, dict):
             rows += _flat(value, f"{prefix}{name}.")
         elif isinstance(value, list) and len(value) > 12:
             rows.append((prefix + name, f"{len(value)} entries"))
@@ -201,7 +203,7 @@ def train(dataset: Annotated[str, typer.Argument(metavar="DATA", help="A table o
         from pellucid.commands.folding import cross_validate
 
         found = cross_validate(dataset, target, folds=folds, out=out_, dataset_options=options, **common)
-        _print(found.metrics, as_json, f"{out_}, {folds} folds")
+        _measured(found.metrics, as_json, f"{out_}, {folds} folds")
         log.print(f"report: {found.report}", markup=False, soft_wrap=True)
         return
     run = fit(dataset, target, out=out_, dataset_options=options, **common)

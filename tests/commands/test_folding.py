@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from pellucid.commands.folding import cross_validate, spread
+from pellucid.commands.folding import _judged, cross_validate, spread
 from pellucid.errors import PellucidError
 
 TAILS = ("O", "N", "F", "Cl", "Br", "S", "C#N", "OC", "NC", "C(=O)O")
@@ -44,6 +44,8 @@ def test_every_molecule_is_tested_once(table, tmp_path, monkeypatch):
     names = {f"m{n}" for n in range(60)}
     assert {name for name in names if f'"{name}"' in page} == names
     assert "over 3 folds" in page
+    assert found.metrics["trust"]["level"] in ("good", "unclear", "no")
+    assert f'class="trust trust-{found.metrics["trust"]["level"]}"' in page
 
     monkeypatch.setattr("pellucid.commands.folding.fit", lambda *a, **k: pytest.fail("trained a finished fold again"))
     assert go(table, tmp_path / "cv").metrics == found.metrics
@@ -58,6 +60,19 @@ def test_what_does_not_go_together_is_refused(table, tmp_path):
     assert (other / "thesis.txt").read_text() == "mine"
     with pytest.raises(PellucidError, match="option of the dataset synmol"):
         cross_validate("synmol", folds=3, out=tmp_path / "cv")
+
+
+def test_trust_goes_by_the_means_of_each_target():
+    def told(value):
+        return {"mean": value, "std": 0.1}
+
+    sanity = {"randomisation": {name: told(value) for name, value in
+                                (("value", 0.2), ("low", 0.1), ("high", 0.3), ("random", 0.2))}}
+    judged = _judged({"prediction": {"a": {"rmse": told(1.0), "r2": told(0.8)}, "b": {"roc_auc": told(0.5)}},
+                      "sanity": sanity, "targets": {"b": {"sanity": sanity}}}, "a")
+    assert judged["trust"]["level"] == "unclear"  # fidelity was not measured
+    assert judged["targets"]["b"]["trust"]["level"] == "no"
+    assert "predicts b hardly better than a guess" in judged["targets"]["b"]["trust"]["sentence"]
 
 
 def test_only_numbers_that_all_have_are_averaged():

@@ -14,10 +14,11 @@ import torch
 from pellucid.api import fit
 from pellucid.clouds import PointClouds
 from pellucid.commands.data import AskedData
-from pellucid.commands.reporting import report_folds
+from pellucid.commands.reporting import means, report_folds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.files import digest, read_json, refuse_used, write_json
+from pellucid.metrics.trust import trust
 from pellucid.progress import say
 from pellucid.training.explaining import explain_clouds
 from pellucid.training.model import load_model
@@ -31,7 +32,8 @@ class Folds:
 
     Attributes:
         runs: The run folder of each fold.
-        metrics: As in ``metrics.json``, with ``mean`` and ``std`` (divisor folds - 1) in place of each number.
+        metrics: As in ``metrics.json``, with ``mean`` and ``std`` (divisor folds - 1) in place of each number; what is
+            said of trust goes by the means.
         report: The page with the samples of all test parts, each explained by the run that did not learn from it.
     """
 
@@ -82,9 +84,20 @@ def cross_validate(data: Any, target: str | Sequence[str] | None = None, *, fold
             say(f"fold {fold + 1} of {folds}", progress)
             fit(one, out=run, progress=progress, report=False, **options)
         parts.append(_explained(run, one.clouds.split("test"), fold))
-    metrics = spread([read_json(run / "metrics.json") for run in runs])
+    metrics = _judged(spread([read_json(run / "metrics.json") for run in runs]), parts[0].targets[0].name)
     write_json(folder / BEGUN, {**begun, "metrics": metrics})
     return Folds(runs, metrics, report_folds(folder, runs[0], _together(parts), metrics))
+
+
+def _judged(metrics: dict[str, Any], first: str) -> dict[str, Any]:
+    """Metrics of all folds with what their means say of trust in each target."""
+    mean = means(metrics)
+    found = {**metrics, "trust": trust(mean, target=first).document()}
+    if "targets" in metrics:
+        found["targets"] = {name: {**own, "trust": trust({"prediction": mean["prediction"], **means(own)},
+                                                         target=name).document()}
+                            for name, own in metrics["targets"].items()}
+    return found
 
 
 def _claim(folder: Path, begun: dict[str, Any], overwrite: bool) -> None:

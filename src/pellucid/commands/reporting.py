@@ -18,7 +18,6 @@ from pellucid.explanations.ensemble import agreement
 from pellucid.explanations.side_by_side import MOST as MOST_SHARED
 from pellucid.explanations.side_by_side import SideBySide
 from pellucid.files import read_json
-from pellucid.metrics.trust import trust
 from pellucid.report.content import PublishedCell, ReportContent, Sample, Side
 from pellucid.report.page import weight, write_report
 from pellucid.report.tables import for_reading
@@ -298,22 +297,27 @@ def report_folds(folder: Path, run: Path, explanation: Explanation, metrics: dic
         title=f"{config.method.name} with {config.backbone.name} on {data_name(run)}",
         subtitle=f"{folds} folds, seed {config.seed}, preset {config.preset}",
         provenance={"config": config.model_dump(mode="json"), **provenance},
-        metrics=for_reading(_means(metrics)),
+        metrics=for_reading(means(metrics)),
         samples=samples_of(explanation, chosen, name),
         notes=[*notes, *asked(explanation, domain), _rule(explanation, domain, len(chosen))],
         read=_read(provenance),
         words=domain.words,
         units={target.name: target.unit for target in explanation.targets if target.unit},
         explained=_target(explanation).name,
-        # of means over folds; intervals against a known truth have no mean, so then it says nothing
-        trust={} if "interpretation" in metrics
-        else trust(_means(metrics), target=_target(explanation).name).document(),
+        trust=_of_targets(metrics),
     )
     return write_report(folder / "report.html", content)
 
 
-def _means(metrics: dict[str, Any]) -> dict[str, Any]:
-    return {name: value["mean"] if set(value) == {"mean", "std"} else _means(value) for name, value in metrics.items()}
+def means(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The mean over folds in place of mean and deviation, without what is said of trust.
+
+    Example:
+        >>> means({"a": {"b": {"mean": 2.0, "std": 1.4}}, "trust": {"level": "good"}})
+        {'a': {'b': 2.0}}
+    """
+    return {name: value["mean"] if set(value) == {"mean", "std"} else means(value) for name, value in metrics.items()
+            if name != "trust"}
 
 
 def report_explanation(path: Path, given: Explanation | SideBySide, notes: list[str], domain: str | None = None
