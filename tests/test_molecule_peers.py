@@ -295,6 +295,20 @@ def test_chemprop_is_refused_rows_in_another_order(bench, tmp_path):
         peer.read_predictions(job)
 
 
+def test_pellucid_is_read_by_the_names_that_it_gives_targets(bench, tmp_path):
+    job = bench.jobs.Job.write(tmp_path, "regression", ["logS (mol/L)", "b"], 0, ["C", "N"], np.ones((2, 2)),
+                               ["test", "test"])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/provenance.json").write_text(json.dumps({"spec": {"targets": [{"name": "logS"}, {"name": "b"}]}}))
+    (tmp_path / "predictions.csv").write_text("id,b,logS\nm1,4,3\nm0,2,1\n")
+    peer = bench.peers.Pellucid()
+    peer.read_predictions(job)
+    assert job.predictions().tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    (tmp_path / "predictions.csv").write_text("id,b\nm1,4\nm0,2\n")
+    with pytest.raises(bench.jobs.PeerError, match="lack logS"):
+        peer.read_predictions(job)
+
+
 @dataclass(frozen=True)
 class Told:
     """A peer that answers what it is told, by commands of its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shlex
 import subprocess
 import sys
@@ -117,11 +118,15 @@ class Pellucid:
                               job.folder / "predictions.csv")]
 
     def read_predictions(self, job: Job) -> None:
+        spec = json.loads((job.folder / "run/provenance.json").read_text(encoding="utf-8"))["spec"]
+        names = [target["name"] for target in spec["targets"]]  # titles of columns without their units
         with (job.folder / "predictions.csv").open(newline="") as file:
             rows = {row["id"]: row for row in csv.DictReader(file)}
+        if gone := set(names).difference(*(list(row) for row in rows.values())):
+            raise PeerError(f"pellucid's predictions lack {', '.join(sorted(gone))}")
         nothing: dict[str, str] = {}
-        job.write_predictions(np.array([[float(rows.get(row["id"], nothing).get(target) or "nan")
-                                         for target in job.targets] for row in job.rows("test.csv")]))
+        job.write_predictions(np.array([[float(rows.get(row["id"], nothing).get(name) or "nan") for name in names]
+                                        for row in job.rows("test.csv")]))
 
     def explain(self, job: Job) -> list[Command]:
         return [self._command("predict", job.folder / "run", job.folder / "explain.csv", *COLUMNS, *self.explain_words,
