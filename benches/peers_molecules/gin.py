@@ -26,7 +26,7 @@ with warnings.catch_warnings(action="ignore"):  # PyG scripts a class when it is
     from torch_geometric.loader import DataLoader
     from torch_geometric.nn import GINEConv, global_add_pool, global_mean_pool
 
-WIDTH, LAYERS, EPOCHS, PATIENCE, BATCH, RATE = 128, 5, 100, 20, 64, 1e-3
+WIDTH, LAYERS, EPOCHS, PATIENCE, BATCH, RATE = 64, 4, 50, 10, 64, 1e-3
 IG_STEPS = 50
 H, B = Chem.HybridizationType, Chem.BondType
 HYBRIDS = (H.SP, H.SP2, H.SP3, H.SP3D, H.SP3D2)
