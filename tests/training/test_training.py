@@ -135,18 +135,29 @@ train(toy_config(epochs=5, schedule="one-cycle"), toy_clouds(), Path({str(tmp_pa
     assert strip[0] == strip[1]
 
 
-def test_a_run_that_is_told_to_stop_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("told_by", ["SIGTERM", "SIGTERM as Ctrl-C", "Ctrl-C"])
+def test_a_run_that_is_told_to_stop_is_no_failure(told_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                                  ) -> None:
+    """The second way is that of the command, which takes both alike."""
     validate, calls = TrainingModule.validate_now, []
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL if told_by == "SIGTERM" else signal.default_int_handler)
+    interrupt = signal.getsignal(signal.SIGINT)
 
     def told(self: TrainingModule) -> dict:
         calls.append(self.current_epoch)
         if len(calls) == 2:
+            if told_by == "Ctrl-C":
+                raise KeyboardInterrupt
             signal.raise_signal(signal.SIGTERM)
         return validate(self)
 
     monkeypatch.setattr(TrainingModule, "validate_now", told)
-    with pytest.raises(KeyboardInterrupt):
-        train(toy_config(), toy_clouds(), tmp_path / "run", **OPTIONS)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(toy_config(), toy_clouds(), tmp_path / "run", **OPTIONS)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert signal.getsignal(signal.SIGINT) is interrupt, "Ctrl-C works as before"
     assert (tmp_path / "run" / "last.safetensors").exists()
     train(toy_config(), toy_clouds(), tmp_path / "run", **OPTIONS)
     assert sorted(calls)[-1] == 2
