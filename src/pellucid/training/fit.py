@@ -6,8 +6,6 @@ import contextlib
 import json
 import logging
 import platform
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -348,29 +346,16 @@ def _run_lightning(fit: TrainingModule, folder: Path, checkpoint: Path | None, p
             enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
             reload_dataloaders_every_n_epochs=1, deterministic="warn" if target.type == "cuda" else None)
         try:
-            with _interruptible(), fitting(checkpoint or folder / LAST,
-                                           lambda: checkpoint is not None and not saver.began):
+            with fitting(checkpoint or folder / LAST, lambda: checkpoint is not None and not saver.began):
                 trainer.fit(fit, ckpt_path=checkpoint)
         except SIGTERMException:
             raise KeyboardInterrupt from None  # told to stop, as by Ctrl-C: no failure, and its checkpoint is there
-        except SystemExit:  # Lightning's answer to Ctrl-C, which would end a notebook's kernel
+        except SystemExit:  # Lightning's answer to Ctrl-C, which no caller expects
             raise KeyboardInterrupt from None
         except FloatingPointError as error:
             raise PellucidError(f"expected a finite training loss, but {error}; lower the learning rate") from error
     if fit.trainer.interrupted:
         raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C afterwards is what it was before: Lightning ignores it for good once it has seen one."""
-    main = threading.current_thread() is threading.main_thread()  # only there may signals be set
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        if main and before is not None:
-            signal.signal(signal.SIGINT, before)
 
 
 __all__ = ["Run", "load_model", "train", "warm_up", "warm_up_identity"]
