@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pellucid.clouds import PointClouds
     from pellucid.commands.auditing import audit
     from pellucid.commands.benching import bench
-    from pellucid.commands.folding import cross_validate
+    from pellucid.cross_validation import cross_validate
     from pellucid.datasets.base import load_dataset
     from pellucid.datasets.molecules import load_molecules
     from pellucid.explanation import Explanation
@@ -31,7 +31,7 @@ lazy(__name__, {
     "clouds": ["PointClouds"],
     "commands.auditing": ["audit"],
     "commands.benching": ["bench"],
-    "commands.folding": ["cross_validate"],
+    "cross_validation": ["cross_validate"],
     "datasets.base": ["load_dataset"],
     "datasets.molecules": ["load_molecules"],
     "explanation": ["Explanation"],

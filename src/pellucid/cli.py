@@ -200,7 +200,7 @@ def train(dataset: Annotated[str, typer.Argument(metavar="DATA", help="A table o
                               "device": device, "progress": True, "overwrite": overwrite,
                               "over": parse_settings(set_ or [])}
     if folds is not None:
-        from pellucid.commands.folding import cross_validate
+        from pellucid.cross_validation import cross_validate
 
         found = cross_validate(dataset, target, folds=folds, out=out_, dataset_options=options, **common)
         _measured(found.metrics, as_json, f"{out_}, {folds} folds")

@@ -283,7 +283,7 @@ def report_folds(folder: Path, run: Path, explanation: Explanation, metrics: dic
         folder: Where ``report.html`` goes.
         run: A fold's run folder.
         explanation: Of the test parts of all folds, with the text ``fold``.
-        metrics: Mean and deviation over folds, see :class:`pellucid.commands.folding.Folds`.
+        metrics: Mean and deviation over folds, see :class:`pellucid.cross_validation.Folds`.
     """
     provenance, config = read_json(run / "provenance.json"), RunConfig.parse(read_json(run / "config.json"))
     name = provenance["spec"]["domain"]

@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from pellucid.commands.folding import _judged, cross_validate, spread
+from pellucid.cross_validation import _judged, cross_validate, spread
 from pellucid.errors import PellucidError
 
 TAILS = ("O", "N", "F", "Cl", "Br", "S", "C#N", "OC", "NC", "C(=O)O")
@@ -47,7 +47,7 @@ def test_every_molecule_is_tested_once(table, tmp_path, monkeypatch):
     assert found.metrics["trust"]["level"] in ("good", "unclear", "no")
     assert f'class="trust trust-{found.metrics["trust"]["level"]}"' in page
 
-    monkeypatch.setattr("pellucid.commands.folding.fit", lambda *a, **k: pytest.fail("trained a finished fold again"))
+    monkeypatch.setattr("pellucid.cross_validation.fit", lambda *a, **k: pytest.fail("trained a finished fold again"))
     assert go(table, tmp_path / "cv").metrics == found.metrics
 
 
