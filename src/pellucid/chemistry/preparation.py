@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from rdkit import Chem, rdBase
 
-MOST_ATOMS = 1000
-"""Heavy atoms that a molecule may have."""
+from pellucid.chemistry.records import MAX_ATOMS
+
 Fragments = Literal["refuse", "largest", "whole"]
 """What is done with salts and mixtures: see :func:`prepare`."""
 MOST_NAMES = 3
@@ -88,8 +88,8 @@ def prepare(mol: Chem.Mol, fragments: Fragments = "largest") -> Prepared:
         mol, atoms = chosen[0], tuple(atoms[i] for i in chosen[1])
         notes.append(Note(SALT, f"without {chosen[2]}"))
     heavy = mol.GetNumHeavyAtoms()
-    if heavy > MOST_ATOMS:
-        return Prepared(None, error=f"it has {heavy} heavy atoms, more than the {MOST_ATOMS} that a molecule may have; "
+    if heavy > MAX_ATOMS:
+        return Prepared(None, error=f"it has {heavy} heavy atoms, more than the {MAX_ATOMS} that a molecule may have; "
                                     "leave it out")
     if all(atom.GetAtomicNum() == 1 for atom in mol.GetAtoms()):
         return Prepared(None, error="it has no atoms but hydrogen; leave it out")
