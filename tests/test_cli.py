@@ -137,8 +137,8 @@ def test_explain_a_file_tells_what_it_left_out(world, tmp_path, capsys):
     source.write_text("CCO ethanol\nC1CC broken\n[U] uranium\nCCCC(=O)C ketone\n")
     assert run("explain", str(world / "run"), str(source), "--out", str(tmp_path / "e")) == 0
     err = " ".join(capsys.readouterr().err.split())
-    assert "entry 2 (broken)" in err
-    assert "entry 3 (uranium)" in err
+    assert "line 2 (broken)" in err
+    assert "line 3 (uranium)" in err
     assert "(ethanol)" not in err
     rows = pq.read_table(tmp_path / "e" / "explanation.parquet").to_pydict()
     assert set(rows["id"]) == {"ethanol", "ketone"}

@@ -286,3 +286,15 @@ def test_a_signed_explanation_of_many_outputs_is_saved_and_read_back(random_clou
     e = mixed(random_clouds(), signed=True)
     e.save(tmp_path / "e.parquet")
     assert pq.read_table(tmp_path / "e.parquet").to_pydict() == e.table()
+
+
+def test_what_adds_up_is_told_of_the_output_that_is_explained(random_clouds):
+    clouds = random_clouds()
+    both = Targets((Target("a", "regression", unit="nM"), Target("b", "regression")))
+    one = Explanation(clouds, torch.zeros(len(clouds), 2), torch.zeros(clouds.points, 2), targets=both, signed=True,
+                      baseline=torch.tensor([1.0, 5.0]))
+    assert (one.start(0), one.of("b").start(0), one.start(0, 1)) == (1.0, 5.0, 5.0)
+    assert set(one.table()["baseline:b"]) == {5.0}
+    bare = explanation(clouds)
+    assert bare.start(0) != bare.start(0), "nothing adds up"
+    assert "baseline" not in bare.table()

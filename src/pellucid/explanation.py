@@ -40,7 +40,8 @@ class Explanation:
 
     Attributes:
         clouds: What was explained.
-        prediction: (clouds, outputs) probabilities, or values of regressions; (points, outputs) for targets of points.
+        prediction: (clouds, outputs) probabilities, or values of regressions; (points, outputs) for targets of points;
+            outputs in the order of ``targets.names``. That of the output explained is :meth:`value`.
         importance: (points,) of the output in ``explained``, or (points, outputs) of all; the larger, the more a point
             decided; comparable within a cloud.
         importance_name: What the number is, e.g. ``"location importance, -log det Sigma"``.
@@ -56,7 +57,8 @@ class Explanation:
             it is of the output in ``explained`` alone.
         signed: Whether importance has a sign: what raises the output is positive, what lowers it negative.
         baseline: (outputs,) what an output is before any point contributes, in the unit of signed importance, where
-            contributions and baseline sum to the prediction (of a class: to its logit).
+            contributions and baseline sum to the prediction (of a class: to its logit). That of the output explained is
+            :meth:`start`.
 
     Raises:
         PellucidError: if shapes do not fit or a value is not finite.
@@ -184,6 +186,19 @@ class Explanation:
             return float("nan")
         return float(self.prediction[cloud, int(self.explained[cloud]) if output is None else output])
 
+    def start(self, cloud: int, output: int | None = None) -> float:
+        """What an output is before any point contributes; with the importance of a cloud's points it sums to it.
+
+        Args:
+            cloud: Its place.
+            output: Which one; None for the one that is explained.
+
+        Returns:
+            In the unit of signed importance, of classes log-odds; NaN where importance does not add up.
+        """
+        return float("nan") if self.baseline is None else float(
+            self.baseline[int(self.explained[cloud]) if output is None else output])
+
     def truth(self, cloud: int, output: int | None = None) -> float | None:
         """The known value of an output: of a class 0 or 1, of a regression a number; None where unknown.
 
@@ -255,6 +270,9 @@ class Explanation:
         rows = self.prediction if self.level == "point" else self.prediction[batch]
         for column, name in enumerate(names):
             columns[f"prediction:{name}" if len(names) > 1 else "prediction"] = rows[:, column].tolist()
+            if self.baseline is not None:
+                start = [float(self.baseline[column])] * len(rows)
+                columns[f"baseline:{name}" if len(names) > 1 else "baseline"] = start
         if "categories" in clouds:
             columns["category"] = clouds["categories"][:, 0].tolist()
         if "important" in clouds:

@@ -186,7 +186,7 @@ def test_gaps_and_broken_entries_are_records(write):
     records = list(table)
     assert [(r.name, r.number, r.mol is not None, r.values["y"]) for r in records] == [
         ("a", 2, True, "1"), ("b", 3, False, "2"), ("c", 4, False, ""), ("d", 5, False, ""), ("a", 6, True, "")]
-    assert records[1].error == "it has no atoms"
+    assert records[1].error == "its SMILES is empty"
     assert records[2].error == "'xx' is not valid SMILES"
     assert "its line has 4 cells, where the first one has 3; put cells that hold a ',' in quotes" in records[3].error
     assert table.notes == ["1 of its ids comes more than once (2 molecules)"]
@@ -399,7 +399,7 @@ def test_what_is_written_is_read(tmp_path_factory, data):
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     records = list(open_molecules(path))
     assert [(r.smiles, r.name, r.values["note"]) for r in records] == [
-        (smiles, name.strip() or f"molecule-{i}", note.strip()) for i, (smiles, name, note) in enumerate(cells, 2)]
+        (smiles, name.strip() or f"molecule-{i}", note.strip()) for i, (smiles, name, note) in enumerate(cells, 1)]
 
 
 @pytest.mark.shared

@@ -20,6 +20,7 @@ from pellucid.chemistry.encoding import MoleculeRecipe, encode_molecules
 from pellucid.chemistry.features import ATOM_CATEGORY_SIZES, BOND_CATEGORY_SIZES
 from pellucid.chemistry.molecules import read_molecules
 from pellucid.clouds import PointClouds
+from pellucid.commands.predicting import _looks
 from pellucid.domains.base import domain_of
 from pellucid.errors import PellucidError
 from pellucid.files import write_json, write_tensors
@@ -138,6 +139,13 @@ def test_runs_that_do_not_go_together_are_refused(toys, chemist, tmp_path):
                       (chemist / "run0", "runs of the same targets")):
         with pytest.raises(PellucidError, match=told):
             pellucid.predict(toys / "a", toy_clouds(4), with_runs=[run])
+    with pytest.raises(PellucidError, match=r"expected a run, got a folder of \d+, .*; give one of them, such as .*a;"):
+        pellucid.predict(toys, toy_clouds(4))
+
+
+def test_runs_of_other_parts_of_the_data_go_together():
+    one = toy_spec()
+    assert _looks(one.measured(torch.tensor([[0.0], [1.0]]), 1.5, points=13.6).inputs) == _looks(one.inputs)
 
 
 def test_points_are_explained_beside(chemist, tmp_path):

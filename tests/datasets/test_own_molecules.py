@@ -160,12 +160,23 @@ def test_options_that_do_not_fit_are_told(options, words):
         load_dataset("molecules", **{"source": frame(12), "targets": "logS", "geometry": "graph", **options})
 
 
+def test_a_line_with_too_many_cells_is_told_as_such_and_not_as_a_gap(tmp_path):
+    path = tmp_path / "mine.csv"
+    rows = [f"{smiles},{i / 7}" + (",and more" if i == 3 else "") for i, smiles in enumerate(SMILES)]
+    path.write_text("\n".join(["SMILES,logS", *rows]))
+    provenance = load(path).provenance
+    assert [one["place"] for one in provenance["failed"]] == ["line 5"]
+    assert provenance["failed"][0]["id"] == "molecule-4"
+    assert "has 3 cells, where the first one has 2" in provenance["failed"][0]["reason"]
+    assert provenance["counts"]["unlabelled"] == 0
+
+
 @pytest.mark.parametrize(("columns", "words"), [
     ({"name": ["a", "b", "c"], "logS": ["1", "2", "3"]}, "expected a column of SMILES in .*name, logS"),
     (frame(logS=[""] * 60) | {"logS [log mol/L]": ["NA"] * 60}, "expected a value in the column 'logS"),
     (frame() | {"logS [log mol/L]": ["yes"] * 60}, "got 'yes' in all 60 rows"),
     (frame() | {"logS [log mol/L]": ["1.5", "n.d."] + ["2.5"] * 58},
-     r"expected a number in the column 'logS \[log mol/L\]' of .*, got 'n.d.' in row \d+ \(m1\)"),
+     r"expected a number in the column 'logS \[log mol/L\]' of .*, got 'n.d.' in (row|line) \d+ \(m1\)"),
     ({"SMILES": ["C" * 10_000, "C" * 4000], "logS [log mol/L]": ["1", "2"]},
      "expected at least one molecule that can be encoded, got none .*10,000 characters, more than 5,000")])
 def test_bad_tables_are_refused_in_one_sentence(tmp_path, columns, words):

@@ -154,7 +154,11 @@ def test_a_crowded_end_is_told_not_changed():
     ("Tm (°C)", ("Tm", "°C")), ("k (s^-1)", ("k", "s^-1")), ("dG (kcal/mol)", ("dG", "kcal/mol")),
     ("yield (R)", ("yield (R)", "")), ("(R)-form", ("(R)-form", "")), ("MDR1 ER (B-A/A-B)", ("MDR1 ER (B-A/A-B)", "")),
     ("Fe (II)", ("Fe (II)", "")), ("x (mean)", ("x (mean)", "")), ("alanine (L)", ("alanine (L)", "")),
-    ("f(x)", ("f(x)", "")), ("(nM)", ("(nM)", "")), ("plain", ("plain", "")), ("run (2)", ("run (2)", ""))])
+    ("f(x)", ("f(x)", "")), ("(nM)", ("(nM)", "")), ("plain", ("plain", "")), ("run (2)", ("run (2)", "")),
+    ("LOG HLM (mL/min/kg)", ("LOG HLM", "log mL/min/kg")), ("logS [mol/L]", ("logS", "log mol/L")),
+    ("-log10 Kd [M]", ("-log10 Kd", "-log10 M")), ("pIC50 [M]", ("pIC50", "-log M")), ("pO2 (kPa)", ("pO2", "kPa")),
+    ("logistics (h)", ("logistics", "h")), ("IC50, µM", ("IC50", "µM")), ("Tm / °C", ("Tm", "°C")),
+    ("ratio A / B", ("ratio A / B", "")), ("D, L", ("D, L", ""))])
 def test_units_in_titles(title, expected):
     assert name_and_unit(title) == expected
 
@@ -190,7 +194,8 @@ def test_the_floors_of_the_biogen_assays_are_noticed():
         rows = list(csv.DictReader(file))
     titles = [title for title in rows[0] if title.startswith("LOG")]
     found = read_targets({title: [row[title].strip() for row in rows] for title in titles})
-    assert [c.target.unit for c in found.each] == ["mL/min/kg", "", "ug/mL", "% unbound", "% unbound", "mL/min/kg"]
+    assert [c.target.unit for c in found.each] == [
+        "log mL/min/kg", "", "log ug/mL", "log % unbound", "log % unbound", "log mL/min/kg"]
     assert all(c.target.kind == "regression" for c in found.each)
     told = [note for note in found.notes if "limit of the measurement" in note]
     assert told[0].startswith("LOG HLM_CLint: 958 of 3,087 values are exactly 0.675686709, the smallest one")

@@ -30,7 +30,7 @@ def explained(clouds, **more):
 def test_what_cannot_be_read_is_told(given):
     assert given.clouds.sizes.tolist() == [5, 3]
     assert len(given.skipped) == 1
-    assert given.skipped[0].startswith("entry 2 (broken): ")
+    assert given.skipped[0].startswith("line 2 (broken): ")
     assert MOLECULES.read(read_molecules("CCO")).clouds.sizes.tolist() == [3]
     with pytest.raises(PellucidError, match=r"expected a SMILES, a file, a frame, .* got int"):
         MOLECULES.read(3)

@@ -39,12 +39,14 @@ def test_a_class_must_be_predicted(value: float | None, level: str) -> None:
     assert trust({**known(0.9, 0.85, 0.95), "prediction": {"y": {"roc_auc": value}}}).level == level
 
 
-@pytest.mark.parametrize(("r2", "level"), [(0.6, "good"), (0.2, "unclear"), (0.05, "no"), (-0.3, "no")])
-def test_a_number_must_be_predicted(r2: float, level: str) -> None:
+@pytest.mark.parametrize(("r2", "level", "said"), [
+    (0.6, "good", "better than the mean"), (0.2, "unclear", "weakly"), (0.05, "no", "hardly better than the mean"),
+    (-0.3, "no", "worse than the mean")])
+def test_a_number_must_be_predicted(r2: float, level: str, said: str) -> None:
     changed = {"deletion": {"auc": 0.7, "random": 0.5}, "insertion": {"auc": 0.3, "random": 0.5}}
     found = trust({**UNKNOWN, "prediction": {"logS": {"rmse": 1.0, "r2": r2}}, "fidelity": changed})
     assert found.level == level
-    assert ("better than the mean" in " ".join(found.reasons)) == (level != "unclear")
+    assert f"predicts {said}" in " ".join(found.reasons)
 
 
 def test_the_sign_of_fidelity_is_that_of_the_kind() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 import textwrap
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ class _Explained:
     importance: Floats
     rank: NDArray[np.int64]
     prediction: float
+    baseline: float
     unit: str
 
 
@@ -48,7 +50,8 @@ def write_molecules(folder: Path, explanation: Explanation) -> list[Path]:
     ``molecules.sdf``: each molecule with the coordinates it was explained at (drawn in 2D where it has none), an atom
     property list ``atom.dprop.importance`` (of signed importance another one a target, ``atom.dprop.importance:NAME``),
     which RDKit reads back as atom properties, and the properties id, SMILES, ``prediction:NAME`` and the columns of the
-    user's own table. ``importance.csv``: a row an atom and target; ``atom`` counts from 0 as the report's pictures do,
+    user's own table. ``importance.csv``: a row an atom and target, with the prediction and, where importance adds up to
+    it, the baseline that it starts from; ``atom`` counts from 0 as the report's pictures do,
     in the order of the SDF, whose own atom numbers start at 1. ``importance.pml``: opens the SDF in PyMOL from the
     folder that it is in, an object a molecule, with importance as its B-factors and colours.
 
@@ -67,7 +70,8 @@ def write_molecules(folder: Path, explanation: Explanation) -> list[Path]:
     one = explanation.of()
     sdf, table = io.StringIO(), io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(("id", "smiles", "atom", "element", "target", "importance", "rank", "prediction", "unit"))
+    rows.writerow(("id", "smiles", "atom", "element", "target", "importance", "rank", "prediction", "baseline",
+                   "unit"))
     writer = Chem.SDWriter(sdf)
     names = explanation.clouds.text.get("id", [""] * len(one.clouds))
     for i, given in enumerate(names):
@@ -78,7 +82,8 @@ def write_molecules(folder: Path, explanation: Explanation) -> list[Path]:
         for explained in outputs:
             for atom, (value, rank) in enumerate(zip(explained.importance, explained.rank, strict=True)):
                 rows.writerow((given or name, smiles, atom, mol.GetAtomWithIdx(atom).GetSymbol(), explained.target,
-                               f"{value:.6g}", rank, f"{explained.prediction:.6g}", explained.unit))
+                               f"{value:.6g}", rank, f"{explained.prediction:.6g}",
+                               "" if math.isnan(explained.baseline) else f"{explained.baseline:.6g}", explained.unit))
     writer.close()
     return write_texts(folder, {SDF: sdf.getvalue(), TABLE: table.getvalue(), SCRIPT: _script(one)})
 
@@ -129,7 +134,7 @@ def _outputs(whole: Explanation, one: Explanation, i: int) -> Iterator[_Explaine
         target, strength = whole.targets.owner(k), np.abs(values) if whole.signed else values
         rank = np.empty(len(values), dtype=np.int64)
         rank[np.argsort(-strength, kind="stable")] = np.arange(1, len(values) + 1)
-        yield _Explained(whole.targets.names[k], values, rank, whole.value(i, k),
+        yield _Explained(whole.targets.names[k], values, rank, whole.value(i, k), whole.start(i, k),
                          target.raw_unit() if whole.signed else "")
 
 

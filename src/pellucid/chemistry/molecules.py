@@ -80,6 +80,6 @@ def records_of(table: MoleculeTable) -> list[MoleculeRecord]:
     if all(r.mol is None for r in records):
         first = records[0]
         more = f" and {len(records) - 1} more like it" if len(records) > 1 else ""
-        raise PellucidError(f"expected at least one readable molecule in {table.source}, got: {first.error} (entry "
-                            f"{first.number}){more}; give SMILES or {KINDS}")
+        raise PellucidError(f"expected at least one readable molecule in {table.source}, got: {first.error} "
+                            f"({table.counted} {first.number}){more}; give SMILES or {KINDS}")
     return records

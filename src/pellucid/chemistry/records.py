@@ -27,7 +27,7 @@ class MoleculeRecord:
     """One entry of the input, readable or not.
 
     Attributes:
-        name: Its name in the input, else ``molecule-<number>``.
+        name: Its name in the input, else ``molecule-<place>``, its place among the molecules, from 1.
         number: Line of a text file, record of an ``.sdf`` or ``.mol2`` file, row of a frame or list, counted from 1.
         smiles: As given, with its CXSMILES extension; where the input has none (``.sdf``, RDKit molecules) RDKit's
             canonical one, whose atom order is **not** that of ``mol``.
@@ -56,6 +56,8 @@ class MoleculeRecord:
 
 
 NO_VALUES: Mapping[str, str] = {}
+MADE_UP = re.compile(r"molecule-\d+")
+"""The name of a molecule that the input does not name, by its place among the molecules, from 1."""
 
 
 def parse_smiles(smiles: str) -> tuple[Chem.Mol | None, str]:
@@ -75,7 +77,7 @@ def parse_smiles(smiles: str) -> tuple[Chem.Mol | None, str]:
     with rdBase.BlockLogs():
         mol: Any = Chem.MolFromSmiles(smiles)
         if mol is not None:
-            return (mol, "") if mol.GetNumAtoms() else (None, "it has no atoms")
+            return (mol, "") if mol.GetNumAtoms() else (None, "its SMILES is empty")
         raw: Any = Chem.MolFromSmiles(smiles, sanitize=False)
         if raw is not None:
             return None, f"{short(smiles)}: {complaint(raw)}"

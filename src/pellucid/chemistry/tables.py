@@ -58,6 +58,8 @@ class MoleculeTable(Iterable[MoleculeRecord]):
         columns: Names of what records hold in ``values``, in the order of the input.
         smiles_column: Name of the column of SMILES; None where the input has none, e.g. of an SDF file.
         id_column: Name of the column or property that names the molecules; None where titles do, or nothing does.
+        counted: What the numbers of records count, from 1: ``line`` of a text file, ``record`` of an SDF, ``row`` of a
+            frame, or ``entry`` of a list.
 
     Example:
         >>> table = open_molecules({"Structure": ["CCO", "c1ccccc1"], "ID": ["a", "b"], "logS": [1.1, None]})
@@ -69,8 +71,8 @@ class MoleculeTable(Iterable[MoleculeRecord]):
 
     def __init__(self, source: str, entries: Entries, digest: Callable[[], str], *, columns: Sequence[str] = (),
                  smiles_column: str | None = None, id_column: str | None = None, notes: Sequence[str] = (),
-                 read: Mapping[str, None] | None = None) -> None:
-        self.source, self.columns = source, tuple(columns)
+                 read: Mapping[str, None] | None = None, counted: str = "entry") -> None:
+        self.source, self.columns, self.counted = source, tuple(columns), counted
         self.smiles_column, self.id_column = smiles_column, id_column
         self._entries, self._digest, self._notes = entries, digest, list(notes)
         self._read = {} if read is None else read  # which grows while a file is read
@@ -80,6 +82,16 @@ class MoleculeTable(Iterable[MoleculeRecord]):
     def notes(self) -> list[str]:
         """What was found and chosen, a sentence each; repeated ids are told once all was read."""
         return [*self._read, *self._notes, *([self._seen] if self._seen else [])]
+
+    def where(self, record: MoleculeRecord) -> str:
+        """Where a record stands, for messages.
+
+        Example:
+            >>> table = open_molecules(["CCO"])
+            >>> table.where(next(iter(table)))
+            'entry 1 (molecule-1)'
+        """
+        return f"{self.counted} {record.number} ({record.name})"
 
     def digest(self) -> str:
         """SHA-256 of the content as hex, for the keys of caches."""
@@ -167,7 +179,7 @@ def _of_file(path: Path, smiles: str | None, id: str | None) -> MoleculeTable:
     rows = table.rows
     return _of_rows(str(path), table.layout.names, column_looks(table.layout), rows, smiles, id,
                     notes=table.layout.notes, read=text.notes, digest=lambda: sha256(path),
-                    headless=not table.layout.header)
+                    headless=not table.layout.header, counted="line")
 
 
 def _parquet(path: Path) -> Frame:
@@ -210,7 +222,7 @@ def _of_molfile(file: MoleculeFile, kind: str, smiles: str | None, id: str | Non
                      "molecules are called title:1, title:2 and so on")
     alone = _stem(path) if kind not in (".sdf", ".sd") else ""
     return MoleculeTable(str(path), lambda: file.records(id, alone), lambda: sha256(path), id_column=id, notes=notes,
-                         columns=[name for name in file.names if name != id], read=file.text.notes)
+                         columns=[name for name in file.names if name != id], read=file.text.notes, counted="record")
 
 
 def _stem(path: Path) -> str:
@@ -233,12 +245,12 @@ def _of_frame(frame: Frame, source: str, smiles: str | None, id: str | None,
     if drawn and (names[drawn[0]] == smiles or (smiles is None and not any(one.smiles for one in found))):
         smiles = names[drawn[0]]
         notes.append(f"the column {smiles!r} holds RDKit molecules, which are taken")
-    return _of_rows(source, names, found, rows, smiles, id, notes=notes, digest=digest)
+    return _of_rows(source, names, found, rows, smiles, id, notes=notes, digest=digest, counted="row")
 
 
 def _of_rows(source: str, names: Sequence[str], found: Sequence[Any], rows: Callable[[], Iterator[Row]],
              smiles: str | None, id: str | None, *, notes: Sequence[str], digest: Callable[[], str],
-             read: Mapping[str, None] | None = None, headless: bool = False) -> MoleculeTable:
+             read: Mapping[str, None] | None = None, headless: bool = False, counted: str) -> MoleculeTable:
     """The table of rows whose columns look as ``found``; ``headless``: the names of columns are ours."""
     at, said = find_smiles(names, found, smiles)
     spaced = headless and tuple(names) == SPACED
@@ -253,21 +265,21 @@ def _of_rows(source: str, names: Sequence[str], found: Sequence[Any], rows: Call
     keys, ends = [names[i] for i in kept], len(names)
 
     def entries() -> Iterator[MoleculeRecord]:
-        for row in rows():
+        for place, row in enumerate(rows(), 1):
             cells = row.cells if len(row.cells) >= ends else [*row.cells, *[""] * (ends - len(row.cells))]
-            name = "" if named is None else str(cells[named])
+            given = "" if named is None else str(cells[named])
+            name = given or f"molecule-{place}"
             if row.error:
-                yield MoleculeRecord(name or f"molecule-{row.number}", row.number, "", None, error=row.error,
-                                     values=dict.fromkeys(keys, ""))
+                yield MoleculeRecord(name, row.number, "", None, error=row.error, values=dict.fromkeys(keys, ""))
                 continue
             values = {key: _text(cells[i]) for key, i in zip(keys, kept, strict=True)}
             if isinstance(cells[at], str):
                 yield smiles_record(cells[at], name, row.number, values, row.notes)
             else:
-                yield _of_mol(cells[at], name, row.number, values)
+                yield _of_mol(cells[at], given, row.number, values)
 
     return MoleculeTable(source, entries, digest, columns=keys, smiles_column=names[at], notes=[*notes, *said],
-                         id_column=None if named is None else names[named], read=read)
+                         id_column=None if named is None else names[named], read=read, counted=counted)
 
 
 def _text(value: Any) -> str:

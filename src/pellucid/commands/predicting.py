@@ -133,7 +133,7 @@ def _refuse_mixed(runs: Sequence[Path], configs: Sequence[RunConfig], specs: Seq
 
 
 def _looks(inputs: InputSpec) -> InputSpec:
-    return replace(inputs, neighbor_distance=1.0)  # is measured on each run's own training split
+    return replace(inputs, neighbor_distance=1.0, points=1.0)  # are measured on each run's own training split
 
 
 @dataclass(frozen=True)

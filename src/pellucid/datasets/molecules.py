@@ -18,7 +18,7 @@ from pellucid.chemistry.encoding import EncodedMolecules, MoleculeRecipe, encode
 from pellucid.chemistry.features import ATOM_CATEGORY_SIZES, BOND_CATEGORY_SIZES
 from pellucid.chemistry.molecules import ATOM_TYPES
 from pellucid.chemistry.preparation import identity, prepare
-from pellucid.chemistry.records import MoleculeRecord, short
+from pellucid.chemistry.records import MADE_UP, MoleculeRecord, short
 from pellucid.chemistry.scaffolds import scaffold
 from pellucid.chemistry.tables import MoleculeTable, open_molecules
 from pellucid.clouds import SPLITS, PointClouds
@@ -113,14 +113,15 @@ class Molecules(Dataset):
         read = list(table)
         columns = read_targets({title: [_cell(record, title).strip() for record in read]
                                 for title in _titles(options, table)}, TargetOptions.of(options),
-                               row=lambda i: f"row {read[i].number} ({read[i].name})", source=table.source)
-        known = torch.from_numpy(columns.fields(len(read))["y"].isfinite().any(1).numpy())
+                               row=lambda i: table.where(read[i]), source=table.source)
+        known = columns.fields(len(read))["y"].isfinite().any(1)
+        known |= torch.tensor([record.error is not None for record in read])  # which tells why, rather than its gaps
         encoded = encode_molecules([r for r, k in zip(read, known.tolist(), strict=True) if k], recipe,
                                    seed=options["seed"], processes=options["processes"] or usable_cores(),
                                    cache=self.folder / "conformers", progress=options["progress"])
         places = {id(record): i for i, record in enumerate(read)}
         columns = columns.select([places[id(record)] for record in encoded.records])
-        divided = _divide(encoded.records, recipe, options, _rule(options, table))
+        divided = _divide(encoded.records, recipe, options, table)
         stay = divided.keep.nonzero().squeeze(1).tolist()
         kept = columns.select(stay)
         _refuse(kept, divided.split[divided.keep])
@@ -146,8 +147,8 @@ class Molecules(Dataset):
             "notes": notes,
             "counts": {"rows": len(read), "unlabelled": unlabelled, "failed": len(encoded.skipped),
                        "copies left out": int((~divided.keep).sum()), "molecules": len(stay), "samples": len(clouds)},
-            "failed": [{"id": record.name, "row": record.number, "smiles": short(record.smiles, 200), "reason": reason}
-                       for record, reason in encoded.skipped],
+            "failed": [{"id": record.name, "place": f"{table.counted} {record.number}", "reason": reason,
+                        "smiles": short(record.smiles, 200)} for record, reason in encoded.skipped],
         }
 
 
@@ -218,7 +219,7 @@ def _cell(record: MoleculeRecord, title: str) -> str:
     """What a column says of a molecule; what is not among its values is its id."""
     if title in record.values:
         return record.values[title]
-    return "" if record.name == f"molecule-{record.number}" else record.name
+    return "" if MADE_UP.fullmatch(record.name) else record.name
 
 
 def _titles(options: Mapping[str, Any], table: MoleculeTable) -> list[str]:
@@ -249,19 +250,19 @@ def _rule(options: Mapping[str, Any], table: MoleculeTable) -> tuple[str, str]:
 
 
 def _divide(records: list[MoleculeRecord], recipe: MoleculeRecipe, options: Mapping[str, Any],
-            rule: tuple[str, str]) -> _Divided:
+            table: MoleculeTable) -> _Divided:
     """The sides of molecules, by what is left of them after preparation."""
-    name, column = rule
+    name, column = _rule(options, table)
     mols = [_points_of(record, recipe) for record in records]
     same = [identity(mol, stereo=False) for mol in mols]
     values = [_cell(record, column) for record in records] if column else []
     if name == "time":
-        split = split_by_time(values, column, row=lambda i: f"row {records[i].number} ({records[i].name})")
+        split = split_by_time(values, column, row=lambda i: table.where(records[i]))
     else:
         groups = same if name == "random" else [scaffold(mol) for mol in mols]
         if name == "column":
             split = split_by_column(values, column, groups, options["seed"],
-                                    row=lambda i: f"row {records[i].number} ({records[i].name})")
+                                    row=lambda i: table.where(records[i]))
         elif options["folds"] is not None:
             split = split_into_folds(groups, options["seed"], options["folds"], options["fold"])
         else:

@@ -19,6 +19,8 @@ _BOUND = re.compile(r"(>=|=>|=<|<=|>|<|≥|≤|⩾|⩽)\s*(.+)")
 _SYMBOL = re.compile(r"[munpfkcdµμ]?(mol|cal|sec|Hz|Pa|bar|eV|Da|Å|ppm|ppb|g|L|l|m|s|h|M)|mV|[mk]?J|min|°C|K|d|a\.u\.|"
                      r"(hour|day|minute|second|angstrom|unit|cell|molecule)s?|protein")
 _POWER = re.compile(r"[x×]?\d+([.,]\d+)?(e[-−]?\d+|\^?[-−]\d+|\^\d+)?")
+_LOG = re.compile(r"([-−]?(?:log|Log|LOG|lg|ln)(?:10|2)?)(?![a-z])")
+_NEGATIVE_LOG = re.compile(r"p(IC|EC|AC|GI|CC|XC|LD|MIC|K[aidb]?)(\d\d)?(?![A-Za-z])")
 _NO_UNIT = ("L", "d", "l")
 """Alone in brackets these are forms of a molecule."""
 
@@ -93,7 +95,12 @@ def read_numbers(texts: Sequence[str]) -> Numbers:
 def name_and_unit(title: str) -> tuple[str, str]:
     """The title of a column as a name and a unit: ``name [unit]``, or ``name (unit)`` where that can be a unit.
 
+    Where the name says that values are logarithms, their unit is that of the quantity with ``log`` before it, so that
+    -0.8 is not read as so many mL/min.
+
     Example:
+        >>> name_and_unit("LOG HLM_CLint (mL/min/kg)"), name_and_unit("pIC50 [M]")
+        (('LOG HLM_CLint', 'log mL/min/kg'), ('pIC50', '-log M'))
         >>> name_and_unit("logS [log mol/L]"), name_and_unit("PPB (human) (% unbound)")
         (('logS', 'log mol/L'), ('PPB (human)', '% unbound'))
         >>> name_and_unit("yield (R)"), name_and_unit("(R)-form"), name_and_unit("MDR1-MDCK ER (B-A/A-B)")
@@ -101,11 +108,22 @@ def name_and_unit(title: str) -> tuple[str, str]:
     """
     title = title.strip()
     if parts := re.fullmatch(r"(.*\S)\s*\[([^\[\]]*)\]", title):
-        return parts[1], parts[2].strip()
-    parts = re.fullmatch(r"(.*\S)\s+\(([^()]*)\)", title)
-    if parts and _is_unit(parts[2].strip()):
-        return parts[1], parts[2].strip()
+        return parts[1], _logarithmic(parts[1], parts[2].strip())
+    for form in (r"(.*\S)\s+\(([^()]*)\)", r"(.*\S)(?:,\s*|\s+/\s+)([^,/\s][^,]*)"):
+        parts = re.fullmatch(form, title)
+        if parts and _is_unit(parts[2].strip()):
+            return parts[1], _logarithmic(parts[1], parts[2].strip())
     return title, ""
+
+
+def _logarithmic(name: str, unit: str) -> str:
+    """The unit of values with a name: of logarithms, that they are such, where the unit itself does not say it."""
+    if not unit or re.match(r"[-−]?\s*(log|lg|ln)", unit, re.IGNORECASE):
+        return unit
+    if _NEGATIVE_LOG.match(name):
+        return f"-log {unit}"
+    found = _LOG.match(name)
+    return f"{found[1].lower()} {unit}" if found else unit
 
 
 def _is_unit(text: str) -> bool:

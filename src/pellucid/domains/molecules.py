@@ -65,7 +65,7 @@ class Molecules(Domain):
         if len(encoded.clouds) > len(encoded.records):
             notes.append(f"Importance and prediction of a molecule are means over {recipe.conformers} conformers, ± is "
                          "the standard deviation over them; the first one is drawn.")
-        return _given(records, encoded, notes)
+        return _given(records, encoded, notes, table.counted)
 
     def portions(self, source: Any, size: int, **parts: Any) -> Iterator[Any]:
         """Records, as they are read; see :meth:`Domain.portions`."""
@@ -177,11 +177,12 @@ def _unpacked(records: list[MoleculeRecord], mols: list[Any], notes: list[str]) 
     return portion
 
 
-def _given(records: Sequence[MoleculeRecord], encoded: EncodedMolecules, notes: Sequence[str] = ()) -> Given:
+def _given(records: Sequence[MoleculeRecord], encoded: EncodedMolecules, notes: Sequence[str] = (),
+           counted: str = "entry") -> Given:
     """Encoded records with what belongs to each entry."""
     places = {id(record): i for i, record in enumerate(records)}
     own = [places[id(record)] for record in encoded.records]
-    return Given(encoded.clouds, [f"entry {record.number} ({record.name}): {reason}"
+    return Given(encoded.clouds, [f"{counted} {record.number} ({record.name}): {reason}"
                                   for record, reason in encoded.skipped],
                  [*notes, *(f"{note}." for note in encoded.notes)],
                  rows=[{"id": record.name, "smiles": record.smiles, **record.values} for record in records],

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 Level = Literal["good", "unclear", "no"]
 
-POOR, FAIR = {"roc_auc": 0.6, "r2": 0.05}, {"roc_auc": 0.7, "r2": 0.3}
-"""A prediction at most as good as the first is of no use; below the second, it is weak."""
+GUESS, POOR, FAIR = {"roc_auc": 0.5, "r2": 0.0}, {"roc_auc": 0.6, "r2": 0.05}, {"roc_auc": 0.7, "r2": 0.3}
+"""What a guess or the mean reach; a prediction up to the next is of no use, one below the last is weak."""
 FOUND = 0.7
 """Interpretation ROC AUC from which the importance finds what decides; below, it finds some of it."""
 STEADY, SHAKY = 0.7, 0.3
@@ -97,7 +97,8 @@ def _prediction(own: Mapping[str, Any], target: str) -> tuple[Level, str]:
         return "unclear", "whether the model predicts could not be measured"
     told, predicts = f"({named} {_told(value)})", f"the model predicts {target} ".rstrip()
     if value <= POOR[kind]:
-        return "no", f"{predicts} hardly better than {guess} {told}, so that there is nothing to explain"
+        compared = "worse" if value < GUESS[kind] else "hardly better"
+        return "no", f"{predicts} {compared} than {guess} {told}, so that there is nothing to explain"
     if value < FAIR[kind]:
         return "unclear", f"{predicts} weakly {told}"
     return "good", f"{predicts} better than {guess} {told}"
