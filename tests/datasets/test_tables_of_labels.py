@@ -126,6 +126,14 @@ def test_words_for_missing_are_missing_and_a_class_that_looks_so_is_told():
     assert found.notes == ("x: 'NA' (1 times) is read as missing, not as a class",)
 
 
+@pytest.mark.parametrize("form", ["{}.5 nM", "{}.5 %", "{}.5%", "1,{:03d}.5", "{} ± 0.2"])
+def test_numbers_with_something_behind_are_told_as_such(form):
+    with pytest.raises(PellucidError, match=r"expected numbers alone in the column 'x' .*, got .* in row 2 and such"):
+        one([form.format(i) for i in range(60)])
+    with pytest.raises(PellucidError, match="which are identifiers"):
+        one([f"{i}a" for i in range(60)])
+
+
 def test_bounds_and_floors():
     found = one(["0.675686709", "1.5", ">3", "", "0.67568671", "2"], floors={"x": 0.675686709})
     assert found.bounds == [-1, 0, 1, 0, -1, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ _YES = ("true", "yes", "t", "y")
 _NEGATIVE = ("negative", "neg", "-", "no", "none", "false", "absent", "fail", "failed", "low", "off", "0")
 _NEGATIONS = ("in", "im", "un", "non", "non-", "non ", "non_", "not ", "not_", "no ")
 _FLOAT32 = 3e38
+_BEGINS = re.compile(r"[<>=~≥≤]*\s*[-+−]?\d+([.,]\d+)*(\s|%|±|$)")
+"""A text that begins with a number and goes on with a unit, a deviation or thousands; not ``1a``."""
 Said = TypeVar("Said", str, float)
 
 
@@ -220,6 +223,11 @@ class _Reading:
         if len(numbers.wrong) < known.total() / 2:
             self._refuse_texts(numbers)
         if len(known) > MOST_CLASSES or (len(known) > 2 and known.total() >= 10 and len(known) > known.total() / 2):
+            if all(_BEGINS.match(cell) for cell in known):
+                at = numbers.wrong[0]
+                raise PellucidError(f"expected numbers alone in {self.where}, got {self.cells[at]!r} in {self.row(at)} "
+                                    "and such texts throughout; put a unit into the title, and write neither "
+                                    "thousands separators nor deviations")
             raise PellucidError(f"expected a target in {self.where}, got {len(known):,} different texts in "
                                 f"{known.total():,} rows, which are identifiers or remarks, no classes; leave the "
                                 f"column out, or say --kind '{self.name}=multiclass'")
@@ -249,6 +257,9 @@ class _Reading:
         if words and classes:
             notes.append(f"{self.name}: {', '.join(f'{cell!r} ({count:,} times)' for cell, count in words.items())} "
                          "is read as missing, not as a class")
+        if kind == "binary" and not classes:
+            ones = " and ".join(repr(cell) for cell, number in number_of.items() if number)
+            notes.append(f"{self.name}: {ones} is read as 1")
         if kind == "binary" and classes:
             notes.append(f"{self.name}: P({classes[1]}) is predicted, {classes[0]!r} is the other class")
         if len({name.casefold() for name in classes}) < len(classes):
