@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pellucid.errors import PellucidError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PIECE = 1024
 """Rows that are turned into Python values at a time."""
@@ -90,6 +94,41 @@ class Frame:
         except (pa.ArrowException, OSError) as error:
             raise PellucidError(f"expected a parquet file in {name}, got a file that cannot be read "
                                 f"({str(error).splitlines()[0]}); export it again") from None
+
+    def types(self) -> dict[str, pa.DataType]:
+        """Columns of whole numbers, floats, truth values and times with their types, so that texts of them can go back.
+
+        Example:
+            >>> import pyarrow as pa
+            >>> Frame.of(pa.table({"x": [1, 2], "name": ["a", "b"]})).types()
+            {'x': DataType(int64)}
+        """
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        if self.kind == "pandas":
+            schema = pa.Schema.from_pandas(self.source.head(0).rename(columns=_name), preserve_index=False)
+        elif self.kind == "polars":
+            schema = self.source.head(0).to_arrow().schema
+        elif self.kind.startswith("parquet"):
+            schema = parquet.ParquetFile(self.source).schema_arrow
+        elif self.kind == "arrow":
+            schema = self.source.schema
+        else:
+            return {}
+        return {one.name: one.type for one in schema
+                if pa.types.is_integer(one.type) or one.type in (pa.float32(), pa.float64(), pa.bool_(), pa.date32())
+                or (pa.types.is_timestamp(one.type) and one.type.tz is None)}
+
+    @staticmethod
+    def types_of(table: Any) -> dict[str, pa.DataType]:
+        """:meth:`types` of a frame or of a parquet file by its path; none of anything else, whose cells are texts."""
+        if isinstance(table, (str, Path)):
+            parquet = str(table).lower().endswith((".parquet", ".pq"))
+            frame = Frame.of_parquet(table, str(table)) if parquet else None
+        else:
+            frame = Frame.of(table)
+        return {} if frame is None else frame.types()
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Its rows: cells as text, ``""`` where a value is missing; values that are no numbers or texts as they are.

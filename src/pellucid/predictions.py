@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ class Predictions:
         outside: Why a sample is unlike what the model was trained on; ``""`` where it is not, or that is not known.
         causes: (entries, 3) bool, in the order of :data:`pellucid.training.applicability.CAUSES`.
         notes: Why an entry has no prediction; ``""`` where it has one.
+        types: Of columns of the input that were no text; their cells go back to these.
 
     Raises:
         PellucidError: if lengths differ.
@@ -55,6 +56,7 @@ class Predictions:
     outside: list[str]
     causes: Tensor
     notes: list[str] = field(default_factory=list)
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count = len(self.rows)
@@ -83,6 +85,10 @@ class Predictions:
     def known(self) -> Tensor:
         """(entries,) bool, which have a prediction."""
         return ~self.mean.isnan().any(1)
+
+    @property
+    def _types(self) -> dict[str, pa.DataType]:
+        return {name: kind for name, kind in self.types.items() if name not in ("id", "smiles")}  # may be made up
 
     def table(self, carried: Sequence[str] | None = None) -> dict[str, list[Any]]:
         """Columns by name: the input's, then for each target its prediction, then the comparison with training samples.
@@ -114,26 +120,30 @@ class Predictions:
                 "note": self.notes}
         if carried is None:
             carried = list(self.rows[0]) if self.rows else ["id"]
-        taken = own.keys() | set(carried)
+        taken, types = own.keys() | set(carried), self._types
         columns: dict[str, list[Any]] = {}
         for name in carried:
             called = name
             while called in own or (called != name and called in taken):
                 called += "_given"
-            columns[called] = [row.get(name, "") for row in self.rows]
+            cells = [row.get(name, "") for row in self.rows]
+            columns[called] = _typed(cells, types[name]) if name in types else cells
         return columns | own
 
     def to_arrow(self, carried: Sequence[str] | None = None) -> pa.Table:
-        """The :meth:`table` as an Arrow table: text, double and int64, empty where there is nothing."""
+        """The :meth:`table` as an Arrow table: text, double and int64, columns of the input as they were."""
         import pyarrow as pa
 
         columns = self.table(carried)
         multiclass = {target.name for target in self.targets if target.kind == "multiclass"}
         numbers = {"distance", *self.targets.names, *(f"{name}_spread" for name in self.targets.names)}
+        given = {called: kind for name, kind in self._types.items() for called in (name, f"{name}_given")
+                 if called in columns and called not in self.targets.names}
         arrays = []
         for name, values in columns.items():
             kind = (pa.int64() if name == "members" and self.members > 1 else
-                    pa.float64() if name in numbers and name not in multiclass else pa.string())
+                    pa.float64() if name in numbers and name not in multiclass else
+                    given.get(name, pa.string()))
             arrays.append(pa.array([v or None for v in values] if name in ("nearest", "outside", "note") else values,
                                    type=kind))
         return pa.table(dict(zip(columns, arrays, strict=True)))
@@ -152,7 +162,15 @@ class Predictions:
         return Predictions([row for p in parts for row in p.rows], first.targets, torch.cat([p.mean for p in parts]),
                            spread, first.members, torch.cat([p.distance for p in parts]),
                            [n for p in parts for n in p.nearest], [o for p in parts for o in p.outside],
-                           torch.cat([p.causes for p in parts]), [n for p in parts for n in p.notes])
+                           torch.cat([p.causes for p in parts]), [n for p in parts for n in p.notes], first.types)
+
+
+def _typed(cells: list[str], kind: pa.DataType) -> list[Any]:
+    """Texts as values of the type that they were written from; None where there is none."""
+    import pyarrow as pa
+
+    kind = pa.float64() if pa.types.is_floating(kind) else kind  # a tenth stays a tenth
+    return list(pa.array([cell or None for cell in cells], pa.string()).cast(kind).to_pylist())
 
 
 def _listed(values: Tensor) -> list[float | None]:

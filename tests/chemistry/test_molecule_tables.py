@@ -414,3 +414,9 @@ def test_every_case_is_read_or_refused_in_a_sentence():
             refused[path.name] = str(error)
     assert list(refused) == ["bad_all.csv", "x.pdb", "x.xyz"]
     assert {Path(p.name.removesuffix(".gz")).suffix for p in SHARED.iterdir()} - {".pdb", ".xyz"} <= {*SUFFIXES}
+
+
+def test_a_column_of_dates_names_no_molecules():
+    table = open_molecules({"SMILES": ["CCO", "CCN"], "measured": ["2024-05-31", "2024-06-01 12:00"]})
+    assert (table.id_column, table.columns) == (None, ("measured",))
+    assert open_molecules({"SMILES": ["CCO", "CCN"], "batch": ["a-1-x", "a-1-y"]}).id_column == "batch"

@@ -8,6 +8,10 @@ import sys
 from dataclasses import replace
 from importlib.util import find_spec
 
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -367,3 +371,24 @@ def test_a_training_ends_with_what_predictions_need(tmp_path):
 def test_values_of_other_lengths_are_refused():
     with pytest.raises(PellucidError, match="expected 2 rows of 1 predictions, got"):
         Predictions.of([{"id": "a"}, {"id": "b"}], Targets.of("binary"), torch.zeros(3, 1))
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow", "parquet"])
+def test_numbers_and_dates_of_a_frame_come_back_as_such(chemist, kind, tmp_path):
+    frame = pd.DataFrame({"id": [7, 8], "smiles": ["CCO", "CCN"], "dose": [1.5, None], "n": [1, 2], "on": [True, False],
+                          "when": pd.to_datetime(["2020-01-01", "2021-05-05"]), "text": ["x", ""],
+                          "small": np.array([0.1, 0.2], np.float32)})
+    path = tmp_path / "mine.parquet"
+    frame.to_parquet(path)
+    source = {"pandas": frame, "polars": pl.from_pandas(frame), "arrow": pa.Table.from_pandas(frame),
+              "parquet": path}[kind]
+    table = pellucid.predict(chemist / "run0", source).table()
+    assert (table["dose"], table["n"], table["on"], table["text"]) == ([1.5, None], [1, 2], [True, False], ["x", ""])
+    assert (table["id"], table["small"]) == (["7", "8"], [0.1, 0.2])
+    assert [moment.isoformat()[:10] for moment in table["when"]] == ["2020-01-01", "2021-05-05"]
+    pellucid.predict(chemist / "run0", source, out=tmp_path / "out.parquet", size=1)
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert [str(written.schema.field(name).type) for name in ("id", "dose", "n", "on", "small")] == [
+        "string", "double", "int64", "bool", "float"]
+    assert written["dose"].to_pylist() == [1.5, None]
+    assert pa.types.is_timestamp(written.schema.field("when").type)

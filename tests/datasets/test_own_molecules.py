@@ -269,7 +269,8 @@ def test_time_tests_the_newest():
 
 def test_a_column_that_was_taken_for_ids_may_still_be_a_time_or_a_target():
     columns = {"SMILES": SMILES[:30], "date": [f"20{29 - i:02d}-03-01" for i in range(30)], "x": list(range(30))}
-    made = load(columns, "x", split="time:date")
+    assert load(columns, "x", split="random").provenance["columns"]["id"] is None, "dates name nothing"
+    made = load(columns, "x", split="time:date", id="date")
     assert made.provenance["columns"]["id"] == "date"
     assert made.clouds.split("test")["y"].flatten().tolist() == [0, 1, 2]
     columns = {"SMILES": SMILES[:30], "x": [f"<{i},5" for i in range(15)] + [f"{i},5" for i in range(15, 29)] + [""]}

@@ -15,6 +15,7 @@ LOOKED_AT = 100
 """Rows that decide; a table may have any number of them."""
 _LETTERS = re.compile(r"[A-Za-z0-9@+\-\[\]()=#$:/\\.%*~]+")
 _STRUCTURED = re.compile(r"[=#()\[\]/\\@]|[A-Za-z]\d|.{5}", re.DOTALL)
+_DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T].*)?")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SMILES_NAMES = ({"smiles"}, {"smi", "cxsmiles", "isosmiles"},
                  {"structure", "structures", "mol", "molecule", "molecules", "romol", "drug", "compound", "ligand",
@@ -32,6 +33,7 @@ class Looks:
         parsed: Share of them that RDKit reads as SMILES.
         structured: Share of them that are SMILES and more than a word that happens to parse, such as ``CO`` or ``I``.
         numbers: Share of them that are numbers.
+        dates: Share of them that are dates.
         different: Whether no two are alike and none is empty.
     """
 
@@ -39,6 +41,7 @@ class Looks:
     parsed: float = 0.0
     structured: float = 0.0
     numbers: float = 0.0
+    dates: float = 0.0
     different: bool = False
 
     @property
@@ -66,6 +69,7 @@ def looks(cells: Sequence[str]) -> Looks:
             structured += bool(_STRUCTURED.search(smiles))
     many = len(full)
     return Looks(many, parsed / many, structured / many, sum(map(is_number, full)) / many,
+                 sum(bool(_DATE.fullmatch(cell)) for cell in full) / many,
                  len(set(full)) == many == min(len(cells), LOOKED_AT))
 
 
@@ -159,7 +163,7 @@ def find_id(names: Sequence[str], columns: Sequence[Looks], smiles: int | None, 
     named = [i for i in rest if id_rank(names[i]) < 2 and not (columns[i].numbers == 1 and not _whole(names[i]))]
     if named:
         return min(named, key=lambda i: (not columns[i].different, id_rank(names[i]), i))
-    texts = [i for i in rest if columns[i].numbers < 0.5 and columns[i].different
+    texts = [i for i in rest if columns[i].numbers < 0.5 and columns[i].dates < 0.5 and columns[i].different
              and (columns[i].cells > 1 or names[i].startswith("column-"))]
     return texts[0] if texts else None
 
