@@ -38,6 +38,18 @@ def test_a_parquet_file(tmp_path):
         Frame.of_parquet(tmp_path / "b.parquet", "b")
 
 
+def test_types_are_those_of_columns_whatever_else_is_there():
+    twice = pd.DataFrame([[1, "a", 0.5]], columns=["x", "x", "y"])
+    assert Frame.of(twice).types() == (pa.int64(), None, pa.float64())
+    odd = pd.DataFrame({"c": [1j], "mol": [object()], "when": pd.to_datetime(["2020-01-01"]),
+                        "zone": pd.to_datetime(["2020-01-01"], utc=True), "kind": pd.Categorical(["a"])})
+    assert [kind is None for kind in Frame.of(odd).types()] == [True, True, False, True, True]
+    held = pl.DataFrame({"mol": pl.Series([object()], dtype=pl.Object), "on": [True], "text": ["a"],
+                         "day": [datetime.date(2020, 1, 1)], "money": pl.Series([decimal.Decimal("1.5")])})
+    assert Frame.of(held).types() == (None, pa.bool_(), None, pa.date32(), None)
+    assert Frame.of({"x": [1]}).types() == (None,)
+
+
 def test_what_is_no_frame():
     for one in ("CCO", 3, [1], None, np.zeros(3), pd.Series([1]), pl.Series([1]), pa.array([1]),
                 pa.chunked_array([[1]])):

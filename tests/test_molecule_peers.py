@@ -398,6 +398,11 @@ def test_explanations_are_also_compared_on_the_molecules_that_chemprop_explained
     text = bench.tables.tables(rows)
     assert "| truth-a | 0.500 | **0.600** |" in text
     assert "| truth-a | 0.300 | **0.600** |" in text
+    assert "mean over all" not in text
+    more = [*rows, record("truth-b", 0, "pellucid", 1.0, 1, explanation=scores(0.1, 0.1))]
+    text = bench.tables.tables(more)
+    assert "| **mean over tasks that all have** | 0.500 | 0.600 |" in text
+    assert "| **mean over all 2 tasks** | 0.300 |  |" in text
 
 
 def test_the_tables_say_when_there_is_nothing(bench):

@@ -89,6 +89,10 @@ def _explanation(title: str, records: Sequence[Record]) -> str:
                       *_head(["task", *peers])]
             lines += [_row([task, *_cells(grid[task], peers, higher=True)]) for task in shown]
             lines.append(_row(["**mean over tasks that all have**", *_means(grid, peers)]))
+            everywhere = [peer for peer in peers if all(peer in grid[task] for task in shown)]
+            if everywhere != list(peers):
+                means = dict(zip(everywhere, _means(grid, everywhere), strict=True))
+                lines.append(_row([f"**mean over all {len(shown)} tasks**", *(means.get(peer, "") for peer in peers)]))
     lines += ["", "Standard errors over molecules, and their number:", "", *_head(["task, seed", *peers])]
     for task, seed in dict.fromkeys((each["task"], each["seed"]) for each in records):
         by_peer = {each["peer"]: each["metrics"]["explanation"]["spearman"] for each in records
@@ -176,7 +180,7 @@ def _shared(grid: Grid, peers: Sequence[str]) -> str:
 
 def _means(grid: Grid, peers: Sequence[str]) -> list[str]:
     rows = [[statistics.fmean(row[peer][seed] for seed in seeds) for peer in peers]
-            for row in grid.values() if (seeds := _common(row, peers))]
+            for row in grid.values() if peers and (seeds := _common(row, peers))]
     return [f"{value:.3f}" for value in np.mean(rows, 0)] if rows else [""] * len(peers)
 
 

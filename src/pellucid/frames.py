@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,40 +94,30 @@ class Frame:
             raise PellucidError(f"expected a parquet file in {name}, got a file that cannot be read "
                                 f"({str(error).splitlines()[0]}); export it again") from None
 
-    def types(self) -> dict[str, pa.DataType]:
-        """Columns of whole numbers, floats, truth values and times with their types, so that texts of them can go back.
+    def types(self) -> tuple[pa.DataType | None, ...]:
+        """Of each column of whole numbers, floats, truth values or times its type, so that its texts can go back.
 
         Example:
             >>> import pyarrow as pa
             >>> Frame.of(pa.table({"x": [1, 2], "name": ["a", "b"]})).types()
-            {'x': DataType(int64)}
+            (DataType(int64), None)
         """
         import pyarrow as pa
         from pyarrow import parquet
 
         if self.kind == "pandas":
-            schema = pa.Schema.from_pandas(self.source.head(0).rename(columns=_name), preserve_index=False)
+            found = [_pandas_type(self.source.iloc[:0, i]) for i in range(len(self.names))]
         elif self.kind == "polars":
-            schema = self.source.head(0).to_arrow().schema
-        elif self.kind.startswith("parquet"):
-            schema = parquet.ParquetFile(self.source).schema_arrow
-        elif self.kind == "arrow":
-            schema = self.source.schema
+            found = [column.to_arrow().type if str(column.dtype) == "Boolean" or column.dtype.is_numeric()
+                     or column.dtype.is_temporal() else None for column in self.source.head(0).get_columns()]
+        elif self.kind == "mapping":
+            found = [None] * len(self.names)
         else:
-            return {}
-        return {one.name: one.type for one in schema
-                if pa.types.is_integer(one.type) or one.type in (pa.float32(), pa.float64(), pa.bool_(), pa.date32())
-                or (pa.types.is_timestamp(one.type) and one.type.tz is None)}
-
-    @staticmethod
-    def types_of(table: Any) -> dict[str, pa.DataType]:
-        """:meth:`types` of a frame or of a parquet file by its path; none of anything else, whose cells are texts."""
-        if isinstance(table, (str, Path)):
-            parquet = str(table).lower().endswith((".parquet", ".pq"))
-            frame = Frame.of_parquet(table, str(table)) if parquet else None
-        else:
-            frame = Frame.of(table)
-        return {} if frame is None else frame.types()
+            schema = self.source.schema if self.kind == "arrow" else parquet.ParquetFile(self.source).schema_arrow
+            found = schema.types
+        return tuple(kind if kind is not None and (
+            pa.types.is_integer(kind) or kind in (pa.float32(), pa.float64(), pa.bool_(), pa.date32())
+            or (pa.types.is_timestamp(kind) and kind.tz is None)) else None for kind in found)
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Its rows: cells as text, ``""`` where a value is missing; values that are no numbers or texts as they are.
@@ -175,6 +164,15 @@ class Frame:
         except (pa.ArrowException, OSError) as error:
             raise PellucidError(f"expected a whole {self.kind}, got one that cannot be read to its end "
                                 f"({str(error).splitlines()[0]}); export it again") from None
+
+
+def _pandas_type(column: Any) -> pa.DataType | None:
+    import pyarrow as pa
+
+    try:
+        return pa.array(column, from_pandas=True).type
+    except (pa.ArrowException, TypeError, ValueError):  # complex numbers, and what Arrow has no type for
+        return None
 
 
 def _of_mapping(table: Mapping[Any, Any]) -> Frame:

@@ -33,7 +33,7 @@ class Predictions:
         outside: Why a sample is unlike what the model was trained on; ``""`` where it is not, or that is not known.
         causes: (entries, 3) bool, in the order of :data:`pellucid.training.applicability.CAUSES`.
         notes: Why an entry has no prediction; ``""`` where it has one.
-        types: Of columns of the input that were no text; their cells go back to these.
+        types: Of columns of ``rows`` that were no texts, their types: in tables their cells are values again.
 
     Raises:
         PellucidError: if lengths differ.
@@ -86,10 +86,6 @@ class Predictions:
         """(entries,) bool, which have a prediction."""
         return ~self.mean.isnan().any(1)
 
-    @property
-    def _types(self) -> dict[str, pa.DataType]:
-        return {name: kind for name, kind in self.types.items() if name not in ("id", "smiles")}  # may be made up
-
     def table(self, carried: Sequence[str] | None = None) -> dict[str, list[Any]]:
         """Columns by name: the input's, then for each target its prediction, then the comparison with training samples.
 
@@ -103,6 +99,10 @@ class Predictions:
         Returns:
             Values by column; None where there is none.
         """
+        return self._columns(carried)[0]
+
+    def _columns(self, carried: Sequence[str] | None) -> tuple[dict[str, list[Any]], dict[str, pa.DataType]]:
+        """The table, and the types of those of its columns that came typed."""
         own: dict[str, list[Any]] = {}
         for target, start in zip(self.targets, self.targets.starts, strict=True):
             if target.kind == "multiclass":
@@ -120,30 +120,30 @@ class Predictions:
                 "note": self.notes}
         if carried is None:
             carried = list(self.rows[0]) if self.rows else ["id"]
-        taken, types = own.keys() | set(carried), self._types
+        taken = own.keys() | set(carried)
         columns: dict[str, list[Any]] = {}
+        types: dict[str, pa.DataType] = {}
         for name in carried:
             called = name
             while called in own or (called != name and called in taken):
                 called += "_given"
-            cells = [row.get(name, "") for row in self.rows]
-            columns[called] = _typed(cells, types[name]) if name in types else cells
-        return columns | own
+            columns[called] = [row.get(name, "") for row in self.rows]
+            if name in self.types:
+                columns[called], types[called] = _typed(columns[called], self.types[name]), self.types[name]
+        return columns | own, types
 
     def to_arrow(self, carried: Sequence[str] | None = None) -> pa.Table:
-        """The :meth:`table` as an Arrow table: text, double and int64, columns of the input as they were."""
+        """The :meth:`table` as an Arrow table: text, double and int64, or as it came; empty where there is nothing."""
         import pyarrow as pa
 
-        columns = self.table(carried)
+        columns, types = self._columns(carried)
         multiclass = {target.name for target in self.targets if target.kind == "multiclass"}
         numbers = {"distance", *self.targets.names, *(f"{name}_spread" for name in self.targets.names)}
-        given = {called: kind for name, kind in self._types.items() for called in (name, f"{name}_given")
-                 if called in columns and called not in self.targets.names}
         arrays = []
         for name, values in columns.items():
             kind = (pa.int64() if name == "members" and self.members > 1 else
-                    pa.float64() if name in numbers and name not in multiclass else
-                    given.get(name, pa.string()))
+                    types[name] if name in types else
+                    pa.float64() if name in numbers and name not in multiclass else pa.string())
             arrays.append(pa.array([v or None for v in values] if name in ("nearest", "outside", "note") else values,
                                    type=kind))
         return pa.table(dict(zip(columns, arrays, strict=True)))

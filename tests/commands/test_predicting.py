@@ -1,6 +1,7 @@
 """Tables of predictions: rows, ensembles, files that are whole or absent, points, workers."""
 
 import csv
+import gzip
 import json
 import pickle
 import signal
@@ -373,22 +374,37 @@ def test_values_of_other_lengths_are_refused():
         Predictions.of([{"id": "a"}, {"id": "b"}], Targets.of("binary"), torch.zeros(3, 1))
 
 
-@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow", "parquet"])
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow", "parquet", "reader", "parquet.gz"])
 def test_numbers_and_dates_of_a_frame_come_back_as_such(chemist, kind, tmp_path):
     frame = pd.DataFrame({"id": [7, 8], "smiles": ["CCO", "CCN"], "dose": [1.5, None], "n": [1, 2], "on": [True, False],
                           "when": pd.to_datetime(["2020-01-01", "2021-05-05"]), "text": ["x", ""],
                           "small": np.array([0.1, 0.2], np.float32)})
     path = tmp_path / "mine.parquet"
     frame.to_parquet(path)
-    source = {"pandas": frame, "polars": pl.from_pandas(frame), "arrow": pa.Table.from_pandas(frame),
-              "parquet": path}[kind]
-    table = pellucid.predict(chemist / "run0", source).table()
+    packed = tmp_path / "mine.parquet.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    arrow = pa.Table.from_pandas(frame)
+
+    def source():
+        return {"pandas": frame, "polars": pl.from_pandas(frame), "arrow": arrow, "parquet": path,
+                "reader": arrow.to_reader(), "parquet.gz": packed}[kind]
+
+    table = pellucid.predict(chemist / "run0", source()).table()
     assert (table["dose"], table["n"], table["on"], table["text"]) == ([1.5, None], [1, 2], [True, False], ["x", ""])
     assert (table["id"], table["small"]) == (["7", "8"], [0.1, 0.2])
     assert [moment.isoformat()[:10] for moment in table["when"]] == ["2020-01-01", "2021-05-05"]
-    pellucid.predict(chemist / "run0", source, out=tmp_path / "out.parquet", size=1)
+    pellucid.predict(chemist / "run0", source(), out=tmp_path / "out.parquet", size=1, workers=2)
     written = pq.read_table(tmp_path / "out.parquet")
     assert [str(written.schema.field(name).type) for name in ("id", "dose", "n", "on", "small")] == [
         "string", "double", "int64", "bool", "float"]
     assert written["dose"].to_pylist() == [1.5, None]
     assert pa.types.is_timestamp(written.schema.field("when").type)
+
+
+def test_columns_of_one_name_and_with_our_names_are_kept(chemist):
+    frame = pd.DataFrame([[1, "x", "CCO", "m1", 2.5, "t"], [2, "y", "CCN", "m2", 3.5, "u"]],
+                         columns=["id", "id", "smiles", "name", "logS", "logS_given"])
+    table = pellucid.predict(chemist / "run0", frame, id="name").to_arrow().to_pydict()
+    assert (table["id"], table["id_given"], table["id.2"]) == (["m1", "m2"], [1, 2], ["x", "y"])
+    assert (table["logS_given_given"], table["logS_given"]) == ([2.5, 3.5], ["t", "u"])
+    assert all(isinstance(value, float) for value in table["logS"])

@@ -51,9 +51,9 @@ def write_molecules(folder: Path, explanation: Explanation) -> list[Path]:
     property list ``atom.dprop.importance`` (of signed importance another one a target, ``atom.dprop.importance:NAME``),
     which RDKit reads back as atom properties, and the properties id, SMILES, ``prediction:NAME`` and the columns of the
     user's own table. ``importance.csv``: a row an atom and target, with the prediction and, where importance adds up to
-    it, the baseline that it starts from; ``atom`` counts from 0 as the report's pictures do,
-    in the order of the SDF, whose own atom numbers start at 1. ``importance.pml``: opens the SDF in PyMOL from the
-    folder that it is in, an object a molecule, with importance as its B-factors and colours.
+    it, the baseline that it starts from; ``atom`` counts from 0 as the report's pictures do, in the order of the SDF,
+    whose own atom numbers start at 1. ``importance.pml``: opens the SDF in PyMOL from the folder that it is in, an
+    object a molecule, with importance as its B-factors and colours.
 
     Args:
         folder: Made if it is not there.

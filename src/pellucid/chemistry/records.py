@@ -47,6 +47,18 @@ class MoleculeRecord:
     values: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def at(self, counted: str = "entry") -> str:
+        """Where it stands, for messages.
+
+        Args:
+            counted: What :attr:`number` counts.
+
+        Example:
+            >>> MoleculeRecord("aspirin", 3, "", None).at("line")
+            'line 3 (aspirin)'
+        """
+        return f"{counted} {self.number} ({self.name})"
+
     @property
     def pose(self) -> NDArray[np.float64] | None:
         """(atoms, 3) angstrom as given, not centred; None without a pose."""

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -25,6 +25,9 @@ from pellucid.chemistry.text_tables import SPACED, Row, TextTable, column_looks,
 from pellucid.errors import PellucidError
 from pellucid.files import sha256
 from pellucid.frames import Frame, cell
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TABLES = (".csv", ".tsv", ".txt", ".smi", ".smiles")
 MOLFILES = (".sdf", ".sd", ".mol", ".mdl", ".mol2")
@@ -60,6 +63,7 @@ class MoleculeTable(Iterable[MoleculeRecord]):
         id_column: Name of the column or property that names the molecules; None where titles do, or nothing does.
         counted: What the numbers of records count, from 1: ``line`` of a text file, ``record`` of an SDF, ``row`` of a
             frame, or ``entry`` of a list.
+        types: Of those of ``columns`` that were no texts, e.g. numbers of a frame: their types.
 
     Example:
         >>> table = open_molecules({"Structure": ["CCO", "c1ccccc1"], "ID": ["a", "b"], "logS": [1.1, None]})
@@ -71,9 +75,11 @@ class MoleculeTable(Iterable[MoleculeRecord]):
 
     def __init__(self, source: str, entries: Entries, digest: Callable[[], str], *, columns: Sequence[str] = (),
                  smiles_column: str | None = None, id_column: str | None = None, notes: Sequence[str] = (),
-                 read: Mapping[str, None] | None = None, counted: str = "entry") -> None:
+                 read: Mapping[str, None] | None = None, counted: str = "entry",
+                 types: Mapping[str, pa.DataType] | None = None) -> None:
         self.source, self.columns, self.counted = source, tuple(columns), counted
         self.smiles_column, self.id_column = smiles_column, id_column
+        self.types = {name: kind for name, kind in (types or {}).items() if name in self.columns}
         self._entries, self._digest, self._notes = entries, digest, list(notes)
         self._read = {} if read is None else read  # which grows while a file is read
         self._seen: str | None = None
@@ -82,16 +88,6 @@ class MoleculeTable(Iterable[MoleculeRecord]):
     def notes(self) -> list[str]:
         """What was found and chosen, a sentence each; repeated ids are told once all was read."""
         return [*self._read, *self._notes, *([self._seen] if self._seen else [])]
-
-    def where(self, record: MoleculeRecord) -> str:
-        """Where a record stands, for messages.
-
-        Example:
-            >>> table = open_molecules(["CCO"])
-            >>> table.where(next(iter(table)))
-            'entry 1 (molecule-1)'
-        """
-        return f"{self.counted} {record.number} ({record.name})"
 
     def digest(self) -> str:
         """SHA-256 of the content as hex, for the keys of caches."""
@@ -245,12 +241,14 @@ def _of_frame(frame: Frame, source: str, smiles: str | None, id: str | None,
     if drawn and (names[drawn[0]] == smiles or (smiles is None and not any(one.smiles for one in found))):
         smiles = names[drawn[0]]
         notes.append(f"the column {smiles!r} holds RDKit molecules, which are taken")
-    return _of_rows(source, names, found, rows, smiles, id, notes=notes, digest=digest, counted="row")
+    types = {name: kind for name, kind in zip(names, frame.types(), strict=True) if kind is not None}
+    return _of_rows(source, names, found, rows, smiles, id, notes=notes, digest=digest, counted="row", types=types)
 
 
 def _of_rows(source: str, names: Sequence[str], found: Sequence[Any], rows: Callable[[], Iterator[Row]],
              smiles: str | None, id: str | None, *, notes: Sequence[str], digest: Callable[[], str],
-             read: Mapping[str, None] | None = None, headless: bool = False, counted: str) -> MoleculeTable:
+             read: Mapping[str, None] | None = None, headless: bool = False, counted: str,
+             types: Mapping[str, pa.DataType] | None = None) -> MoleculeTable:
     """The table of rows whose columns look as ``found``; ``headless``: the names of columns are ours."""
     at, said = find_smiles(names, found, smiles)
     spaced = headless and tuple(names) == SPACED
@@ -279,7 +277,7 @@ def _of_rows(source: str, names: Sequence[str], found: Sequence[Any], rows: Call
                 yield _of_mol(cells[at], given, row.number, values)
 
     return MoleculeTable(source, entries, digest, columns=keys, smiles_column=names[at], notes=[*notes, *said],
-                         id_column=None if named is None else names[named], read=read, counted=counted)
+                         id_column=None if named is None else names[named], read=read, counted=counted, types=types)
 
 
 def _text(value: Any) -> str:

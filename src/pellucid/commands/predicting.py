@@ -176,7 +176,7 @@ def work(task: tuple[Plan, int, Any]) -> Piece:
     members = len(held.models)
     made = Predictions.of(rows, targets, torch.full((count, targets.outputs), torch.nan),
                           torch.full((count, targets.outputs), torch.nan) if members > 1 else None, members)
-    made = replace(made, notes=notes)
+    made = replace(made, notes=notes, types=given.types)
     if not len(clouds):
         return Piece(made, _no_points(plan, held) if plan.explain else None, given.notes)
     clouds = grouped(clouds, held.spec.domain, *held.configs)

@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from pellucid.commands.predicting import Opened, Piece, Plan, opened, point_sche
 from pellucid.distributed.ordered import ordered
 from pellucid.errors import PellucidError
 from pellucid.files import replacing
-from pellucid.frames import Frame
 from pellucid.predictions import Predictions
 from pellucid.progress import waiting
 from pellucid.training.applicability import CAUSES
@@ -147,7 +146,7 @@ def predict_all(plan: Plan, samples: Any, *, size: int, workers: int, ray: str |
     made = Predictions.cat(pieces) if pieces else None
     if made is None or not bool(made.known.any()):
         raise _nothing(Counter(made.notes) if made else Counter(), opened(plan))
-    return replace(made, types=Frame.types_of(samples))
+    return made
 
 
 def predict_to_files(plan: Plan, samples: Any, out: Path, *, size: int, workers: int, ray: str | None,
@@ -169,9 +168,9 @@ def predict_to_files(plan: Plan, samples: Any, out: Path, *, size: int, workers:
         writers = stack.enter_context(contextlib.ExitStack())  # closes files before they are renamed
         write: _Writer | None = None
         write_points = _Writer(temporary[1], ".parquet", point_schema(plan, held), writers) if plan.explain else None
-        carried, types = list[str](), Frame.types_of(samples)
+        carried: list[str] = []
         for piece in pieces_of(plan, samples, size=size, workers=workers, ray=ray, progress=progress):
-            made = replace(piece.predictions, types=types)
+            made = piece.predictions
             carried = carried or list(dict.fromkeys(name for row in made.rows for name in row))
             table = made.to_arrow(carried)
             if write is None:

@@ -257,8 +257,7 @@ class _Reading:
         if words and classes:
             notes.append(f"{self.name}: {', '.join(f'{cell!r} ({count:,} times)' for cell, count in words.items())} "
                          "is read as missing, not as a class")
-        if kind == "binary" and not classes:
-            ones = " and ".join(repr(cell) for cell, number in number_of.items() if number)
+        if ones := " and ".join(repr(cell) for cell, number in number_of.items() if number and not classes):
             notes.append(f"{self.name}: {ones} is read as 1")
         if kind == "binary" and classes:
             notes.append(f"{self.name}: P({classes[1]}) is predicted, {classes[0]!r} is the other class")

@@ -113,7 +113,7 @@ class Molecules(Dataset):
         read = list(table)
         columns = read_targets({title: [_cell(record, title).strip() for record in read]
                                 for title in _titles(options, table)}, TargetOptions.of(options),
-                               row=lambda i: table.where(read[i]), source=table.source)
+                               row=lambda i: read[i].at(table.counted), source=table.source)
         known = columns.fields(len(read))["y"].isfinite().any(1)
         known |= torch.tensor([record.error is not None for record in read])  # which tells why, rather than its gaps
         encoded = encode_molecules([r for r, k in zip(read, known.tolist(), strict=True) if k], recipe,
@@ -257,12 +257,12 @@ def _divide(records: list[MoleculeRecord], recipe: MoleculeRecipe, options: Mapp
     same = [identity(mol, stereo=False) for mol in mols]
     values = [_cell(record, column) for record in records] if column else []
     if name == "time":
-        split = split_by_time(values, column, row=lambda i: table.where(records[i]))
+        split = split_by_time(values, column, row=lambda i: records[i].at(table.counted))
     else:
         groups = same if name == "random" else [scaffold(mol) for mol in mols]
         if name == "column":
             split = split_by_column(values, column, groups, options["seed"],
-                                    row=lambda i: table.where(records[i]))
+                                    row=lambda i: records[i].at(table.counted))
         elif options["folds"] is not None:
             split = split_into_folds(groups, options["seed"], options["folds"], options["fold"])
         else:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pellucid.clouds import PointClouds
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Given:
         places: The entry of each cloud, ascending, several clouds to one where it has several shapes; empty: cloud i is
             entry i.
         reasons: Entry -> why it has no cloud.
+        types: Of those columns of ``rows`` that were no texts, e.g. numbers of a frame: their types.
     """
 
     clouds: PointClouds
@@ -31,6 +36,7 @@ class Given:
     rows: list[dict[str, str]] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     reasons: dict[int, str] = field(default_factory=dict)
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
 
     def entries(self, first: int = 0) -> tuple[list[dict[str, str]], list[int]]:
         """:attr:`rows` and :attr:`places`, filled in where they are empty.

@@ -17,6 +17,8 @@ from pellucid.explanation import Explanation
 from pellucid.report.words import Look, Words
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pellucid.chemistry.encoding import EncodedMolecules
     from pellucid.chemistry.molecules import MoleculeRecord
 
@@ -79,7 +81,7 @@ class Molecules(Domain):
         portion = _Portion(itertools.islice(records, size))
         while portion:
             following = _Portion(itertools.islice(records, size))  # first, since some remarks come with the last record
-            portion.notes = [f"{table.source}: {note}." for note in table.notes]
+            portion.notes, portion.types = [f"{table.source}: {note}." for note in table.notes], table.types
             yield portion
             portion = following
 
@@ -91,7 +93,8 @@ class Molecules(Domain):
         if isinstance(portion, PointClouds):
             return self.read(portion)
         return _given(portion, encode_molecules(portion, MoleculeRecipe.of(options or {}), seed=seed,
-                                                progress=progress, some=False), portion.notes)
+                                                progress=progress, some=False), portion.notes,
+                      types=portion.types)
 
     def category(self, value: int, column: int = 0, columns: int = 1, field: str = "categories") -> tuple[str, str]:
         """The element, or another feature of an atom or bond by its name; see :meth:`Domain.category`."""
@@ -155,9 +158,11 @@ class _Portion(list["MoleculeRecord"]):
 
     Attributes:
         notes: See above.
+        types: Of columns that were no texts.
     """
 
     notes: list[str]
+    types: Mapping[str, pa.DataType]
 
     def __reduce__(self) -> tuple[Any, ...]:
         from rdkit import Chem
@@ -165,26 +170,33 @@ class _Portion(list["MoleculeRecord"]):
         how = Chem.PropertyPickleOptions.AllProps | Chem.PropertyPickleOptions.CoordsAsDouble
         return _unpacked, ([replace(record, mol=None, values=dict(record.values)) for record in self],
                            [None if record.mol is None else record.mol.ToBinary(int(how)) for record in self],
-                           self.notes)
+                           self.notes, self.types)
 
 
-def _unpacked(records: list[MoleculeRecord], mols: list[Any], notes: list[str]) -> _Portion:
+def _unpacked(records: list[MoleculeRecord], mols: list[Any], notes: list[str], types: Mapping[str, pa.DataType]
+              ) -> _Portion:
     from rdkit import Chem
 
     portion = _Portion(record if mol is None else replace(record, mol=Chem.Mol(mol))
                        for record, mol in zip(records, mols, strict=True))
-    portion.notes = notes
+    portion.notes, portion.types = notes, types
     return portion
 
 
 def _given(records: Sequence[MoleculeRecord], encoded: EncodedMolecules, notes: Sequence[str] = (),
-           counted: str = "entry") -> Given:
+           counted: str = "entry", types: Mapping[str, pa.DataType] | None = None) -> Given:
     """Encoded records with what belongs to each entry."""
     places = {id(record): i for i, record in enumerate(records)}
     own = [places[id(record)] for record in encoded.records]
-    return Given(encoded.clouds, [f"{counted} {record.number} ({record.name}): {reason}"
-                                  for record, reason in encoded.skipped],
+    return Given(encoded.clouds, [f"{record.at(counted)}: {reason}" for record, reason in encoded.skipped],
                  [*notes, *(f"{note}." for note in encoded.notes)],
-                 rows=[{"id": record.name, "smiles": record.smiles, **record.values} for record in records],
+                 rows=[{"id": record.name, "smiles": record.smiles,
+                        **{_besides(name): value for name, value in record.values.items()}} for record in records],
+                 types={_besides(name): kind for name, kind in (types or {}).items()},
                  places=[own[i] for i in encoded.clouds["molecule"].tolist()] if len(encoded.clouds) else [],
                  reasons={places[id(record)]: reason for record, reason in encoded.skipped})
+
+
+def _besides(name: str) -> str:
+    """What a column of the user's is called beside ours."""
+    return f"{name}_given" if name in ("id", "smiles") else name

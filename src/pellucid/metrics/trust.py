@@ -180,6 +180,7 @@ def _real(value: Any) -> float:
 
 
 def _told(value: float, digits: int = 2) -> str:
+    value = round(value, digits) + 0.0  # no negative zero
     return ("+" if digits == 0 and value > 0 else "") + f"{value:.{digits}f}".replace("-", "−")
 
 
