@@ -65,16 +65,23 @@ def matched_atoms(mol: Chem.Mol, smarts: str) -> set[int]:
     return {atom for match in matches(mol, smarts) for atom in match}
 
 
-def matches(mol: Chem.Mol, smarts: str) -> tuple[tuple[int, ...], ...]:
-    """The matches of a pattern one by one, each a tuple of atoms; arguments as for :func:`matched_atoms`."""
+def matches(mol: Chem.Mol, smarts: str, *, chirality: bool = False) -> tuple[tuple[int, ...], ...]:
+    """The matches of a pattern one by one, each a tuple of atoms.
+
+    Args:
+        mol: As for :func:`matched_atoms`.
+        smarts: Likewise.
+        chirality: Whether the stereo marks of the pattern count.
+    """
     known = FRAGMENTS.get(smarts)
     pattern = _pattern(known.smarts if known else smarts)
-    found = _matches(mol, pattern)
-    if found != _matches(mol, pattern):  # RDKit catches Ctrl-C in a search and returns what it has, without a word
+    found = _matches(mol, pattern, chirality)
+    # RDKit catches Ctrl-C in a search and returns what it has, without a word.
+    if found != _matches(mol, pattern, chirality):
         raise KeyboardInterrupt
     return found
 
 
-def _matches(mol: Chem.Mol, pattern: Chem.Mol) -> tuple[tuple[int, ...], ...]:
+def _matches(mol: Chem.Mol, pattern: Chem.Mol, chirality: bool) -> tuple[tuple[int, ...], ...]:
     # RDKit stops at 1,000 matches by default, which can cut a large molecule short.
-    return tuple(mol.GetSubstructMatches(pattern, maxMatches=100_000))
+    return tuple(mol.GetSubstructMatches(pattern, maxMatches=100_000, useChirality=chirality))
