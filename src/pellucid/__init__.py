@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pellucid.datasets.molecules import load_molecules
     from pellucid.explanation import Explanation
     from pellucid.neighbors import Neighbors
+    from pellucid.planting import trust
     from pellucid.pyg import from_pyg, to_pyg
 
 lazy(__name__, {
@@ -36,9 +37,10 @@ lazy(__name__, {
     "datasets.molecules": ["load_molecules"],
     "explanation": ["Explanation"],
     "neighbors": ["Neighbors"],
+    "planting": ["trust"],
     "pyg": ["from_pyg", "to_pyg"],
 })
 
 __all__ = ["Explanation", "Neighbors", "PellucidError", "PointClouds", "__version__", "audit", "bench",
            "cross_validate", "evaluate", "explain", "fit", "from_pyg", "load_dataset", "load_molecules", "predict",
-           "to_pyg"]
+           "to_pyg", "trust"]

@@ -211,6 +211,55 @@ def train(dataset: Annotated[str, typer.Argument(metavar="DATA", help="A table o
     log.print(f"report: {run.folder / 'report.html'}")
 
 
+@app.command(epilog="Example: pellucid trust mine.csv --rule 'amide and not halogen' --graph --out planted")
+def trust(table: Annotated[str | None, typer.Argument(metavar="TABLE", help="Your own molecules; default: real ones "
+                                                      "from ZINC.")] = None,
+          rule: Annotated[str | None, typer.Option(help="SMARTS in quotes or names of groups with and, or, not; "
+                                                   "count('P') >= 2; distance('P', 'Q') < 5; chirality('P') == 'R'; a "
+                                                   "sum; or a name of --list.")] = None,
+          out_: Annotated[Path | None, typer.Option("--out", help="Folder for the runs and trust.json.")] = None,
+          graph: Annotated[bool, typer.Option("--graph", help="Learn from bonds alone: no 3D structures are made.")]
+          = False,
+          method: Annotated[list[str] | None, typer.Option(help="Models to train; default: what suits molecules. May "
+                                                           "be given several times.")] = None,
+          by: Annotated[list[str] | None, typer.Option(help="Explainers; default: all that apply, and own.")] = None,
+          size: Annotated[int, typer.Option(min=1, help="Molecules at most.")] = 2000,
+          explained: Annotated[int, typer.Option(min=1, help="Test molecules that are explained at most.")] = 200,
+          smiles: SmilesColumn = None, id_: IdColumn = None, preset: Annotated[str, typer.Option(
+              help="fast; smoke to try.")] = "fast",
+          seed: Annotated[int, typer.Option(min=0, help="Of data and models.")] = 0, device: Device = "auto",
+          list_rules: Annotated[bool, typer.Option("--list", help="List the rules that come along, and stop.")] = False,
+          overwrite: Annotated[bool, typer.Option(help="Replace runs that are there.")] = False,
+          as_json: Json = False) -> None:
+    """Plant a rule of your own in molecules, and see how well each explainer finds it."""
+    if list_rules:
+        from pellucid.datasets.rules import named_rules
+
+        known = {name: {"kind": one.kind, "half": one.half, "rule": one.text} for name, one in named_rules().items()}
+        _print(known if as_json else {name: one["rule"] for name, one in known.items()}, as_json, "rules")
+        return
+    if rule is None or out_ is None:
+        raise PellucidError("expected a rule and a folder, got none; give --rule and --out, or --list for the rules "
+                            "that come along")
+    from pellucid.planting import trust as plant
+
+    planted = plant(rule, table, out=out_, graph=graph, methods=method or (), by=by or (), size=size,
+                    explained=explained, smiles=smiles, id=id_, preset=preset, seed=seed, device=device, progress=True,
+                    overwrite=overwrite)
+    if as_json:
+        _print(planted.document(), True, "")
+    else:
+        score = "ROC AUC" if planted.kind == "binary" else "Spearman"
+        table_ = Table("explainer", "of", score, "95 % interval", "samples", "seconds", title_justify="left",
+                       title=escape(f"{planted.rule}: how well it is found"))
+        for one in planted.found:
+            cells = (["", escape(one.trouble), "", ""] if one.trouble else
+                     [f"{one.score:.3f}", f"{one.low:.3f} to {one.high:.3f}", str(one.samples), f"{one.seconds:.1f}"])
+            table_.add_row(one.name, one.method, *cells)
+        out.print(table_)
+    log.print(planted.sentence, markup=False, soft_wrap=True)
+
+
 @app.command(epilog="Example: pellucid evaluate runs/first --json")
 def evaluate(run: Annotated[Path, typer.Argument(help="Run folder")],
              split: Annotated[str, typer.Option(help="train, val or test")] = "test",

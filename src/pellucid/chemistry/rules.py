@@ -75,13 +75,15 @@ class Rule:
         geometric: Whether it asks for distances, and so for coordinates.
         stereo: Whether it asks for chirality.
         constant: What a sum starts from.
+        needs: Patterns that distances and chirality are asked of, without which they say nothing.
     """
 
     text: str
     kind: Literal["binary", "regression"]
-    geometric: bool
-    stereo: bool
-    constant: float
+    geometric: bool = False
+    stereo: bool = False
+    constant: float = 0.0
+    needs: tuple[str, ...] = ()
     _condition: Callable[[Chem.Mol], Evidence] | None = None
     _terms: tuple[tuple[float, Callable[[Chem.Mol], NDArray[np.float64]]], ...] = ()
 
@@ -126,7 +128,7 @@ class Rule:
             raise PellucidError(f"expected a rule, got {text!r}; write {HELP}")
         text = text.strip()
         if _is_smarts(text):
-            return Rule(text, "binary", False, False, 0.0, _present(text))
+            return Rule(text, "binary", _condition=_present(text))
         try:
             tree = ast.parse(text.replace("\\", "\\\\"), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -137,9 +139,9 @@ class Rule:
             constant, terms = reader.sum(tree, 1.0)
             if not terms:
                 raise PellucidError(f"expected a rule that asks something of a molecule, got {text!r}; write {HELP}")
-            return Rule(text, "regression", False, False, constant, None, tuple(terms))
+            return Rule(text, "regression", constant=constant, _terms=tuple(terms))
         condition = reader.condition(tree)
-        return Rule(text, "binary", reader.geometric, reader.stereo, 0.0, condition)
+        return Rule(text, "binary", reader.geometric, reader.stereo, needs=tuple(reader.needs), _condition=condition)
 
     def of(self, mol: Chem.Mol) -> Truth:
         """What the rule says of a molecule.
@@ -172,6 +174,7 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text, self.geometric, self.stereo = text, False, False
+        self.needs: list[str] = []
 
     def condition(self, node: ast.expr) -> Callable[[Chem.Mol], Evidence]:
         if isinstance(node, ast.BoolOp):
@@ -216,6 +219,7 @@ class _Reader:
 
         if name == "count":
             return lambda mol: _counted(_unique(mol, patterns[0]), fits)
+        self.needs += patterns
         self.geometric = True
         return lambda mol: _apart(mol, patterns[0], patterns[1], fits)
 
@@ -225,6 +229,7 @@ class _Reader:
         if others or kind is not ast.Eq or label not in ("R", "S"):
             raise self.unread(node, "chirality(P) == 'R' or chirality(P) == 'S'")
         self.stereo = True
+        self.needs.append(pattern)
 
         def found(mol: Chem.Mol) -> Evidence:
             return _present_sets(match for match in matches(mol, pattern, chirality=True)

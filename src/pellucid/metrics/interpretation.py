@@ -165,6 +165,40 @@ def roc_auc_values(importance: Tensor, important: Tensor, ptr: Tensor, *, clouds
     return area.where(defined & counted, float("nan"))
 
 
+def best_explanation_values(importance: Tensor, important: Tensor, explanations: Tensor, ptr: Tensor, *,
+                            clouds: Tensor | None = None) -> Tensor:
+    """ROC AUC within each cloud against the explanation that importance finds best.
+
+    Where several explanations are enough by themselves, each of them is a right answer, and so are all of them together
+    (Sanchez-Lengeling et al., NeurIPS 2020).
+
+    Args:
+        importance: (points,) the larger, the more important.
+        important: (points,) bool, the points of all explanations together.
+        explanations: (points,) int, bit k says that a point belongs to explanation k of its cloud.
+        ptr: (clouds + 1,) offsets.
+        clouds: (clouds,) bool, the clouds that count; None for all.
+
+    Returns:
+        (clouds,) float64 in [0, 1]; NaN for clouds that do not count, or of which all points or none are important.
+
+    Raises:
+        PellucidError: as :func:`per_cloud_roc_auc`.
+
+    Example:
+        >>> either = torch.tensor([1, 2, 0])  # the first point, or the second
+        >>> best_explanation_values(torch.tensor([0.9, 0.1, 0.5]), either > 0, either, torch.tensor([0, 3])).tolist()
+        [1.0]
+    """
+    best = roc_auc_values(importance, important, ptr, clouds=clouds)
+    for k in range(62):
+        own = (explanations >> k & 1).bool()
+        if not bool(own.any()):
+            break
+        best = torch.fmax(best, roc_auc_values(importance, own, ptr, clouds=clouds)).where(~best.isnan(), best)
+    return best
+
+
 def precision_values(importance: Tensor, important: Tensor, ptr: Tensor, m: int, *,
                      clouds: Tensor | None = None) -> Tensor:
     """Precision@m of each cloud: what :func:`precision_at` averages.

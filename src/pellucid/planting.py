@@ -1,0 +1,204 @@
+"""How well explainers find a rule that one plants oneself, in one's own samples."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.api import fit
+from pellucid.clouds import PointClouds
+from pellucid.commands.explaining import OWN, ExplainedRun, prepare
+from pellucid.datasets.base import load_dataset
+from pellucid.errors import PellucidError
+from pellucid.explainers import explainers
+from pellucid.explanation import Explanation
+from pellucid.files import json_ready, write_json
+from pellucid.metrics.bootstrap import estimate
+from pellucid.metrics.interpretation import best_explanation_values
+from pellucid.metrics.stability import rank_correlation_values
+from pellucid.progress import say, waiting
+from pellucid.training.devices import pick_device
+from pellucid.training.presets import defaults, explainer_options
+
+SKIPPED = ("random", "centroid", "density", "pyg")
+"""Explainers that ask nothing of the model; of ``pyg`` the algorithm must be named."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """How well one explainer found the planted rule.
+
+    Attributes:
+        name: Of the explainer; ``own`` is what the model itself says, ``method:own`` that of a further method.
+        method: Of the model.
+        score: Mean over samples of the ROC AUC of the deciding points within the sample, against the explanation that
+            is found best; of a sum the Spearman correlation with the true contributions. Chance is 0.5 and 0.
+        low: Lower end of its 95 % bootstrap interval.
+        high: Upper end.
+        samples: How many were judged.
+        signed: Whether importance has a sign.
+        seconds: What fitting and explaining took.
+        trouble: Why it could not explain, or nothing.
+    """
+
+    name: str
+    method: str
+    score: float
+    low: float
+    high: float
+    samples: int
+    signed: bool
+    seconds: float
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What :func:`trust` found.
+
+    Attributes:
+        rule: The rule.
+        kind: ``"binary"`` or ``"regression"``.
+        folder: With the run of each method, and ``trust.json``.
+        prediction: Of each method: metrics of the prediction on the test split.
+        found: The explainers, best first.
+        samples: Of the whole dataset.
+        notes: What is to be known of the data.
+    """
+
+    rule: str
+    kind: str
+    folder: Path
+    prediction: dict[str, dict[str, float]]
+    found: tuple[Found, ...]
+    samples: int
+    notes: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What came out, in words."""
+        known = [one for one in self.found if not one.trouble]
+        own = next((one for one in known if one.name == OWN), None)
+        best = known[0]
+        what = "ROC AUC" if self.kind == "binary" else "Spearman correlation"
+        said = f"{best.name} of {best.method} finds the planted rule best ({what} {best.score:.3f})"
+        if own is not None and own is not best:
+            said += f"; what the model says itself finds it with {own.score:.3f}"
+        return said + "."
+
+    def document(self) -> dict[str, Any]:
+        """As ``trust.json`` has it."""
+        return dict(json_ready({"rule": self.rule, "kind": self.kind, "samples": self.samples,
+                                "prediction": self.prediction, "sentence": self.sentence,
+                                "found": [vars(one) for one in self.found], "notes": list(self.notes)}))
+
+
+def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False, methods: Sequence[str] = (),
+          by: Sequence[str] = (), size: int = 2000, explained: int = 200, smiles: str | None = None,
+          id: str | None = None, preset: str = "fast", seed: int = 0, device: str = "auto", progress: bool = False,
+          overwrite: bool = False) -> Planted:
+    """Plants a rule in molecules, trains on it, and measures how well each explainer finds it.
+
+    What explains a rule that is known says how far explanations of a model can be believed on molecules like these; it
+    does not say that the model of a measured property hangs on atoms in the same way.
+
+    Args:
+        rule: In the language of :meth:`pellucid.chemistry.rules.Rule.parse`, or the name of a rule that comes along.
+        source: Table of your own molecules; None draws real ones from ZINC.
+        out: Folder for the runs and ``trust.json``.
+        graph: Whether to learn from bonds alone.
+        methods: Trained each; empty for the one that suits molecules.
+        by: Explainers; empty for all that apply to the models, and what the models say themselves (``own``).
+        size: Molecules at most.
+        explained: Test molecules that are explained at most.
+        smiles: Column of the SMILES; None finds it.
+        id: Column of the ids; None finds it.
+        preset: As of :func:`pellucid.fit`.
+        seed: Of data and models.
+        device: Where to compute.
+        progress: Whether to show bars.
+        overwrite: Whether runs in ``out`` may be replaced.
+
+    Returns:
+        What was found; also in ``out/trust.json``.
+
+    Raises:
+        PellucidError: if the rule cannot be read or planted, or a name is unknown.
+
+    Example:
+        >>> import pellucid
+        >>> found = pellucid.trust("amide and not halogen", "mine.csv", out="planted", graph=True)  # doctest: +SKIP
+        >>> found.sentence  # doctest: +SKIP
+        'own of erm finds the planted rule best (ROC AUC 0.981).'
+    """
+    for name in by:
+        if name != OWN:
+            explainers[name]  # refuses an unknown name before work starts
+    geometry = {"geometry": "graph"} if graph else {}
+    given = {name: value for name, value in (("source", source), ("smiles", smiles), ("id", id)) if value is not None}
+    data = load_dataset("rules", rule=rule, size=size, seed=seed, progress=progress, **geometry, **given)
+    for sentence in (*data.provenance["labels"], *data.provenance["notes"]):
+        say(sentence, progress)
+    kind, folder = data.recipe.targets[0].kind, Path(out)
+    tested = judged(data.clouds.split("test"), explained, seed)
+    where, found, predicted = pick_device(device), [], {}
+    for method in methods or (defaults("rules", not graph)[1],):
+        run = fit(data, out=folder / method, method=method, preset=preset, seed=seed, device=device, progress=progress,
+                  overwrite=overwrite)
+        predicted[method] = run.metrics["prediction"]["rule"]
+        for name in by or (OWN, *(name for name in explainers if name not in SKIPPED)):
+            with waiting(f"explaining by {name}", progress):
+                one = _found(run.folder, name, method, data.clouds, tested, where, preset, seed)
+            if by or not one.trouble:
+                found.append(one)
+    if not any(not one.trouble for one in found):
+        raise PellucidError("expected an explainer that applies, got none: " + "; ".join(one.trouble for one in found))
+    found.sort(key=lambda one: (bool(one.trouble), -one.score))
+    planted = Planted(data.provenance["rule"], kind, folder, predicted, tuple(found), len(data.clouds),
+                      tuple([*data.provenance["labels"], *data.provenance["notes"]]))
+    write_json(folder / "trust.json", planted.document())
+    return planted
+
+
+def judged(clouds: PointClouds, most: int, seed: int = 0) -> PointClouds:
+    """Test clouds that a rule decides and whose deciding points are known and not all of them, so many at most."""
+    marked = torch.zeros(len(clouds), dtype=torch.int64).index_add_(0, clouds.batch, clouds["important"].long())
+    decided = (marked > 0) & (marked < clouds.sizes)
+    if "contribution" not in clouds:
+        decided &= clouds["y"][:, 0] == 1
+    places = decided.nonzero().squeeze(1)
+    order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))[:most]
+    return clouds.select(places[order.sort().values])
+
+
+def scores(clouds: PointClouds, importance: Tensor) -> Tensor:
+    """(clouds,) how well importance finds the planted rule; see :class:`Found`."""
+    if "contribution" in clouds:
+        both = torch.stack([importance.double(), clouds["contribution"].double()])
+        return rank_correlation_values(both, clouds.ptr).nan_to_num(0.0)  # an importance that orders nothing finds none
+    return best_explanation_values(importance, clouds["important"], clouds["explanations"], clouds.ptr)
+
+
+def _found(run: Path, name: str, method: str, data: PointClouds, tested: PointClouds, device: torch.device,
+           preset: str, seed: int) -> Found:
+    started = time.perf_counter()
+    try:
+        options = {} if name == OWN else explainer_options("rules", name, preset)
+        source = ExplainedRun.open(run, device, None if name == OWN else name, options or None)
+        source.refuse(tested)
+        prepare([source], data, seed=seed)
+        explanation: Explanation = source.explain(tested, seed=seed).of()
+    except PellucidError as error:
+        return Found(name, method, math.nan, math.nan, math.nan, 0, False, 0.0, str(error))
+    seconds = time.perf_counter() - started
+    values = scores(tested, explanation.importance)
+    known = estimate(values, 0.0 if "contribution" in tested else 0.5, seed=seed)
+    return Found(name, method, known.value, known.low, known.high, int((~values.isnan()).sum()), explanation.signed,
+                 round(seconds, 3))
