@@ -162,7 +162,7 @@ def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False
         raise PellucidError("expected an explainer that applies, got none: " + "; ".join(one.trouble for one in found))
     found.sort(key=lambda one: (bool(one.trouble), -one.score))
     planted = Planted(data.provenance["rule"], kind, folder, predicted, tuple(found), len(data.clouds),
-                      tuple([*data.provenance["labels"], *data.provenance["notes"]]))
+                      (*data.provenance["labels"], *data.provenance["notes"]))
     write_json(folder / "trust.json", planted.document())
     return planted
 
