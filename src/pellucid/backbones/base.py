@@ -279,6 +279,9 @@ class Backbone(nn.Module, ABC):
         read_all: Whether scalars are what each layer knows, side by side from the input to the last layer, and not the
             last layer alone (jumping knowledge, Xu et al., ICML 2018). What a point is by itself then need not pass
             through its neighbours, so that contributions of points stay where they come from.
+        nested: With ``read_all``, the share of clouds that are read in training to a random depth alone, the rest of
+            the scalars being 0 (nested dropout, Rippel et al., ICML 2014), so that what can be known of a point without
+            its neighbours, or near ones, is read there; an MLP of each point by itself is read too, then.
 
     Raises:
         PellucidError: if these do not go together.
@@ -299,7 +302,7 @@ class Backbone(nn.Module, ABC):
     def __init__(self, dim: int = 3, category_sizes: Sequence[int] = (), feature_size: int = 0, *, hidden: int = 64,
                  layers: int = 4, dropout: float = 0.2, length_scale: float = 1.0, view: str = "plain",
                  coordinates: bool = False, edge_directions: bool = False, edge_category_sizes: Sequence[int] = (),
-                 edge_feature_size: int = 0, read_all: bool = False) -> None:
+                 edge_feature_size: int = 0, read_all: bool = False, nested: float = 0.0) -> None:
         super().__init__()
         if hidden < 1 or layers < 1:
             raise PellucidError(f"expected at least one layer of width 1, got layers={layers}, hidden={hidden}")
@@ -327,7 +330,11 @@ class Backbone(nn.Module, ABC):
         self.edge_width = sum(part.width for part in (self.edges, self.given) if part is not None)
         """Width of the edge embedding that the layers see."""
         self.layers = nn.ModuleList(self.layer() for _ in range(layers))
-        self.levels = layers + 1 if read_all else 1
+        if nested and not read_all or not 0 <= nested <= 1:
+            raise PellucidError(f"expected nested from 0 to 1, and above 0 with read_all alone, got {nested}")
+        self.nested = nested
+        self.alone = mlp([hidden, hidden, hidden], dropout, plain_last=False) if nested else None
+        self.levels = layers + 1 + bool(nested) if read_all else 1
         """How many embeddings of width ``hidden`` lie side by side in the scalars."""
 
     @classmethod
@@ -421,12 +428,22 @@ class Backbone(nn.Module, ABC):
         h = self.encode(clouds) if inputs is None else inputs
         if self.coordinates is not None:
             h = h + self.coordinates(placed)
-        levels = [h]
+        levels = [h] if self.alone is None else [h, self.alone(h)]
         for layer in self.layers:
             h = layer(h, where, neighbors, weight)
             if self.levels > 1:  # otherwise nothing is kept that nobody reads
                 levels.append(h)
+        if self.nested and self.training:
+            levels = self._to_some_depth(levels, clouds)
         return Embedding(h if self.levels == 1 else torch.cat(same_dtype(*levels), 1))
+
+    def _to_some_depth(self, levels: list[Tensor], clouds: PointClouds) -> list[Tensor]:
+        """Levels of which those behind a layer that is drawn for each cloud are 0; of the others nothing is."""
+        count = len(self.layers)
+        depth = torch.randint(0, count, (len(clouds),), device=clouds.device)
+        depth = torch.where(torch.rand(len(clouds), device=clouds.device) < self.nested, depth, count)[clouds.batch]
+        first = len(levels) - count
+        return levels[:first] + [level * (depth > k)[:, None] for k, level in enumerate(levels[first:])]
 
     def _where(self, clouds: PointClouds, neighbors: Neighbors, placed: Tensor | None) -> Geometry:
         """Where neighbours are, and the edge embedding; without columns where layers see nothing of coordinates."""

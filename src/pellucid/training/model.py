@@ -107,7 +107,8 @@ def encoder_of(config: RunConfig, inputs: InputSpec, scale: float, *, partner: b
     if rule.kind == "edges" and (inputs.edge_category_sizes or inputs.edge_feature_size):
         more |= {"edge_category_sizes": inputs.edge_category_sizes, "edge_feature_size": inputs.edge_feature_size}
     return made(inputs.dim, inputs.category_sizes, inputs.feature_size, hidden=own.hidden, layers=own.layers,
-                dropout=own.dropout, length_scale=float(length), read_all=own.read_all, **more, **options)
+                dropout=own.dropout, length_scale=float(length), read_all=own.read_all, nested=own.nested,
+                **more, **options)
 
 
 def load_model(run: Path, device: torch.device | str = "cpu") -> tuple[Method, RunConfig, DataSpec]:
