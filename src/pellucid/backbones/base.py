@@ -330,7 +330,7 @@ class Backbone(nn.Module, ABC):
         self.edge_width = sum(part.width for part in (self.edges, self.given) if part is not None)
         """Width of the edge embedding that the layers see."""
         self.layers = nn.ModuleList(self.layer() for _ in range(layers))
-        if nested and not read_all or not 0 <= nested <= 1:
+        if (nested and not read_all) or not 0 <= nested <= 1:
             raise PellucidError(f"expected nested from 0 to 1, and above 0 with read_all alone, got {nested}")
         self.nested = nested
         self.alone = mlp([hidden, hidden, hidden], dropout, plain_last=False) if nested else None
