@@ -3,25 +3,28 @@
     python scripts/claims.py            # what is wrong, a line each; exit status 1 if anything is
     python scripts/claims.py --once     # the figures that nothing but a hand has measured
 
-Every paragraph, list item and table with figures in the pages below names its source in a comment: inside it, for itself
-alone, or in a paragraph of its own, for all that follows until the next heading. ``;`` is between sources:
+Every paragraph, list item and table with figures in the pages below names its source in a comment: inside it, for
+itself alone, or in a paragraph of its own, for all that follows until the next heading. ``;`` is between sources:
 
-    <!-- from: command -->                      a command of this section gives them (it is checked that it can be called)
-    <!-- from: tables [FILE ...] -->            they stand in a table of this page, or of others: compared, as rounded
-    <!-- from: computed .011 = .9902 - .9794 -->  computed from figures of those tables: compared
-    <!-- from: published DATASET [BACKBONE] --> columns "published" and "difference" of a table: compared with the YAML of the
-                                                experiments; DATASET T: the row's number with a T behind it
-    <!-- from: record FILE -->                  the rest of the page is what --table makes of these records: compared
-    <!-- from: paper -->, setting               quoted from a paper; settings, sizes and protocol, which nobody measured here
-    <!-- from: once -->                         measured once by hand, no record: the text must say so
+    <!-- from: command -->             a command of this section gives them (it is checked that it can be called)
+    <!-- from: tables [FILE#HEADING ...] -->  they stand in a table under the same second heading, or under another one,
+                                       or anywhere in a page: compared, as rounded. A figure of few digits may also be
+                                       found where it was not meant: name the heading
+    <!-- from: computed .011 = .9902 - .9794, ... -->  computed from figures of those tables: compared
+    <!-- from: published DATASET [BACKBONE] -->  columns "published" and "difference" of a table: compared with the YAML
+                                       of the experiments; DATASET T: the row's number with a T behind it
+    <!-- from: record FILE -->         the rest of the page is what --table makes of these records: compared
+    <!-- from: paper -->, setting      quoted from a paper; settings, sizes and protocol, which nobody measured here
+    <!-- from: once -->                measured once by hand, no record: the section must say so in these words
 
-``command``, ``paper``, ``setting`` and ``once`` may name the decimals that they are for; the others then need another one.
+``command``, ``paper``, ``setting`` and ``once`` may name the decimals that they are for; the others then need another.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import math
 import operator
 import re
 import shlex
@@ -44,8 +47,9 @@ NO_FIGURE = re.compile(
     r"`[^`]*`|\]\([^)]*\)|<!--.*?-->|\*\*?\d\.\*\*?|^\s*\d+\.\s|"  # code, links, comments, numbers of a list
     r"\d{1,2} (?:January|February|March|April|May|June|July|August|September|October|November|December) \d{4}|"
     r"\d{4}-\d\d-\d\d|\b(?:19|20)\d\d\b|\b\d+\.\d+\.\d+\S*|"  # dates, years of papers, versions
-    r"(?:Python|torch|Pythia|RDKit|PyG|H|F|Table|Tables|Figure|figure|[Ss]ections?|[Aa]ppendix|appendices|equation|eq\.|"
-    r"seeds?|Algorithm|commit|number|Prec@|precision@|[A-Z]\.|EGNN|Tau|logic|float|SE\()\s?[\d, to]*\d(?:\.\d+)*", re.M)
+    r"@\d+|\b(?:H|F|Tau|logic|float|[A-F]\.)\d\w*|"
+    r"(?:Python|torch|Pythia|RDKit|PyG|Tables?|[Ff]igure|[Ss]ections?|[Aa]ppendix|eq\.|[Ss]eeds?|Algorithm|number) "
+    r"\d+(?:\.\d+)?(?:(?:, | to | and |/)\d+(?:\.\d+)?)*", re.M)
 
 
 @dataclass
@@ -134,8 +138,8 @@ def _chunks(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate([*text.splitlines(), ""], 1):
         fence = line.startswith("```")
         table = line.lstrip().startswith("|")
-        new = not fenced and (not line.strip() or line.startswith(("- ", "#")) or fence
-                              or (piece and table != piece[-1].lstrip().startswith("|") and not MARK.match(line.strip())))
+        turns = piece and table != piece[-1].lstrip().startswith("|") and not MARK.match(line.strip())
+        new = not fenced and (not line.strip() or line.startswith(("- ", "#")) or fence or turns)
         if new and piece:
             yield start, "\n".join(piece)
             piece = []
@@ -184,7 +188,6 @@ def refused(command: str) -> str | None:
 def _refused_by_cli(words: list[str]) -> str | None:
     from pellucid import cli
     from pellucid.benchmarks.experiments import experiment
-    from pellucid.errors import PellucidError
 
     command = typer.main.get_command(cli.app)
     try:
@@ -202,7 +205,7 @@ def _refused_by_cli(words: list[str]) -> str | None:
                 for name in (given[names] or "").split(","):
                     if name and name not in those and name != "0":
                         return f"{name} is not in {given['table']}"
-    except (PellucidError, Exception) as error:  # noqa: BLE001  click's own errors have no common base but this
+    except Exception as error:  # a usage error of the parser, or ours
         return getattr(error, "message", None) or str(error)
     return None
 
@@ -222,16 +225,29 @@ def same(quoted: str, recorded: float) -> bool:
         (True, False)
     """
     digits = len(quoted.partition(".")[2])
-    return abs(value(quoted) - abs(recorded)) <= 0.5000001 * 10**-digits
+    return math.isclose(value(quoted), abs(recorded), rel_tol=0, abs_tol=0.5000001 * 10**-digits)
 
 
-def table_figures(page: Page) -> list[str]:
-    """All decimals in the tables of a page."""
-    return [figure for block in page.blocks if block.is_table for figure in block.decimals]
+def table_figures(page: Page, heading: str = "") -> list[str]:
+    """All decimals in the tables of a page, or under the second headings whose anchor begins so."""
+    found = [block for block in page.blocks if block.is_table and (
+        not heading or (len(block.section) > 1 and anchor(block.section[1]).startswith(heading)))]
+    return [figure for block in found for figure in block.decimals]
+
+
+def anchor(heading: str) -> str:
+    """A heading as it stands in links.
+
+    Example:
+        >>> anchor("12 ## Table 4: prediction")
+        'table-4-prediction'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", heading.partition("# ")[2].lower()).strip("-")
 
 
 OPERATORS: dict[type, Callable[[float, float], float]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Pow: operator.pow}
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.Pow: operator.pow}
 
 
 def computed(expression: str) -> float:
@@ -252,12 +268,12 @@ def computed(expression: str) -> float:
     return of(ast.parse(expression.strip(), mode="eval").body)
 
 
-def wrong(block: Block, tables: Callable[[str], list[str]]) -> Iterator[str]:
+def wrong(block: Block, tables: Callable[[str, str], list[str]]) -> Iterator[str]:
     """What is wrong with the figures of a block.
 
     Args:
         block: The block.
-        tables: From a page's name to the figures in its tables.
+        tables: From a page's name and the beginning of a second heading to the figures in its tables.
     """
     if not re.search(r"\d", block.plain):
         return
@@ -265,7 +281,9 @@ def wrong(block: Block, tables: Callable[[str], list[str]]) -> Iterator[str]:
         yield "figures without a source: add <!-- from: ... -->, see scripts/claims.py"
         return
     named: set[str] = set()
-    known = {figure for page in _pages_of(block) for figure in tables(page)}
+    others = [name for source in block.sources if source.split()[0] == "tables" for name in source.split()[1:]]
+    places = [name.partition("#")[::2] for name in others] or [(block.page, anchor((*block.section, "", "")[1]))]
+    known = {figure for place in places for figure in tables(*place)}
     for source in block.sources:
         kind, _, rest = source.partition(" ")
         if kind not in KINDS:
@@ -289,15 +307,10 @@ def wrong(block: Block, tables: Callable[[str], list[str]]) -> Iterator[str]:
     yield from (f"{figure} is named as a figure and does not stand there" for figure in named - set(block.decimals))
     left = [figure for figure in block.decimals if figure not in named]
     if any(source.split()[0] == "tables" for source in block.sources):
-        yield from (f"{figure} is in no table of {', '.join(_pages_of(block))}" for figure in left
+        yield from (f"{figure} is in no table of {', '.join(others) or 'this section'}" for figure in left
                     if not any(same(figure, value(other)) for other in known))
     elif left and not any(" " not in source or source.startswith(("published", "record")) for source in block.sources):
         yield f"no source for {', '.join(left)}"
-
-
-def _pages_of(block: Block) -> list[str]:
-    others = [name for source in block.sources if source.split()[0] == "tables" for name in source.split()[1:]]
-    return [block.page] if not others else [block.page if name == "here" else name for name in others]
 
 
 # -- published numbers --------------------------------------------------------------------------------------------
@@ -312,7 +325,7 @@ METRICS = (
 
 def published(block: Block, dataset: str, backbone: str | None = None) -> Iterator[str]:
     """Where published cells of a table are not those of the experiments, or differences not those of the cells."""
-    from pellucid.benchmarks.experiments import LABELS, experiment, factor
+    from pellucid.benchmarks.experiments import LABELS, experiment
 
     names = {label.lower(): name for name, label in LABELS.items()} | {name: name for name in LABELS}
     kinds = {"backbone": experiment("lri-table2").backbones,
@@ -345,10 +358,9 @@ def published(block: Block, dataset: str, backbone: str | None = None) -> Iterat
                 yield f"nothing is published of {' '.join(asked)}, {metric[1]}, but here stands {cell}"
                 continue
             figures = re.findall(r"\d*\.\d+", cell)
-            scale = 1.0
-            if figures and not same(figures[0], known.mean * scale):
+            if figures and not same(figures[0], known.mean):
                 yield f"{' '.join(asked)}, {metric[1]}: published {known.mean:g}, here {cell}"
-            if len(figures) > 1 and not same(figures[1], known.std * scale):
+            if len(figures) > 1 and not same(figures[1], known.std):
                 yield f"{' '.join(asked)}, {metric[1]}: published ± {known.std:g}, here {cell}"
             if header[place + 1:place + 2] == ["difference"]:
                 yield from _difference(row[place - 1], known.mean, known.std, row[place + 1])
@@ -361,7 +373,7 @@ def _difference(ours: str, mean: float, std: float, shown: str) -> Iterator[str]
     figure, _, arrow = shown.partition(" ")
     if abs(value(figure) - (mean - mine) * -1) > 1.01e-4:
         yield f"{shown} is not {mine} - {mean:.4f}"
-    if std == std and arrow != ("≈" if abs(mine - mean) <= std + 5e-5 else "↑" if mine > mean else "↓"):  # noqa: PLR0124
+    if not math.isnan(std) and arrow != ("≈" if abs(mine - mean) <= std + 5e-5 else "↑" if mine > mean else "↓"):
         yield f"{arrow} does not go with {ours} beside {mean:.4f} ± {std:.4f}"
 
 
@@ -392,10 +404,10 @@ def check(texts: dict[str, str] | None = None) -> list[str]:
     texts = texts or {name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
     pages = {name: read(name, text) for name, text in texts.items()}
 
-    def tables(name: str) -> list[str]:
+    def tables(name: str, heading: str) -> list[str]:
         if name not in pages:
             pages[name] = read(name)
-        return table_figures(pages[name])
+        return table_figures(pages[name], heading)
 
     found = []
     for name, text in texts.items():
