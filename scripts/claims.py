@@ -48,8 +48,8 @@ NO_FIGURE = re.compile(
     r"\d{1,2} (?:January|February|March|April|May|June|July|August|September|October|November|December) \d{4}|"
     r"\d{4}-\d\d-\d\d|\b(?:19|20)\d\d\b|\b\d+\.\d+\.\d+\S*|"  # dates, years of papers, versions
     r"@\d+|\b(?:H|F|Tau|logic|float|[A-F]\.)\d\w*|"
-    r"(?:Python|torch|Pythia|RDKit|PyG|Tables?|[Ff]igure|[Ss]ections?|[Aa]ppendix|eq\.|[Ss]eeds?|Algorithm|number) "
-    r"\d+(?:\.\d+)?(?:(?:, | to | and |/)\d+(?:\.\d+)?)*", re.M)
+    r"(?:Python|torch|Pythia|RDKit|PyG|Tables?|[Ff]igure|[Ss]ections?|[Aa]ppendix|eq\.|[Ss]eeds?|Algorithm|number)"
+    r"\s+\d+(?:\.\d+)?(?:(?:, | to | and |/)\d+(?:\.\d+)?)*", re.M)
 
 
 @dataclass
