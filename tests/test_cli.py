@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+import re
 import sqlite3
 import sys
+import time
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -14,13 +16,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
+import typer
 from rdkit import Chem
 from rdkit.Chem import AllChem
 
 import pellucid
-from pellucid import cli
+from pellucid import cli, progress
+from pellucid.benchmarks.live import outline_table
 from pellucid.commands import benching
 from pellucid.datasets import zinc
+from pellucid.families import families
 from pellucid.files import sha256
 
 TRAIN = ["--epochs", "2", "--size", "60", "--set", "backbone.hidden=16", "--set", "backbone.layers=2"]
@@ -73,6 +78,56 @@ def test_list_as_json(family, capsys):
     names = json.loads(capsys.readouterr().out)
     assert names
     assert all(isinstance(line, str) and line for line in names.values())
+
+
+@pytest.mark.parametrize("family", families())
+def test_a_list_for_people_says_what_the_one_for_machines_says(family, capsys):
+    assert run("list", family, "--json") == 0
+    names = json.loads(capsys.readouterr().out)
+    assert run("list", family) == 0
+    rows = [line.split("\u2502") for line in capsys.readouterr().out.splitlines() if "\u2502" in line]
+    shown = ["".join("".join(row[column].split()) for row in rows) for column in (1, 2)]
+    assert shown == ["".join(map(squeezed, names)), "".join(map(squeezed, names.values()))]
+
+
+def squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+ODD = "a[red]b[/] [h_i, h_j] C[C:1](=O):on: [/x]"
+"""What Rich would read as markup or emoji, or refuse."""
+
+
+@pytest.mark.parametrize("shown", [
+    lambda: cli._print({ODD: ODD}, False, ODD), lambda: cli.log.print(ODD),
+    lambda: cli.out.print(outline_table({"rows": [dict.fromkeys(("dataset", "backbone", "method"), ODD)
+                                                  | {"runs": 1, "seconds": 1}], "runs": 1, "from the store": 0,
+                                         "seconds": 1, "slots": 1, "unprepared": [ODD]}))])
+def test_texts_of_users_come_out_as_they_are(shown, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    shown()
+    printed = capsys.readouterr()
+    assert ODD in printed.out + printed.err
+
+
+def test_a_bar_shows_what_it_is_told(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE", 0.01)
+    with progress.waiting(ODD):
+        time.sleep(0.2)
+    assert ODD in capsys.readouterr().err
+
+
+def test_consoles_are_made_in_one_place_and_help_has_no_markup():
+    source = Path(pellucid.__file__).parent
+    makers = {path.relative_to(source).as_posix() for path in source.rglob("*.py")
+              if re.search(r"\bConsole\(|rich\.(print|markup)|from rich import print", path.read_text("utf-8"))}
+    assert makers == {"progress.py"}
+    group = typer.main.get_command(cli.app)
+    commands = [*group.commands.values(), *group.commands["data"].commands.values()]
+    texts = [text for command in commands
+             for text in (command.help, command.epilog, *(getattr(one, "help", None) for one in command.params))]
+    assert len(texts) > 50
+    assert [text for text in texts if re.search(r"\[[a-z#/@]", text or "")] == []  # Typer reads help as markup
 
 
 def test_describe_as_json(world, capsys):
@@ -451,10 +506,6 @@ def test_mistakes_in_explaining_are_one_sentence(words, sentence, runs, tmp_path
 
 
 def test_long_work_shows_a_bar_and_short_work_none(capsys, monkeypatch):
-    import time
-
-    from pellucid import progress
-
     with progress.waiting("thinking"):
         pass
     assert capsys.readouterr().err == ""

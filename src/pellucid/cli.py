@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from pellucid.errors import PellucidError
+from pellucid.progress import console
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich",
                   help="Geometric deep learning that explains itself: which points decided, and where they may move.")
 data_app = typer.Typer(no_args_is_help=True, help="Show and make datasets.")
 app.add_typer(data_app, name="data")
-log = Console(stderr=True)
-out = Console()
+log, out = console(), console(stderr=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout and nothing else.")]
 RawSource = Annotated[str | None, typer.Option(help="Where the raw data come from; synmol: zinc (default) or logic8.")]
@@ -71,7 +69,7 @@ def _measured(metrics: dict[str, Any], as_json: bool, title: str) -> None:
 def _trusted(about: dict[str, Any], of: str = "Can it be trusted? ") -> None:
     if "trust" in about:
         colour = {"good": "green", "unclear": "yellow", "no": "red"}[about["trust"]["level"]]
-        log.print(of + about["trust"]["sentence"], style=colour, markup=False, soft_wrap=True)
+        log.print(of + about["trust"]["sentence"], style=colour, soft_wrap=True)
 
 
 def _flat(content: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -204,11 +202,11 @@ def train(dataset: Annotated[str, typer.Argument(metavar="DATA", help="A table o
 
         found = cross_validate(dataset, target, folds=folds, out=out_, dataset_options=options, **common)
         _measured(found.metrics, as_json, f"{out_}, {folds} folds")
-        log.print(f"report: {found.report}", markup=False, soft_wrap=True)
+        log.print(f"report: {found.report}", soft_wrap=True)
         return
     run = fit(dataset, target, out=out_, dataset_options=options, **common)
     _measured(run.metrics, as_json, f"{run.folder}, test split")
-    log.print(f"report: {run.folder / 'report.html'}")
+    log.print(f"report: {run.folder / 'report.html'}", soft_wrap=True)
 
 
 @app.command(epilog="Example: pellucid trust mine.csv --rule 'amide and not halogen' --graph --out planted")
@@ -318,26 +316,26 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
                              seed=seed, device=device, progress=True, overwrite=overwrite)
     explanation = found.first if isinstance(found, SideBySide) else found
     for text in explanation.provenance["notes"]:
-        log.print(text, markup=False, soft_wrap=True)
+        log.print(text, soft_wrap=True)
     for text in explanation.provenance["skipped"]:
-        log.print(f"left out: {text}", style="yellow", markup=False)
+        log.print(f"left out: {text}", style="yellow")
     for text in Outside(explanation.provenance["outside"]).told(explanation.clouds):
-        log.print(text, style="yellow", markup=False, soft_wrap=True)
+        log.print(text, style="yellow", soft_wrap=True)
     if target is None and (sentence := other_targets(explanation)) is not None:
-        log.print(sentence, markup=False, soft_wrap=True)
+        log.print(sentence, soft_wrap=True)
     if as_json:
         _print(found.table(), True, "")
     else:
         names, rows = prediction_table(explanation)
-        table = Table(*(escape(name) for name in names), title="predictions", title_justify="left")
+        table = Table(*names, title="predictions", title_justify="left")
         for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
+            table.add_row(*row)
         out.print(table)
     for text in (agreement(explanation), *(agreeing(found) if found is not explanation else ())):
         if text is not None:
-            log.print(text, markup=False)
+            log.print(text)
     _trusted(explanation.provenance)
-    log.print(f"report: {out_ / 'report.html'}")
+    log.print(f"report: {out_ / 'report.html'}", soft_wrap=True)
 
 
 @app.command(epilog="Example: pellucid predict runs/first library.csv --with runs/seed1 --out predictions.csv, or "
@@ -380,9 +378,9 @@ def predict(run: Annotated[Path, typer.Argument(help="Run folder")],
     if as_json:
         _print(summary.document(), True, "")
     for sentence in summary.sentences("samples"):
-        log.print(sentence, markup=False, soft_wrap=True)
+        log.print(sentence, soft_wrap=True)
     for path in summary.files.values():
-        log.print(f"written: {path}", markup=False, soft_wrap=True)
+        log.print(f"written: {path}", soft_wrap=True)
 
 
 @app.command(epilog="Example: pellucid bench lri-table2 --datasets synmol --preset smoke --workers 2 --out table2")
@@ -433,7 +431,7 @@ def bench(table: Annotated[str, typer.Argument(help="lri-table2 to lri-table6, l
         else:
             _print(found, as_json, table)
         if out_ is not None and not dry_run:
-            log.print(f"page: {out_ / 'results.html'}")
+            log.print(f"page: {out_ / 'results.html'}", soft_wrap=True)
         return
     result = run_bench(table, datasets=parse_names(datasets), backbones=parse_names(backbones),
                        methods=parse_names(methods), preset=preset, seeds=parse_numbers(seeds), store=store,
@@ -447,7 +445,7 @@ def bench(table: Annotated[str, typer.Argument(help="lri-table2 to lri-table6, l
     else:
         out.print(outline_table(result))
     if out_ is not None and not dry_run:
-        log.print(f"page: {out_ / 'results.html'}")
+        log.print(f"page: {out_ / 'results.html'}", soft_wrap=True)
 
 
 @app.command(epilog="Example: pellucid audit labels table.parquet --features 'x*' --label y --out audited")
@@ -487,15 +485,15 @@ def audit(study: Annotated[str, typer.Argument(help="labels, prototypes, boundar
         _print(found.summary, True, "")
     else:
         for note in found.summary["notes"]:
-            log.print(note, style="yellow", markup=False)
+            log.print(note, style="yellow")
         for text in found.summary["scaling"]:
-            log.print(f"scaling: {text}", markup=False)
+            log.print(f"scaling: {text}")
         first = Table(*found.ranking.column_names, title=f"{study}: the first of {len(found.ranking):,} samples",
                       title_justify="left")
         for row in found.summary["first"]:
-            first.add_row(*(escape(f"{v:.4f}" if isinstance(v, float) else str(v)) for v in row.values()))
+            first.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
         out.print(first)
-    log.print(f"report: {found.files['report.html']}", markup=False, soft_wrap=True)  # a path in one piece
+    log.print(f"report: {found.files['report.html']}", soft_wrap=True)  # a path in one piece
 
 
 @app.command(epilog="Example: pellucid version")
@@ -513,7 +511,7 @@ def main() -> None:
     try:
         app()
     except PellucidError as error:
-        log.print(f"pellucid: {error}", style="red", markup=False, soft_wrap=True)
+        log.print(f"pellucid: {error}", style="red", soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         log.print("pellucid: interrupted; the same command goes on where it stopped")

@@ -1,4 +1,4 @@
-"""A bar on stderr for work that takes long."""
+"""What a person at a terminal sees: a console, and a bar on stderr for work that takes long."""
 
 from __future__ import annotations
 
@@ -6,10 +6,30 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PATIENCE = 2.0
 """Seconds that work may take before it shows a bar."""
+
+
+def console(stderr: bool = True) -> Console:
+    """Where people read: texts and tables come out as they are, for Rich's markup and emoji codes are off.
+
+    Names, paths, SMILES and docstrings have square brackets and colons of their own, which markup would swallow.
+
+    Args:
+        stderr: Whether it writes to stderr, not to stdout.
+
+    Example:
+        >>> console(stderr=False).print("C[C:1](=O)[red]O :on:")
+        C[C:1](=O)[red]O :on:
+    """
+    from rich.console import Console  # slow to import
+
+    return Console(stderr=stderr, markup=False, emoji=False)
 
 
 @contextlib.contextmanager
@@ -34,8 +54,7 @@ def waiting(what: str, show: bool = True, count: bool = False) -> Iterator[Calla
     lock = threading.Lock()
 
     def start() -> None:
-        from rich.console import Console  # slow to import, and most work is done before a bar is shown
-        from rich.progress import (
+        from rich.progress import (  # slow to import, and most work is done before a bar is shown
             BarColumn,
             MofNCompleteColumn,
             Progress,
@@ -49,7 +68,7 @@ def waiting(what: str, show: bool = True, count: bool = False) -> Iterator[Calla
             figures: list[Any] = [TaskProgressColumn(), TimeElapsedColumn()]
             if count:
                 figures = [MofNCompleteColumn(), TaskProgressColumn("", show_speed=True), TimeRemainingColumn()]
-            bar = Progress(TextColumn("{task.description}"), BarColumn(), *figures, console=Console(file=sys.stderr))
+            bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(), *figures, console=console())
             made.append((bar, bar.add_task(what, total=at[1])))
             bar.start()
             bar.update(made[0][1], completed=at[0])

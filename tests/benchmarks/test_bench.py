@@ -20,6 +20,7 @@ from pellucid.benchmarks.store import Record, Store
 from pellucid.benchmarks.work import execute, masked_score
 from pellucid.commands import benching as module
 from pellucid.commands.benching import bench
+from pellucid.datasets import announce_dataset, datasets
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.training import load_model
@@ -38,6 +39,7 @@ def tiny(data, monkeypatch):
     def put(**preset):
         monkeypatch.setattr(module, "experiment", lambda name: tiny_experiment(**preset))
         monkeypatch.setattr(module, "load_dataset", lambda name, **options: data[name])
+        monkeypatch.setattr(module, "announce_dataset", lambda name, **options: data[name])
 
     put()
     return put
@@ -170,6 +172,40 @@ def test_a_dry_run_tells_the_plan_and_computes_nothing(tiny, tmp_path):
     Console(file=text, width=120).print(outline_table(outline))
     assert "18 runs to do" in text.getvalue()
     assert "lri-bernoulli" in text.getvalue()
+
+
+@pytest.mark.parametrize(("table", "columns"), [("lri-table2", 3), ("lri-table3", 10), ("lri-table4", 3),
+                                                ("lri-table5", 3), ("lri-table6", 2)])
+def test_a_dry_run_prepares_no_data(table, columns, tmp_path, monkeypatch):
+    def never(self, options):
+        raise AssertionError("data were prepared for a dry run")
+
+    monkeypatch.setenv("PELLUCID_HOME", str(tmp_path / "home"))
+    for name in datasets:
+        monkeypatch.setattr(datasets[name], "build", never)
+    outline = bench(table, **places(tmp_path), seeds=[0, 1], backbones=["dgcnn"], dry_run=True)
+    names = list(dict.fromkeys(row["dataset"] for row in outline["rows"]))
+    assert outline["unprepared"] == names
+    assert len(names) == columns
+    assert outline["from the store"] == 0
+    runs = [sum(row["runs"] for row in outline["rows"] if row["dataset"] == name) for name in names]
+    assert min(runs) > 0, "what is not there yet is not taken for the same as something else that is not"
+    assert outline["seconds"] > 60
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_dry_run_counts_the_same_without_the_data(tiny, tmp_path, monkeypatch):
+    with_data = bench("tiny", **FEW, **places(tmp_path), dry_run=True)
+    monkeypatch.setattr(module, "announce_dataset", announce_dataset)
+    monkeypatch.setenv("PELLUCID_HOME", str(tmp_path / "home"))
+    without = bench("tiny", **FEW, **places(tmp_path), dry_run=True)
+    assert [row["runs"] for row in without["rows"]] == [row["runs"] for row in with_data["rows"]]
+    assert (with_data["unprepared"], without["unprepared"]) == ([], ["synmol"])
+    small = bench("tiny", **FEW, **places(tmp_path), dry_run=True, dataset_options={"size": 100})
+    assert small["seconds"] < without["seconds"], "estimates go by the size that was asked for"
+    text = io.StringIO()
+    Console(file=text, width=200).print(outline_table(without))
+    assert "not prepared yet: synmol" in text.getvalue()
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -11,7 +11,7 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 from pellucid.clouds import FIELDS
-from pellucid.datasets import datasets, describe, load_dataset, plbind
+from pellucid.datasets import announce_dataset, datasets, describe, load_dataset, plbind
 from pellucid.datasets.base import option_table
 from pellucid.errors import PellucidError
 
@@ -114,6 +114,13 @@ def test_from_a_users_table_to_clouds(table):
     assert 3 < int(truth.sum()) < 15
     names = json.loads(clouds.text["group_names"][0])
     assert (len(names), names[0][:2], names[-1][-2:]) == (30, "A:", "30")
+
+
+def test_before_any_structure_is_read_its_size_is_told_by_the_table(table, monkeypatch):
+    monkeypatch.setattr(plbind, "_prepared", None)
+    options = {"source_dir": str(table()), "interactions": False, "seed": 31}
+    assert announce_dataset("plbind", **options).points == round(20 * 339.8)
+    assert announce_dataset("plbind", **options, size=5).points == round(5 * 339.8)
 
 
 def test_account(table):

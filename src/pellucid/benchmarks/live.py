@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Hashable, Mapping
@@ -12,6 +11,7 @@ from rich import live as rich_live
 from rich.console import Console, Group
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from pellucid.benchmarks.experiments import factor
 from pellucid.benchmarks.job import Job
@@ -19,6 +19,7 @@ from pellucid.benchmarks.plan import BenchPlan, cost_group
 from pellucid.benchmarks.results import Cell
 from pellucid.benchmarks.runner import Event
 from pellucid.benchmarks.store import Record
+from pellucid.progress import console as plain
 
 WORDS = {"cached": "from the store", "finished": "done", "failed": "failed", "retried": "begun again"}
 
@@ -40,7 +41,7 @@ class Live:
                  console: Console | None = None) -> None:
         self.plan, self.slots, self.show = plan, max(slots, 1), show
         self.history = dict(history)
-        self.console = console or Console(file=sys.stderr)
+        self.console = console or plain()
         self.results: dict[str, Record] = {}
         self.running: dict[str, float] = {}
         self._kinds: Counter[str] = Counter()
@@ -112,60 +113,65 @@ class Live:
 
         Returns:
             ``rows``: for each dataset, backbone and method, runs to do and estimated seconds of computing; ``runs``,
-            ``from the store`` and ``seconds`` (wall clock) of all.
+            ``from the store`` and ``seconds`` (wall clock) of all; ``unprepared``: datasets that must be made first,
+            whose time is not in it.
         """
         self.results = dict(known)
         rows = [{"dataset": d, "backbone": b, "method": m, "runs": len(jobs),
                  "seconds": round(sum(map(self.estimate, jobs)))}
                 for (d, b, m), jobs in self.plan.left(known).items()]
         return {"rows": rows, "runs": sum(row["runs"] for row in rows), "from the store": len(known),
-                "slots": self.slots, "seconds": round(self.seconds_left())}
+                "slots": self.slots, "seconds": round(self.seconds_left()), "unprepared": self.plan.unprepared}
 
     # -- drawing ------------------------------------------------------------------------------------------------
     def _drawn(self) -> Group:
         table = self.plan.table(self.results)
-        drawn = Table(title=f"{table.name}, {table.preset}", title_justify="left")
+        drawn = Table(title=Text(f"{table.name}, {table.preset}"), title_justify="left")
         drawn.add_column("")
         for dataset in table.datasets:
             for backbone in table.backbones:
-                drawn.add_column(f"{dataset}\n{table.label(backbone)}", justify="right")
+                drawn.add_column(Text(f"{dataset}\n{table.label(backbone)}"), justify="right")
         for method in table.methods:
             cells = []
             for dataset in table.datasets:
                 metric = table.metrics_of(dataset)[0]
                 for backbone in table.backbones:
                     cell = table.cell(dataset, backbone, method, metric)
-                    cells.append("" if cell is None else _cell_text(cell))
-            drawn.add_row(table.label(method), *cells)
+                    cells.append(Text() if cell is None else _cell_text(cell))
+            drawn.add_row(Text(table.label(method)), *cells)
         left = self.plan.left(self.results)
         todo = sum(map(len, left.values()))
         done = len(self.results)
         names = ", ".join(self.plan.jobs[key].label for key in self.running if key in self.plan.jobs)
         self._bar.update(self._task, total=done + todo, completed=done,
                          description=f"about {_time(self.seconds_left())} left")
-        return Group(drawn, f"[dim]running: {names or 'nothing'}[/dim]", self._bar)
+        return Group(drawn, Text(f"running: {names or 'nothing'}", style="dim"), self._bar)
 
 
 def outline_table(outline: dict[str, Any]) -> Table:
     """What :meth:`Live.outline` says, for people."""
     total = (f"{outline['runs']} runs to do, {outline['from the store']} from the store, about "
              f"{_time(outline['seconds'])} with {outline['slots']} at a time")
-    table = Table("dataset", "backbone", "method", "runs", "computing", title=total, title_justify="left")
+    if outline["unprepared"]:
+        total += (f"; not prepared yet: {', '.join(outline['unprepared'])} (sizes are estimates, and making them takes "
+                  "time besides)")
+    table = Table("dataset", "backbone", "method", "runs", "computing", title=Text(total), title_justify="left")
     for row in outline["rows"]:
-        table.add_row(row["dataset"], row["backbone"], row["method"], str(row["runs"]), _time(row["seconds"]))
+        words = row["dataset"], row["backbone"], row["method"], str(row["runs"]), _time(row["seconds"])
+        table.add_row(*map(Text, words))
     return table
 
 
-def _cell_text(cell: Cell) -> str:
+def _cell_text(cell: Cell) -> Text:
     if not cell.values:
-        return "[red]failed[/red]" if cell.failed else f"[dim]0/{cell.planned}[/dim]"
+        return Text("failed", style="red") if cell.failed else Text(f"0/{cell.planned}", style="dim")
     scale = factor(cell.metric)
-    text = f"{scale * cell.mean:.2f}"
+    text = Text(f"{scale * cell.mean:.2f}")
     if len(cell.values) > 1:
-        text += f" ± {scale * cell.std:.2f}"
+        text.append(f" ± {scale * cell.std:.2f}")
     if len(cell.values) < cell.planned:
-        text += f" [dim]{len(cell.values)}/{cell.planned}[/dim]"
-    return text + (" [red]![/red]" if cell.failed else "")
+        text.append(f" {len(cell.values)}/{cell.planned}", style="dim")
+    return text.append(" !", style="red") if cell.failed else text
 
 
 def _time(seconds: float) -> str:

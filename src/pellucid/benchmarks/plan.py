@@ -15,7 +15,7 @@ from pellucid.benchmarks.experiments import Experiment, Scalar
 from pellucid.benchmarks.job import Job
 from pellucid.benchmarks.results import Cell, Choice, ResultTable
 from pellucid.benchmarks.store import Record
-from pellucid.datasets import PreparedDataset
+from pellucid.datasets import AnnouncedDataset, PreparedDataset
 from pellucid.errors import UnknownNameError
 from pellucid.families import backbones, explainers, frames, methods, metrics, objectives, views
 from pellucid.training import RunConfig
@@ -70,7 +70,7 @@ class BenchPlan:
     Args:
         experiment: What to run.
         preset: How thoroughly.
-        data: The prepared datasets by name.
+        data: The datasets by name; with those that are only announced the plan can be told, not run.
         chosen_backbones: Of the experiment; None for all.
         chosen_methods: Of the experiment; None for all.
         seeds: Instead of the preset's.
@@ -81,7 +81,8 @@ class BenchPlan:
         PellucidError: for unknown names or settings that do not fit, before any work starts.
     """
 
-    def __init__(self, experiment: Experiment, preset: str, data: Mapping[str, PreparedDataset], *,
+    def __init__(self, experiment: Experiment, preset: str,
+                 data: Mapping[str, PreparedDataset | AnnouncedDataset], *,
                  chosen_backbones: Sequence[str] | None = None, chosen_methods: Sequence[str] | None = None,
                  seeds: Sequence[int] | None = None, artifacts: str, device: str = "cpu") -> None:
         self.experiment, self.preset_name, self.preset = experiment, preset, experiment.preset(preset)
@@ -89,7 +90,9 @@ class BenchPlan:
         self.backbones = picked("backbone", experiment.backbones, chosen_backbones, backbones)
         self.methods = picked("method", experiment.all_methods, chosen_methods)
         self.artifacts, self.device = artifacts, device
-        self._data = {name: self._about(prepared) for name, prepared in data.items()}
+        self._data = {name: self._about(name, prepared) for name, prepared in data.items()}
+        self.unprepared = [name for name, one in data.items() if isinstance(one, AnnouncedDataset)]
+        """Datasets that are only announced."""
         self.stored: set[str] = set()
         """Keys that the store has from before: what only they would need is not made again."""
         self.jobs: dict[str, Job] = {}
@@ -128,8 +131,11 @@ class BenchPlan:
             left[row.place] = jobs
         return left
 
-    def _about(self, prepared: PreparedDataset) -> dict[str, Any]:
+    @staticmethod
+    def _about(name: str, prepared: PreparedDataset | AnnouncedDataset) -> dict[str, Any]:
         recipe = prepared.recipe
+        if isinstance(prepared, AnnouncedDataset):  # no result in any store is of these
+            return {"path": None, "digest": f"{name}, not prepared", "spec": None, "points": prepared.points}
         return {"path": str(prepared.path), "digest": data_digest(prepared.clouds),
                 "spec": recipe.spec(prepared.clouds).document(), "points": prepared.clouds.points}
 

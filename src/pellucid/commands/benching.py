@@ -23,7 +23,7 @@ from pellucid.benchmarks.results import ResultTable
 from pellucid.benchmarks.runner import Event, run
 from pellucid.benchmarks.store import Record, Store
 from pellucid.benchmarks.work import execute
-from pellucid.datasets import load_dataset
+from pellucid.datasets import AnnouncedDataset, PreparedDataset, announce_dataset, load_dataset
 from pellucid.errors import PellucidError
 from pellucid.families import backbones as registered
 from pellucid.files import digest, home, write_text
@@ -57,7 +57,7 @@ def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Seque
         device: Where jobs compute.
         dataset_options: Options of the recipes, e.g. ``{"source": "logic8", "source_dir": "..."}``.
         retry_failed: Whether runs that failed before run again.
-        dry_run: Return the plan with estimates instead.
+        dry_run: Return the plan with estimates instead; no data are made for it.
         progress: Whether to show a live table on stderr.
         command: Goes into the provenance.
 
@@ -83,9 +83,15 @@ def bench(table: str, *, datasets: Sequence[str] | None = None, backbones: Seque
     default = home() / "bench"
     folder = Path(artifacts) if artifacts is not None else default
     with Store(store if store is not None else default / "results.sqlite") as results_store:
-        data = {name: load_dataset(chosen.recipe(name), progress=progress,
-                                   **{**(dataset_options or {}), **chosen.datasets[name].options}) for name in names}
-        plan = BenchPlan(chosen, preset, data, chosen_backbones=backbones, chosen_methods=methods, seeds=seeds,
+        data: dict[str, PreparedDataset] = {}
+        announced: dict[str, PreparedDataset | AnnouncedDataset] = {}
+        for name in names:
+            recipe, options = chosen.recipe(name), {**(dataset_options or {}), **chosen.datasets[name].options}
+            if dry_run:
+                announced[name] = announce_dataset(recipe, **options)
+            else:
+                announced[name] = data[name] = load_dataset(recipe, progress=progress, **options)
+        plan = BenchPlan(chosen, preset, announced, chosen_backbones=backbones, chosen_methods=methods, seeds=seeds,
                          artifacts=str(folder.resolve()), device=device)
         history = results_store.seconds_of(lambda record: cost_group(record.content))
         known = _known(plan, results_store, retry_failed)

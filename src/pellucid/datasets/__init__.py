@@ -5,10 +5,20 @@ from typing import TYPE_CHECKING
 from pellucid.lazy import lazy
 
 if TYPE_CHECKING:
-    from pellucid.datasets.base import Dataset, PreparedDataset, datasets, describe, load_dataset
+    from pellucid.datasets.base import (
+        AnnouncedDataset,
+        Dataset,
+        PreparedDataset,
+        announce_dataset,
+        datasets,
+        describe,
+        load_dataset,
+    )
     from pellucid.datasets.molecules import load_molecules
 
-lazy(__name__, {"base": ["Dataset", "PreparedDataset", "datasets", "describe", "load_dataset"],
+lazy(__name__, {"base": ["AnnouncedDataset", "Dataset", "PreparedDataset", "announce_dataset", "datasets", "describe",
+                         "load_dataset"],
                 "molecules": ["load_molecules"]})
 
-__all__ = ["Dataset", "PreparedDataset", "datasets", "describe", "load_dataset", "load_molecules"]
+__all__ = ["AnnouncedDataset", "Dataset", "PreparedDataset", "announce_dataset", "datasets", "describe", "load_dataset",
+           "load_molecules"]

@@ -74,6 +74,7 @@ class ActsTrack(Dataset):
     licence = "made here; Pythia 8 is GPL-2.0-or-later, its events are free"
     as_published = {"field": (2.0,), "tracks": (10,), "val_tracks": (10,), "test_tracks": (10,),  # noqa: RUF012
                     "pileup": (10,), "spread": (BEAM_SPREAD,)}
+    usual = (3_241, 96.0)
     defaults = {"size": None, "full": False, "field": 2.0, "tracks": 10, "val_tracks": None,  # noqa: RUF012
                 "test_tracks": None, "pileup": 10, "spread": BEAM_SPREAD, "min_hits": 6, "min_pt": 0.5,
                 "material": True, "detector": "generic", "seed": 0, "processes": None, "progress": False}

@@ -45,6 +45,19 @@ class PreparedDataset:
     recipe: Dataset
 
 
+@dataclass(frozen=True)
+class AnnouncedDataset:
+    """A dataset that is not made yet.
+
+    Attributes:
+        recipe: The recipe.
+        points: About how many points all its samples will have together.
+    """
+
+    recipe: Dataset
+    points: int
+
+
 class Dataset(ABC):
     """A recipe from a raw source to :class:`~pellucid.clouds.PointClouds` on disk.
 
@@ -65,6 +78,8 @@ class Dataset(ABC):
         feature_size: Number of columns of ``features``.
         partner_category_sizes: Cardinalities of the second clouds, where samples have any.
         precision_at: The m of precision@m.
+        usual: About how many samples there are where the option ``size`` does not say, and points a sample: for what
+            is told before any work.
         from_folder: Whether the data must come from a folder that the user names.
         citation: Whom to cite.
         licence: Of the data, for each source if there are several.
@@ -86,6 +101,7 @@ class Dataset(ABC):
     feature_size: ClassVar[int] = 0
     partner_category_sizes: ClassVar[tuple[int, ...]] = ()
     precision_at: ClassVar[tuple[int, ...]] = (5, 8)
+    usual: ClassVar[tuple[int, float]] = (10_000, 25.0)
     from_folder: ClassVar[bool] = False
     citation: ClassVar[str] = ""
     licence: ClassVar[str] = ""
@@ -159,6 +175,36 @@ class Dataset(ABC):
             PellucidError: if an option's value does not fit, or the source cannot be had.
             DamagedFileError: if the stored file cannot be read; the message says what to delete.
         """
+        complete, key, path = self._place(options)
+        if not path.exists():
+            clouds, own = self.build(complete)
+            clouds.save(path, {**self._provenance(key), **own})
+        return self._open(path)
+
+    def announce(self, **options: Any) -> PreparedDataset | AnnouncedDataset:
+        """Opens the dataset if it is there; else says how large it will be. Makes nothing.
+
+        Args:
+            **options: See :attr:`defaults`.
+
+        Raises:
+            PellucidError: as :meth:`prepare`.
+        """
+        complete, _, path = self._place(options)
+        if path.exists():
+            return self._open(path)
+        return AnnouncedDataset(self, round(self.expected(complete) * self.usual[1]))
+
+    def expected(self, options: Mapping[str, Any]) -> int:
+        """About how many samples there will be.
+
+        Args:
+            options: Complete and checked.
+        """
+        return int(options.get("size") or self.usual[0])
+
+    def _place(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Path]:
+        """The complete options, the key, and the file of the result."""
         options = {name: value for name, value in options.items()
                    if name in self.defaults or name not in self.unkeyed}  # a recipe need not take these
         for given in options:
@@ -166,10 +212,9 @@ class Dataset(ABC):
                 raise UnknownNameError(f"option of the dataset {self.name}", given, self.defaults)
         complete = {**self.defaults, **options}
         key = {"dataset": self.name, "version": self.version, **self.check(complete)}
-        path = self.folder / digest(key) / "clouds.safetensors"
-        if not path.exists():
-            clouds, own = self.build(complete)
-            clouds.save(path, {**self._provenance(key), **own})
+        return complete, key, self.folder / digest(key) / "clouds.safetensors"
+
+    def _open(self, path: Path) -> PreparedDataset:
         try:
             clouds, provenance = PointClouds.load(path)
         except DamagedFileError as error:
@@ -216,6 +261,23 @@ def load_dataset(name: str, **options: Any) -> PreparedDataset:
         pellucid.errors.UnknownNameError: expected a known dataset, got 'synmoll'; did you mean 'synmol'? Known: ...
     """
     return datasets[name]().prepare(**options)
+
+
+def announce_dataset(name: str, **options: Any) -> PreparedDataset | AnnouncedDataset:
+    """Opens a dataset by name if it was made, and else says about how large it will be: nothing is made or fetched.
+
+    Args:
+        name: One of :data:`datasets`.
+        **options: The recipe's options.
+
+    Raises:
+        PellucidError: as :func:`load_dataset`.
+
+    Example:
+        >>> announce_dataset("synmol", size=1000, seed=123456).points
+        21400
+    """
+    return datasets[name]().announce(**options)
 
 
 def option_table(name: str) -> dict[str, str]:

@@ -125,6 +125,7 @@ class PLBind(Dataset):
                 "J. Cheminform. 13, 72 (2021)")
     licence = "of the user's files; PDB coordinates are CC0, PDBbind asks for a registration and has terms of its own"
     as_published = {"source": ("pdbbind",), "threshold_nM": (10.0,), "usable": ("lri",)}  # noqa: RUF012
+    usual = (10_891, 339.8)
     defaults = {"source": None, "source_dir": None, "threshold_nM": 10, "usable": "lri", "tier": "all",  # noqa: RUF012
                 "split": "cluster", "time_lists": None, "years": None, "seed": 0, "radius": 15.0, "chains": "near",
                 "conformer": "pose", "interactions": True, "size": None, "processes": None, "progress": False}
@@ -203,8 +204,12 @@ class PLBind(Dataset):
                          options["interactions"], options["seed"] if made else None,
                          _packages(options["interactions"]), self.version)
 
-    def _choose(self, options: Mapping[str, Any]) -> _Chosen:
-        """The complexes that the options ask for, before any structure is read."""
+    def expected(self, options: Mapping[str, Any]) -> int:
+        """See :meth:`Dataset.expected`."""
+        return len(self._choose(options, sums=False).complexes)
+
+    def _choose(self, options: Mapping[str, Any], sums: bool = True) -> _Chosen:
+        """The complexes that the options ask for, before any structure is read; ``sums``: with their checksums."""
         place = Path(options["source_dir"])
         read = read_complexes(place, options["source"])
         failed, listed = list(read.failed), read.listed
@@ -234,8 +239,8 @@ class PLBind(Dataset):
             listed = [listed[row] for row in np.sort(rows)]
         files = sorted({path for one in listed for path in (one.protein, *one.ligands)})
         with ThreadPoolExecutor(usable_cores()) as pool:
-            sums = dict(zip(files, pool.map(sha256, files), strict=True))
-        return _Chosen(read.source, read.index, count, listed, sums, split, lists, failed)
+            known = dict(zip(files, pool.map(sha256, files), strict=True)) if sums else {}
+        return _Chosen(read.source, read.index, count, listed, known, split, lists, failed)
 
 
 @datasets.register("plbind-affinity")

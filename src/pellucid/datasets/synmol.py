@@ -75,6 +75,7 @@ class SynMol(Dataset):
                 "McCloskey et al., PNAS 116, 11624 (2019); Sanchez-Lengeling et al., NeurIPS 2020")
     licence = "; ".join(f"{source}: {licence}" for source, licence in LICENCES.items())
     as_published = {"source": ("zinc", "logic8")}  # noqa: RUF012
+    usual = (8_671, 21.4)
     defaults = {"source": "zinc", "source_dir": None, "size": zinc.ORIGINAL_SIZE, "seed": 0,  # noqa: RUF012
                 "test": "equal", "processes": None, "progress": False}
 

@@ -69,6 +69,7 @@ class Tau3Mu(Dataset):
                 "Codebases 8 (2022)")
     licence = "made here; Pythia 8 is GPL-2.0-or-later, its events are free"
     as_published = {"pileup": (200.0,), "field": (3.8,)}  # noqa: RUF012
+    usual = (20_000, 16.2)
     defaults = {"size": None, "full": False, "pileup": 200, "field": 3.8, "b_share": 0.27, "noise": 8.0,  # noqa: RUF012
                 "library_size": 20_000, "seed": 0, "processes": None, "progress": False}
 

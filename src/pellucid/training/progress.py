@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bar
+
+from pellucid.progress import console
 
 
 class EpochCheckpoint(Checkpoint):
@@ -58,8 +58,7 @@ class Progress(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Opens the bar."""
         self._bar = Bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                        TimeRemainingColumn(), TextColumn("{task.fields[figures]}"),
-                        console=Console(file=sys.stderr))
+                        TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), console=console())
         self._bar.start()
         steps = len(pl_module.train_batches)
         self._task = self._bar.add_task("training", total=steps * (trainer.max_epochs or 0), figures="",
