@@ -249,9 +249,9 @@ def trust(table: Annotated[str | None, typer.Argument(metavar="TABLE", help="You
     else:
         score = "ROC AUC" if planted.kind == "binary" else "Spearman"
         table_ = Table("explainer", "of", score, "95 % interval", "samples", "seconds", title_justify="left",
-                       title=escape(f"{planted.rule}: how well it is found"))
+                       title=f"{planted.rule}: how well it is found")
         for one in planted.found:
-            cells = (["", escape(one.trouble), "", ""] if one.trouble else
+            cells = (["", one.trouble, "", ""] if one.trouble else
                      [f"{one.score:.3f}", f"{one.low:.3f} to {one.high:.3f}", str(one.samples), f"{one.seconds:.1f}"])
             table_.add_row(one.name, one.method, *cells)
         out.print(table_)
