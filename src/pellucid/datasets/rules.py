@@ -38,7 +38,7 @@ FIELDS.setdefault("contribution", Field("point", "float", (), "", "ground truth:
 
 SHARES = (0.6, 0.2, 0.2)
 """Of molecules for training, validation and test: enough of them to judge explanations on."""
-LEAST = 30
+LEAST = 20
 """Molecules of each class without which a rule can neither be learned nor judged."""
 SMALLEST = 5
 """Heavy atoms: in smaller molecules there is next to nothing to rank."""
