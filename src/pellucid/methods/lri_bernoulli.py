@@ -33,21 +33,43 @@ class Existence:
         alpha: Final prior r, in [0.5, 1).
         decay: r starts at 0.9 and falls by 0.1 every ``decay`` joint epochs down to alpha.
         temperature: Of the concrete relaxation.
+        random: Share of the clouds of a step whose mask is drawn without asking g. Where f learns from g's masks alone
+            the two can agree on a code: to silence what decides tells f as much as to keep it, and p is upside down
+            (Jethani et al., Have We Learned to Explain?, AISTATS 2021). A classifier that knows masks which mean
+            nothing takes silence for what it is. 0 is the paper.
     """
 
     alpha: float = 0.7
     decay: int = 10
     temperature: float = 1.0
+    random: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.alpha < 1:
             raise PellucidError(f"expected alpha in [0.5, 1), got {self.alpha}; Bern(0.5) is the most random prior")
         if self.decay < 1 or not self.temperature > 0:
             raise PellucidError(f"expected decay >= 1 and temperature > 0, got {self.decay} and {self.temperature}")
+        if not 0 <= self.random < 1:
+            raise PellucidError(f"expected random in [0, 1), got {self.random}; with 1 nothing would be learned of g")
 
     def prior(self, epoch: int) -> float:
         """The prior r of a joint epoch; see :func:`prior_at`."""
         return prior_at(epoch, self.alpha, self.decay)
+
+    def mask(self, logit: Tensor, of: Tensor, clouds: int, uniform: Tensor | None = None) -> Tensor:
+        """Concrete masks of a step, some of them drawn without asking g.
+
+        Args:
+            logit: (groups,) of p.
+            of: (groups,) whose cloud each is of.
+            clouds: How many there are.
+            uniform: (groups,) in place of random numbers, to inject noise in eval mode: then all masks are g's.
+        """
+        if self.random and uniform is None:
+            kept = torch.rand(clouds, device=logit.device).logit(1e-2)[of]  # a share of each cloud, uniform
+            free = (torch.rand(clouds, device=logit.device) < self.random)[of]
+            logit = torch.where(free, kept + torch.randn_like(logit), logit)
+        return concrete(logit, self.temperature, uniform=uniform)
 
 
 @dataclass(frozen=True)
@@ -153,7 +175,7 @@ class LRIBernoulli(LRI):
         mask = logit.sigmoid()
         if self.training or random is not None:
             uniform = None if random is None else random.uniform(by.of_clouds(clouds), dtype=logit.dtype)
-            mask = concrete(logit, self.existence.temperature, uniform=uniform)
+            mask = self.existence.mask(logit, clouds.batch[by.first], len(clouds), uniform)
         kl = bernoulli_kl(logit, self.existence.prior(epoch)).sum() / max(by.count, 1)
         weight = by.spread(mask)
         with perturbed(self.encoder):
