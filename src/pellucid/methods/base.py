@@ -288,6 +288,12 @@ class Method(nn.Module, ABC):
         raise PellucidError(f"expected a method whose interpreter can train alone, got {type(self).__name__}; use "
                             "lri-bernoulli or lri-gaussian with method.options.shared=false")
 
+    def join(self) -> None:
+        """What happens once, after the warm-up and before the interpreter trains; nothing for most.
+
+        A training that goes on from a checkpoint calls it only if the interpreter had not joined before.
+        """
+
     @classmethod
     def warm_up_kind(cls, options: dict[str, Any]) -> str:
         """What the warm-up trains: methods with the same answer have the same classifier after it."""
