@@ -41,7 +41,7 @@ class Interpreter:
         hop_noise: Which noise that is: ``"most_random"``, that of the most random point (paper), through which g hears
             of that one point alone; ``"mean"``, g's outputs averaged over neighbourhoods, once a hop.
         start: Where the encoder of g starts that is its own: ``"fresh"`` weights, or those of f when g joins
-            (``"copy"``, the authors' release), after the warm-up.
+            (``"copy"``, the authors' release), after the warm-up; messages of a copy are weighted as those of f are.
         own_partner: Whether such a g has an encoder of second clouds of its own too; in the authors' release f and g
             share that one.
     """
@@ -133,7 +133,10 @@ class LRI(Method):
         if self.own_encoder is None:
             h, partner = self.embed(clouds, neighbors), self.partner
         else:
-            h = self.own_encoder(clouds, neighbors, pos=self.scaled(clouds)).scalars
+            pos = self.scaled(clouds)
+            # a copy hears messages as what it was copied from does
+            weight = self.edge_weight(pos, neighbors) if self.start == "copy" and pos is not None else None
+            h = self.own_encoder(clouds, neighbors, pos=pos, edge_weight=weight).scalars
             partner = self.partner if self.own_partner is None else self.own_partner
         if partner is not None:
             h = h + partner(clouds)[clouds.batch]
