@@ -158,7 +158,8 @@ def gin(layer, h, edges, training):
     return plain_mlp(layer.update, torch.stack(rows), training)
 
 
-REFERENCES = {"dgcnn": dgcnn, "dgcnn release": dgcnn_release, "egnn": egnn, "gcn": gcn, "gin": gin, "point_transformer": point_transformer}
+REFERENCES = {"dgcnn": dgcnn, "dgcnn release": dgcnn_release, "egnn": egnn, "gcn": gcn, "gin": gin,
+              "point_transformer": point_transformer}
 
 
 def reference(name, net, clouds, table, pos, edge_weight, point_weight):

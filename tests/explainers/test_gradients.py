@@ -77,12 +77,7 @@ def test_gradgam_at_the_last_convolution_equals_hooks_on_it(backbone, form, read
     unsettled(model)
     got = explainers["gradgam"](reads="convolution").explain(model, clouds).importance
     layer = model.encoder.layers[-1]
-    if backbone == "dgcnn" and form == "release":  # its convolution is a chain of modules and a ReLU
-        part, rectified = layer.norm, torch.relu
-    elif backbone == "schnet":
-        part, rectified = layer.update_out, torch.relu
-    else:
-        part, rectified = layer.update, torch.relu
+    part = layer.norm if form == "release" else layer.update_out if backbone == "schnet" else layer.update
     caught = {}
 
     def keep(module, given, out):
@@ -94,8 +89,8 @@ def test_gradgam_at_the_last_convolution_equals_hooks_on_it(backbone, form, read
     model.logits(clouds, model.neighbors(clouds), pos=pos).sum().backward()
     handle.remove()
     out = caught["out"]
-    # through the ReLU of a release layer the gradient is that behind it wherever it is open, and nothing counts elsewhere
-    torch.testing.assert_close(got, (rectified(out) * out.grad).sum(-1).detach())
+    # where the module caught is before a ReLU, its gradient is that behind it where the ReLU is open; the rest counts 0
+    torch.testing.assert_close(got, (torch.relu(out) * out.grad).sum(-1).detach())
     other = explainers["gradgam"]().explain(model, clouds).importance
     assert not torch.allclose(got, other)
 

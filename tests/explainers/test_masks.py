@@ -78,7 +78,8 @@ def test_masks_may_start_by_the_size_of_the_batch():
     clouds = toy_clouds(40)
     model = model_for(clouds)
     normal = CloudRandom(clouds, 3).normal(clouds.sizes, dtype=torch.float32)
-    for start_by, count in (("batch", torch.full((clouds.points,), clouds.points)), ("cloud", clouds.sizes[clouds.batch])):
+    counts = {"batch": torch.full((clouds.points,), clouds.points), "cloud": clouds.sizes[clouds.batch]}
+    for start_by, count in counts.items():
         got = explainers["bernmask"](steps=1, lr=1e-12, start_by=start_by).explain(model, clouds, seed=3).importance
         torch.testing.assert_close(got, (1 + (2 / count).sqrt() * normal).sigmoid())
     with pytest.raises(PellucidError, match="start_by to be cloud or batch"):

@@ -335,7 +335,8 @@ def test_pointmask_sums_the_divergence_over_a_cloud(deviation, clouds):
     table = model.neighbors(clouds)
     mean, raw = model.interpret(clouds, table).detach().unbind(1)
     std = torch.nn.functional.softplus(raw) if deviation == "softplus" else raw.exp().sqrt()
-    each = torch.distributions.kl_divergence(torch.distributions.Normal(mean, std), torch.distributions.Normal(0.0, 1.0))
+    own, prior = torch.distributions.Normal(mean, std), torch.distributions.Normal(0.0, 1.0)
+    each = torch.distributions.kl_divergence(own, prior)
     sums = [each[a:b].sum() for a, b in zip(clouds.ptr[:-1], clouds.ptr[1:], strict=True)]
     torch.testing.assert_close(model(clouds, table).penalty.detach(), 0.01 * torch.stack(sums).mean())
     model.mask = CoordinateMask(kl="mean", deviation=deviation)

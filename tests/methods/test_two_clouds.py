@@ -116,7 +116,7 @@ def test_a_second_encoder_starts_as_a_copy_of_the_first(own_partner, name, metho
 
 
 def test_a_shared_encoder_cannot_start_as_a_copy(method):
-    with pytest.raises(PellucidError, match="set method.options.shared=false, or start=fresh"):
+    with pytest.raises(PellucidError, match=r"set method\.options\.shared=false, or start=fresh"):
         method("lri-bernoulli", start="copy")
     with pytest.raises(PellucidError, match="start to be fresh or copy, got 'warm'"):
         method("lri-bernoulli", shared=False, start="warm")

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_the_choice_of_events_is_that_of_numpy(seed, axes):
     """Event by event: the ranking by -det Sigma, its largest gap, its first hits, and singular values in x-y."""
     ptr, covariance, momentum, important = events(seed, axes=axes)
     angle_means, ratio_means = [], []
-    for start, end in zip(ptr[:-1], ptr[1:], strict=True):
+    for start, end in itertools.pairwise(ptr):
         truth, sigma = important[start:end], covariance[start:end, :axes, :axes]
         if truth.all() or not truth.any():
             continue

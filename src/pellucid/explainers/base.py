@@ -25,7 +25,7 @@ from pellucid.targets import Targets
 explainers: Registry[type[Explainer]] = families.explainers
 
 Need = Literal["pos", "inputs", "point_weight", "edge_weight", "embed", "added"]
-"""What an explainer may change or read: coordinates, input embeddings, existence, messages, the last layer, its part."""
+"""What an explainer may change or read: coordinates, input embeddings, existence, messages, last layer, its part."""
 
 WHAT: dict[str, str] = {
     "pos": "a prediction that can be differentiated with respect to coordinates",

@@ -93,8 +93,8 @@ class BernMask(_MaskLoss):
         entropy: Weight of the mask's mean entropy.
         lr: Adam's learning rate.
         steps: Steps for each cloud.
-        start_by: Of what N is the number of points: ``"cloud"``, or ``"batch"`` (as in the authors' release), with which
-            masks start closer to 1, and depend on what else is in the batch.
+        start_by: Of what N is the number of points: ``"cloud"``, or ``"batch"`` (as in the authors' release), with
+            which w starts closer to 1, and depends on how much else is in the batch.
     """
 
     citation = "Ying et al., GNNExplainer: Generating Explanations for Graph Neural Networks, NeurIPS 2019"

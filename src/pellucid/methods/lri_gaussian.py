@@ -23,7 +23,6 @@ from pellucid.randomness import CloudRandom
 from pellucid.targets import Targets
 from pellucid.views import frames
 
-
 MOVED_BY = ("surroundings", "own")
 """By which noise a point is moved; see :class:`Location`."""
 

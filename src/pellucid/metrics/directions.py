@@ -126,8 +126,9 @@ def median_over_events(values: Tensor, chosen: Tensor, ptr: Tensor) -> float:
 
 def _volume(covariance: Tensor) -> Tensor:
     """(points,) det Sigma over the coordinates that noise moves at any point."""
-    moved = covariance.diagonal(dim1=1, dim2=2).amax(0) > 0
-    return torch.linalg.det(covariance[:, moved][:, :, moved].double())
+    moved = (covariance.diagonal(dim1=1, dim2=2) > 0).any(0)
+    volume: Tensor = torch.linalg.det(covariance[:, moved][:, :, moved].double())
+    return volume
 
 
 def direction_metrics(momentum: Tensor, important: Tensor, ptr: Tensor, importance: Tensor, *, pos: Tensor,
@@ -216,7 +217,7 @@ def directions_of(explanation: Explanation, *, clouds: Tensor | None = None, m: 
     """
     data, columns = explanation.clouds, explanation.columns
     given = {name: data[name] for name in ("momentum", "important") if name in data}
-    known: dict[str, Tensor] = {}
+    known: dict[str, Any] = {}
     if explanation.covariance is not None:
         known = {"covariance": explanation.covariance}
     for kind in ("gradient", "direction"):
