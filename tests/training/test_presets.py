@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from toy import toy_clouds, toy_spec
 
 from pellucid.backbones import backbones
 from pellucid.benchmarks.experiments import published
+from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.methods import methods
+from pellucid.training import build
 from pellucid.training import presets as training_presets
+from pellucid.training.model import measured
 from pellucid.training.presets import explainer_options, presets, settings
 
 SYNMOL = {"source": "zinc"}, ["alkane and carbonyl"]
@@ -92,6 +96,25 @@ def test_every_point_is_its_own_neighbour_in_the_paper(dataset):
             assert own.partner_rule is None or own.partner_rule.loop
             assert own.rule.value == (wide if method == "lri-gaussian" else 1.0 if dataset == "tau3mu" else 5)
             assert method != "lri-gaussian" or own.reconstruct == own.rule
+
+
+@pytest.mark.parametrize("backbone", PAPER)
+@pytest.mark.parametrize("dataset", RELEASE)
+def test_every_model_of_the_paper_can_be_made_and_takes_a_step(dataset, backbone):
+    clouds = toy_clouds(6)
+    more = {"partner_category_sizes": (2,)} if dataset == "plbind" else {}
+    if more:
+        second = toy_clouds(6, seed=1)
+        fields = {"pos": second.pos, "categories": second["categories"]}
+        clouds = clouds.replace(partner=PointClouds(second.ptr, fields))
+    for method in ("erm", "lri-bernoulli", "lri-gaussian", "joint", "pointmask"):
+        config = settings(dataset, method, backbone, "paper", {"backbone": {"hidden": 8, "layers": 2}})
+        model = build(config, measured(toy_spec(clouds=clouds, **more), clouds, config))
+        model.join()
+        output = model.train()(clouds, model.neighbors(clouds))
+        loss = model.targets.loss(output.logits, clouds["y"])
+        (loss if output.penalty is None else loss + output.penalty).backward()
+        assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
 def test_two_encoders_in_the_paper_as_in_the_release():
