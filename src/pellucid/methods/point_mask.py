@@ -63,8 +63,8 @@ class PointMask(LRI):
 
     Neighbourhoods are those of the unmasked cloud, or rebuilt from the masked one. Who is whose neighbour has no
     gradient; distances to new neighbours have one. Rebuilt ones put all points with m_v = 0, which lie at the origin,
-    among each other, and which of them come first where there are more than k is decided by the order of the points:
-    the same every time, but not the same for points in another order.
+    among each other, and which of them come first where there are more than k is decided by the order of the points
+    (:func:`pellucid.neighbors.knn`): the same in any company, but not for points in another order.
 
     Args:
         make_backbone: Makes one encoder; called twice.
