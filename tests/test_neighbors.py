@@ -293,3 +293,22 @@ def test_cuda_gather_gradient():
     table.gather(values).square().sum().backward()
     plain[table.index].square().sum().backward()
     torch.testing.assert_close(values.grad, plain.grad)
+
+
+def test_ties_go_to_the_point_that_comes_first_in_any_company():
+    """Masked points share a place, and so do atoms of a lattice: a stable sort of each cloud alone says who is near."""
+    g = torch.Generator().manual_seed(0)
+    sizes = torch.randint(1, 90, (40,), generator=g)
+    ptr = torch.cat([torch.zeros(1, dtype=torch.int64), sizes.cumsum(0)])
+    pos = torch.randint(-1, 2, (int(ptr[-1]), 3), generator=g).float()
+    pos = pos * (torch.rand(len(pos), 1, generator=g) > 0.5)
+    for k, loop in ((5, True), (4, False)):
+        table = knn(pos, ptr, k, loop=loop)
+        for a, b in zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True):
+            squared = (pos[a:b, None] - pos[None, a:b]).square().sum(-1).numpy()
+            np.fill_diagonal(squared, -1 if loop else np.inf)
+            wanted = np.argsort(squared, axis=1, kind="stable")[:, :k]
+            for i in range(b - a):
+                real = k if table.mask is None else int(table.mask[a + i].sum())
+                assert real == min(k, b - a - (not loop))
+                assert (table.index[a + i, :real] - a).tolist() == wanted[i, :real].tolist()

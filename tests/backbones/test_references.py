@@ -7,8 +7,10 @@ from torch import nn
 from torch_geometric.nn import GCNConv, GINConv, GINEConv
 
 from pellucid.backbones import backbones
+from pellucid.backbones.dgcnn import LinearEdges
 from pellucid.backbones.kernels import Norm
 from pellucid.edges import given_edges
+from pellucid.errors import PellucidError
 from pellucid.neighbors import knn, radius
 
 RULES = {
@@ -54,8 +56,13 @@ class Edges:
                 offset = pos[j] - pos[i]
                 apart = bool((offset != 0).any())
                 distance = offset.norm(keepdim=True) if apart else torch.zeros(1, dtype=pos.dtype)
-                features = [] if net.edges is None else [(net.edges.slope * distance + net.edges.bias).relu()]
-                if net.sees_direction:
+                release = isinstance(net.edges, LinearEdges)
+                features = [] if net.edges is None or release else [
+                    (net.edges.slope * distance + net.edges.bias).relu()]
+                if release:
+                    first, second = net.edges.maps
+                    features.append(second(first(torch.cat([distance, offset / distance if apart else 0 * offset]))))
+                elif net.sees_direction:
                     features += [distance, offset / distance if apart else torch.zeros_like(offset)]
                 elif net.edges is not None:
                     features.append(distance.square())
@@ -88,6 +95,15 @@ def dgcnn(layer, h, edges, training):
         total = sum((message[e] * edges.weight[e] for e in mine), torch.zeros_like(h[i]))
         means.append(total / max(len(mine), 1))
     return h + plain_mlp(layer.update, torch.stack(means), training)
+
+
+def dgcnn_release(layer, h, edges, training):
+    """The whole MLP once an edge, and nothing taken out of the mean."""
+    linear = edges.rows(lambda e, i, j: layer.message(torch.cat([h[i], h[j] - h[i], edges.features[e]])))
+    message = layer.out(plain_norm(layer.inner, linear, training).relu())
+    means = torch.stack([sum((message[e] * edges.weight[e] for e in edges.of(i)), torch.zeros_like(h[i]))
+                         / max(len(edges.of(i)), 1) for i in range(len(h))])
+    return h + plain_norm(layer.norm, layer.post(means), training).relu()
 
 
 def egnn(layer, h, edges, training):
@@ -142,7 +158,8 @@ def gin(layer, h, edges, training):
     return plain_mlp(layer.update, torch.stack(rows), training)
 
 
-REFERENCES = {"dgcnn": dgcnn, "egnn": egnn, "gcn": gcn, "gin": gin, "point_transformer": point_transformer}
+REFERENCES = {"dgcnn": dgcnn, "dgcnn release": dgcnn_release, "egnn": egnn, "gcn": gcn, "gin": gin,
+              "point_transformer": point_transformer}
 
 
 def reference(name, net, clouds, table, pos, edge_weight, point_weight):
@@ -158,17 +175,24 @@ def reference(name, net, clouds, table, pos, edge_weight, point_weight):
 
 ELSEWHERE = {"schnet"}
 """Compared with PyG's own in tests of their own."""
+NAMES = [name for name in backbones if name not in ELSEWHERE] + ["dgcnn release"]
+
+
+def made(encoder, name, *shape, **options):
+    """A backbone by its name, or by name and form."""
+    name, _, form = name.partition(" ")
+    return encoder(name, *shape, **options, **({"form": form} if form else {}))
 
 
 @pytest.mark.parametrize("weighted", ["nothing weighted", "edges", "points", "both"])
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("name", [name for name in backbones if name not in ELSEWHERE])
+@pytest.mark.parametrize("name", NAMES)
 def test_outputs_and_gradients_equal_the_plain_version(name, rule, training, weighted, encoder, random_clouds):
     assert name in REFERENCES, f"write a plain version of {name} above"
     clouds = random_clouds((6, 3, 5), categories=(4, 2), features=2)
     table = RULES[rule](clouds.pos, clouds.ptr)
-    net = encoder(name, 3, (4, 2), 2, length_scale=1.7).train(training)
+    net = made(encoder, name, 3, (4, 2), 2, length_scale=1.7).train(training)
     pos = clouds.pos.clone().requires_grad_()
     random = torch.Generator().manual_seed(3)
     edge_weight = torch.rand(table.index.shape, generator=random, dtype=torch.float64).requires_grad_()
@@ -188,13 +212,13 @@ def test_outputs_and_gradients_equal_the_plain_version(name, rule, training, wei
         torch.testing.assert_close(mine, plain, atol=1e-8, rtol=1e-8)
 
 
-@pytest.mark.parametrize("name", [name for name in backbones if name not in ELSEWHERE])
+@pytest.mark.parametrize("name", NAMES)
 def test_duplicates_and_the_constant_feature_equal_the_plain_version(name, encoder, random_clouds):
     """Without features every point starts the same; offsets of zero have distance and direction zero."""
     clouds = random_clouds((4, 3))
     clouds = clouds.replace(pos=clouds.pos[[0, 1, 0, 2, 3, 3, 3]])
     table = knn(clouds.pos, clouds.ptr, 3)
-    net = encoder(name)
+    net = made(encoder, name)
     wanted = reference(name, net, clouds, table, clouds.pos, None, None)
     torch.testing.assert_close(net(clouds, table).scalars, wanted, atol=1e-10, rtol=1e-10)
 
@@ -202,11 +226,11 @@ def test_duplicates_and_the_constant_feature_equal_the_plain_version(name, encod
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loop", [False, True])
-@pytest.mark.parametrize("name", [name for name in backbones if name not in ELSEWHERE])
+@pytest.mark.parametrize("name", NAMES)
 def test_given_edges_and_their_features_equal_the_plain_version(name, loop, weighted, training, encoder, random_graphs):
     graphs = random_graphs((6, 3, 1, 5))
     table = given_edges(graphs, loop=loop)
-    net = encoder(name, 3, (), 2, edge_category_sizes=(3,), edge_feature_size=2).train(training)
+    net = made(encoder, name, 3, (), 2, edge_category_sizes=(3,), edge_feature_size=2).train(training)
     random = torch.Generator().manual_seed(3)
     edge_weight = torch.rand(table.index.shape, generator=random, dtype=torch.float64) if weighted else None
     point_weight = torch.rand(graphs.points, generator=random, dtype=torch.float64) if weighted else None
@@ -263,3 +287,44 @@ def test_gin_equals_that_of_pyg(featured, encoder, random_graphs):
             h = GINConv(layer.update, eps=layer.eps.item())(h, edge_index)
     for loop in (False, True):
         torch.testing.assert_close(net(graphs, given_edges(graphs, loop=loop)).scalars, h, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("form", "count"), [("compact", 71_424), ("release", 150_016)])
+def test_the_layers_of_dgcnn_have_as_many_parameters_as_told(form, count):
+    """The release's: four of linear 192-128, norm, linear 128-64, linear 64-64, norm."""
+    net = backbones["dgcnn"](3, (14,), 0, form=form)
+    assert sum(p.numel() for p in net.layers.parameters()) == count
+
+
+def test_the_release_drops_out_what_goes_on(encoder, random_clouds):
+    """In training each entry of the stream is 0 or scaled; within the layers nothing is dropped."""
+    clouds = random_clouds((40, 30), categories=(4, 2), features=2)
+    net = encoder("dgcnn", 3, (4, 2), 2, form="release", dropout=0.25, layers=1).train()
+    table = knn(clouds.pos, clouds.ptr, 5)
+    whole = made(encoder, "dgcnn release", 3, (4, 2), 2, layers=1).train()
+    whole.load_state_dict(net.state_dict())
+    torch.manual_seed(0)
+    got, kept = net(clouds, table).scalars, whole(clouds, table).scalars
+    dropped = got == 0
+    torch.testing.assert_close(got[~dropped], kept[~dropped] / 0.75)
+    assert 0.15 < float(dropped.double().mean()) < 0.35
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(PellucidError, match="form to be compact or release"):
+        backbones["dgcnn"](3, form="wide")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_last_layer_adds_is_the_difference_it_makes(name, encoder, random_clouds):
+    clouds = random_clouds((6, 3, 5), categories=(4, 2), features=2)
+    table = knn(clouds.pos, clouds.ptr, 3)
+    net = made(encoder, name, 3, (4, 2), 2, read_all=True)
+    embedding = net(clouds, table)
+    assert net.residual == (name not in ("gcn", "gin"))
+    if not net.residual:
+        assert embedding.added is None
+        return
+    before, after = embedding.scalars[:, -16:].chunk(2, 1)
+    torch.testing.assert_close(embedding.added, after - before, atol=1e-10, rtol=1e-10)
+    assert bool((embedding.added >= 0).all()) == (name in ("dgcnn release", "point_transformer"))

@@ -5,11 +5,14 @@ import torch
 from scipy.spatial.transform import Rotation
 from toy import toy_clouds, toy_config
 
+from pellucid.backbones import backbones
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.explainers.base import gradient
+from pellucid.methods import NeighborRule, methods
 from pellucid.spec import DataSpec
 from pellucid.targets import Targets
+from pellucid.testing.samples import unsettled
 from pellucid.training import build
 from pellucid.training.model import measured
 
@@ -58,6 +61,48 @@ def test_gradgam_with_a_linear_head_is_each_points_share_of_the_logit():
     shares = torch.zeros(5, dtype=torch.float64).index_add(0, clouds.batch, explanation.importance)
     logit = model.logits(clouds, model.neighbors(clouds)).detach()[:, 0]
     torch.testing.assert_close(shares + model.readout.head[0].bias.detach(), logit)
+
+
+@pytest.mark.parametrize("read_all", [False, True])
+@pytest.mark.parametrize(("backbone", "form"), [("dgcnn", "release"), ("dgcnn", "compact"), ("egnn", None),
+                                                ("point_transformer", None), ("schnet", None)])
+def test_gradgam_at_the_last_convolution_equals_hooks_on_it(backbone, form, read_all):
+    """Grad-CAM as its own code has it: the layer's output and its gradient, caught by PyTorch's hooks."""
+    clouds = toy_clouds(5).to(dtype=torch.float64)
+    torch.manual_seed(0)
+    model = methods["erm"].make(
+        lambda: backbones[backbone](3, (2,), hidden=8, layers=2, dropout=0.1, read_all=read_all,
+                                    **({"form": form} if form else {})),
+        Targets.of("binary"), rule=NeighborRule("knn", 4)).double().eval()
+    unsettled(model)
+    got = explainers["gradgam"](reads="convolution").explain(model, clouds).importance
+    layer = model.encoder.layers[-1]
+    part = layer.norm if form == "release" else layer.update_out if backbone == "schnet" else layer.update
+    caught = {}
+
+    def keep(module, given, out):
+        out.retain_grad()
+        caught["out"] = out
+
+    handle = part.register_forward_hook(keep)
+    pos = clouds.pos.clone().requires_grad_()
+    model.logits(clouds, model.neighbors(clouds), pos=pos).sum().backward()
+    handle.remove()
+    out = caught["out"]
+    # where the module caught is before a ReLU, its gradient is that behind it where the ReLU is open; the rest counts 0
+    torch.testing.assert_close(got, (torch.relu(out) * out.grad).sum(-1).detach())
+    other = explainers["gradgam"]().explain(model, clouds).importance
+    assert not torch.allclose(got, other)
+
+
+def test_gradgam_at_the_last_convolution_refuses_what_has_no_residual_sum():
+    clouds = toy_clouds(3)
+    model = model_for(clouds, "gcn", dtype=torch.float32)
+    with pytest.raises(PellucidError, match="last layer whose part in a residual sum can be read for GradGAM"):
+        explainers["gradgam"](reads="convolution").explain(model, clouds)
+    assert explainers["gradgam"]().explain(model, clouds).importance.isfinite().all()
+    with pytest.raises(PellucidError, match="reads to be embedding or convolution"):
+        explainers["gradgam"](reads="input")
 
 
 def test_a_model_that_does_not_depend_on_positions_is_refused():

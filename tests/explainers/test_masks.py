@@ -73,6 +73,49 @@ def test_a_batch_of_clouds_gives_what_each_cloud_alone_gives(backbone):
     torch.testing.assert_close(together.importance, alone.importance, atol=2e-4, rtol=1e-3)
 
 
+def test_masks_may_start_by_the_size_of_the_batch():
+    """w ~ N(1, 2 / N), N the points of the batch: seen before a step of no length has moved them."""
+    clouds = toy_clouds(40)
+    model = model_for(clouds)
+    normal = CloudRandom(clouds, 3).normal(clouds.sizes, dtype=torch.float32)
+    counts = {"batch": torch.full((clouds.points,), clouds.points), "cloud": clouds.sizes[clouds.batch]}
+    for start_by, count in counts.items():
+        got = explainers["bernmask"](steps=1, lr=1e-12, start_by=start_by).explain(model, clouds, seed=3).importance
+        torch.testing.assert_close(got, (1 + (2 / count).sqrt() * normal).sigmoid())
+    with pytest.raises(PellucidError, match="start_by to be cloud or batch"):
+        explainers["bernmask"](start_by="set")
+
+
+def test_the_size_loss_may_be_of_the_probability():
+    """By the sum written out; with it the gradient of the size loss knows nothing of what was drawn."""
+    clouds = toy_clouds(6)
+    model, table = model_for(clouds), knn(clouds.pos, clouds.ptr, 3)
+    explainer = explainers["bernmask-p"](size=0.7, entropy=0.0, size_of="probability")
+    logit = torch.randn(clouds.points, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    mask, own = torch.rand(clouds.points, generator=torch.Generator().manual_seed(1)), torch.zeros(len(clouds), 1)
+    explained = torch.zeros(len(clouds), dtype=torch.int64)
+    agree = agreement_loss(model.targets, model.logits(clouds, table, point_weight=mask), own, explained)
+    means = [logit.sigmoid()[a:b].mean() for a, b in zip(clouds.ptr[:-1], clouds.ptr[1:], strict=True)]
+    got = explainer.loss(model, clouds, table, logit, mask, own, explained, logit.sigmoid())
+    torch.testing.assert_close(got, agree + 0.7 * torch.stack(means))
+    sampled = explainer.loss(model, clouds, table, logit, mask, own, explained)
+    torch.testing.assert_close(sampled, agree + 0.7 * mean_per_cloud(mask, clouds))
+    with pytest.raises(PellucidError, match="size_of to be sample or probability"):
+        explainers["bernmask-p"](size_of="mask")
+
+
+@pytest.mark.parametrize("size_of", ["sample", "probability"])
+def test_each_size_loss_trains_the_mask_network_by_its_own_values(size_of, monkeypatch):
+    clouds, model = toy_clouds(12), Marked()
+    explainer = explainers["bernmask-p"](epochs=1, batch_size=4, size_of=size_of)
+    given, plain = [], explainer.loss
+    monkeypatch.setattr(explainer, "loss", lambda *a: given.append((a[3], a[-1])) or plain(*a))
+    explainer.fit(model, clouds)
+    for logit, sized in given:
+        assert sized is None if size_of == "sample" else torch.equal(sized, logit.sigmoid())
+    assert given
+
+
 def test_bernmask_equals_adam_on_the_loss_written_out():
     clouds = toy_clouds(1)
     model = model_for(clouds)

@@ -1,14 +1,16 @@
 """Joint noise and PointMask: the parents' parts, put together."""
 
+import numpy as np
 import pytest
 import torch
 from toy import toy_clouds, toy_config
 
 from pellucid.backbones import backbones
 from pellucid.errors import PellucidError
-from pellucid.methods import methods
+from pellucid.methods import NeighborRule, methods
 from pellucid.methods.joint import EXISTENCE, LOCATION, NEITHER
 from pellucid.methods.lri_bernoulli import bernoulli_kl
+from pellucid.methods.point_mask import CoordinateMask
 from pellucid.randomness import CloudRandom
 from pellucid.spec import DataSpec
 from pellucid.targets import Targets
@@ -236,6 +238,116 @@ def test_pointmask_multiplies_the_coordinates_by_a_thresholded_mask(clouds):
         model.interpreter[-1].bias[0] = -50.0
         model.interpreter[-1].weight.zero_()
         assert float(model(clouds, table).importance.abs().max()) == 0
+
+
+def brute(pos, ptr, k):
+    """k nearest by NumPy: the point itself first, ties by the order of the points."""
+    rows = []
+    for a, b in zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True):
+        distance = np.linalg.norm(pos[a:b, None] - pos[None, a:b], axis=-1)
+        np.fill_diagonal(distance, -1)
+        rows += [set((a + np.argsort(row, kind="stable")[:k]).tolist()) for row in distance]
+    return rows
+
+
+def spread(model):
+    """With masks of many sizes, which a fresh head does not give."""
+    with torch.no_grad():
+        model.interpreter[-1].weight.mul_(20)
+    return model
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_pointmask_rebuilds_neighbourhoods_from_masked_coordinates(training, clouds, monkeypatch):
+    model = spread(make("pointmask", t=0.0, neighbors="rebuilt", rule=NeighborRule("knn", 3))).double().train(training)
+    clouds = clouds.to(dtype=torch.float64)
+    asked = {}
+    plain = model.logits
+    monkeypatch.setattr(model, "logits", lambda c, n, *, pos: asked.update(n=n, pos=pos) or plain(c, n, pos=pos))
+    output = model(clouds, model.neighbors(clouds))
+    masked = asked["pos"].detach()
+    assert bool((masked != 0).any(1).all())  # no ties, so that the answer is one
+    wanted = brute(masked.numpy(), clouds.ptr, 3)
+    table = asked["n"]
+    got = [set(row[mask].tolist()) for row, mask in zip(table.index, table.index >= 0 if table.mask is None else
+                                                        table.mask, strict=True)]
+    assert got == wanted
+    assert got != brute(clouds.pos.numpy(), clouds.ptr, 3)
+    if not training:
+        torch.testing.assert_close(output.logits, plain(clouds, table, pos=masked))
+
+
+def test_the_distances_of_rebuilt_neighbourhoods_have_a_gradient(clouds):
+    """Finite differences of the logit by the raw mean of one point, where no neighbour changes."""
+    model = spread(make("pointmask", t=0.0, neighbors="rebuilt", rule=NeighborRule("knn", 3))).double().eval()
+    one = clouds.to(dtype=torch.float64).select(torch.tensor([0]))
+    table = model.neighbors(one)
+    shift = torch.zeros(one.points, dtype=torch.float64, requires_grad=True)
+    raw = model.interpret(one, table).detach()
+    model.interpret = lambda *_: raw + torch.stack([shift, torch.zeros_like(shift)], 1)
+    (got,) = torch.autograd.grad(model(one, table).logits.sum(), shift)
+    assert bool((got != 0).any())
+    for v in range(one.points):
+        ends = []
+        for sign in (1, -1):
+            step = torch.zeros_like(raw)
+            step[v, 0] = sign * 1e-6
+            model.interpret = lambda *_, step=step: raw + step
+            with torch.no_grad():
+                ends.append(float(model(one, table).logits.sum()))
+        assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(float(got[v]), abs=1e-6, rel=1e-4)
+
+
+@pytest.mark.parametrize("backbone", ["dgcnn", "egnn", "point_transformer"])
+def test_where_the_mask_takes_all_points_to_the_origin_nothing_breaks(backbone, clouds):
+    """All distances are 0: gradients are finite, and the same clouds give the same answer in any company."""
+    model = make("pointmask", backbone, neighbors="rebuilt").train()
+    with torch.no_grad():
+        model.interpreter[-1].weight.zero_()
+        model.interpreter[-1].bias[0] = -50.0
+    output = model(clouds, model.neighbors(clouds))
+    (output.logits.sum() + output.penalty).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    model.eval()
+    with torch.no_grad():
+        together, again = (model(clouds, model.neighbors(clouds)).logits for _ in range(2))
+        assert torch.equal(together, again)
+        for place in range(len(clouds)):
+            one = clouds.select(torch.tensor([place]))
+            torch.testing.assert_close(model(one, model.neighbors(one)).logits[0], together[place])
+
+
+@pytest.mark.parametrize("neighbors", ["kept", "rebuilt"])
+def test_turning_a_cloud_about_the_origin_changes_no_invariant_prediction(neighbors, clouds):
+    model = make("pointmask", t=0.1, neighbors=neighbors).double().eval()
+    clouds = clouds.to(dtype=torch.float64)
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4)))[0]
+    turned = clouds.replace(pos=clouds.pos @ turn.T)
+    with torch.no_grad():
+        a, b = (model(c, model.neighbors(c)) for c in (clouds, turned))
+    torch.testing.assert_close(a.logits, b.logits)
+    torch.testing.assert_close(a.importance, b.importance)
+
+
+@pytest.mark.parametrize("deviation", ["softplus", "log_variance"])
+def test_pointmask_sums_the_divergence_over_a_cloud(deviation, clouds):
+    """With PyTorch's distributions: the sum over the points of a cloud, the mean over clouds."""
+    model = make("pointmask", alpha=0.01, kl="sum", deviation=deviation).train()
+    table = model.neighbors(clouds)
+    mean, raw = model.interpret(clouds, table).detach().unbind(1)
+    std = torch.nn.functional.softplus(raw) if deviation == "softplus" else raw.exp().sqrt()
+    own, prior = torch.distributions.Normal(mean, std), torch.distributions.Normal(0.0, 1.0)
+    each = torch.distributions.kl_divergence(own, prior)
+    sums = [each[a:b].sum() for a, b in zip(clouds.ptr[:-1], clouds.ptr[1:], strict=True)]
+    torch.testing.assert_close(model(clouds, table).penalty.detach(), 0.01 * torch.stack(sums).mean())
+    model.mask = CoordinateMask(kl="mean", deviation=deviation)
+    torch.testing.assert_close(model(clouds, table).penalty.detach(), 0.01 * each.mean())
+
+
+@pytest.mark.parametrize("options", [{"neighbors": "new"}, {"kl": "max"}, {"deviation": "exp"}, {"start": "warm"}])
+def test_unknown_choices_of_pointmask_are_refused(options):
+    with pytest.raises(PellucidError, match=f"expected {next(iter(options))} to be"):
+        make("pointmask", **options)
 
 
 def test_pointmask_has_an_encoder_of_its_own_and_learns(clouds):

@@ -90,6 +90,38 @@ def test_two_encoders_of_the_second_cloud_where_f_and_g_share_nothing(method):
     assert built("lri-bernoulli", method, shared=True).own_partner is None
 
 
+@pytest.mark.parametrize("name", ["lri-bernoulli", "lri-gaussian", "joint", "pointmask"])
+@pytest.mark.parametrize("own_partner", [True, False])
+def test_a_second_encoder_starts_as_a_copy_of_the_first(own_partner, name, method):
+    options = {} if name == "pointmask" else {"shared": False}
+    model = built(name, method, start="copy", own_partner=own_partner, **options)
+    clouds = pairs()
+    assert (model.own_partner is not None) == own_partner
+    fresh = copy.deepcopy(model.own_encoder.state_dict())
+    model.join()
+    for key, value in model.encoder.state_dict().items():
+        assert torch.equal(value, model.own_encoder.state_dict()[key])
+    assert any(not torch.equal(value, model.own_encoder.state_dict()[key]) for key, value in fresh.items())
+    # what g reads now is the sum of the same embeddings that f reads
+    neighbors = model.neighbors(clouds)
+    h = model.embed(clouds, neighbors) + model.partner(clouds)[clouds.batch]
+    torch.testing.assert_close(model.interpret(clouds, neighbors), model.interpreter(h))
+    with torch.no_grad():  # and it goes its own way from there
+        next(model.own_encoder.parameters()).add_(1)
+    assert not torch.allclose(model.interpret(clouds, neighbors), model.interpreter(h))
+    other = built(name, method, own_partner=own_partner, **options)
+    before = copy.deepcopy(other.state_dict())
+    other.join()
+    assert all(torch.equal(value, before[key]) for key, value in other.state_dict().items())
+
+
+def test_a_shared_encoder_cannot_start_as_a_copy(method):
+    with pytest.raises(PellucidError, match=r"set method\.options\.shared=false, or start=fresh"):
+        method("lri-bernoulli", start="copy")
+    with pytest.raises(PellucidError, match="start to be fresh or copy, got 'warm'"):
+        method("lri-bernoulli", shared=False, start="warm")
+
+
 @pytest.mark.parametrize("name", list(methods))
 def test_the_other_kind_of_sample_is_refused(name, method):
     clouds = pairs()
@@ -208,6 +240,34 @@ def test_gradients_reach_the_interpreter_over_hops(name, hop_noise, method):
     (output.logits.sum() + output.penalty).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.interpreter.parameters())
     assert any(bool(p.grad.abs().sum() > 0) for p in model.partner.parameters())
+
+
+@pytest.mark.parametrize("backbone", ["egnn", "dgcnn"])
+@pytest.mark.parametrize("name", ["lri-gaussian", "joint"])
+def test_points_may_be_moved_by_their_own_noise_alone(name, backbone, method):
+    """The draw is that of a model without hops; KL, importance and what is told are those of one that has them."""
+    more = {"noise": "both"} if name == "joint" else {}
+    plain, smooth, own = (built(name, method, backbone=backbone, **options, **more) for options in (
+        {}, {"hops": 2}, {"hops": 2, "moved_by": "own"}))
+    for model in (smooth, own):
+        model.load_state_dict(plain.state_dict())
+    clouds, seen = pairs(), {}
+    for label, model in (("plain", plain), ("smooth", smooth), ("own", own)):
+        move = model.move
+        model.move = lambda c, eps, label=label, move=move: seen.update({label: eps}) or move(c, eps)
+        seen[label, "out"] = noisy(model, clouds)
+    assert torch.equal(seen["own"], seen["plain"])
+    assert not torch.allclose(seen["own"], seen["smooth"])
+    mine, wide = seen["own", "out"], seen["smooth", "out"]
+    for part in ("penalty", "importance"):
+        torch.testing.assert_close(getattr(mine, part), getattr(wide, part))
+    with torch.no_grad():
+        mine, wide = (m(clouds, m.neighbors(clouds)) for m in (own, smooth))
+    torch.testing.assert_close(mine.logits, wide.logits)
+    torch.testing.assert_close(mine.covariance if backbone == "dgcnn" else mine.radius,
+                               wide.covariance if backbone == "dgcnn" else wide.radius)
+    with pytest.raises(PellucidError, match="moved_by to be surroundings or own"):
+        method(name, moved_by="others")
 
 
 @pytest.mark.parametrize("options", [{"hops": -1}, {"hops": 1.5}, {"hops": True}, {"hops": 1, "groups": "group"}])

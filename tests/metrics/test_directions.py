@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -50,7 +51,7 @@ def sample(n=400, seed=0):
     off = torch.rand(n, generator=g, dtype=torch.float64) * 0.5
     covariance = torch.zeros(n, 3, 3, dtype=torch.float64)
     for i in range(n):
-        covariance[i, :2, :2] = ellipse(float(phi[i] + off[i]), 4.0, 1.0)
+        covariance[i, :2, :2] = (1 + 0.01 * i) * ellipse(float(phi[i] + off[i]), 4.0, 1.0)
     momentum = torch.stack([phi.cos(), phi.sin(), torch.ones(n, dtype=torch.float64)], 1)
     content = {"momentum": momentum, "important": torch.rand(n, generator=g) < 0.5, "pos": momentum * 10,
                "importance": torch.rand(n, generator=g), "ptr": torch.tensor([0, 100, 400]), "covariance": covariance}
@@ -63,13 +64,58 @@ def test_figures_are_those_of_numpy():
     chosen = content["important"].numpy()
     assert made["angle"] == pytest.approx(np.median(off.numpy()[chosen]), abs=1e-6)
     assert made["angle_mean"] == pytest.approx(off.numpy()[chosen].mean(), abs=1e-6)
-    assert made["eigen_ratio"] == pytest.approx(0.25)
+    assert made["deviation_ratio"] == pytest.approx(0.25)
+    assert made["eigen_ratio"] == pytest.approx(0.0625)
     assert made["radial"]["angle"] == pytest.approx(0, abs=1e-6)
     assert made["random"]["angle"] == pytest.approx(45, abs=6)
     first = np.zeros(400, dtype=bool)
     for start, end in ((0, 100), (100, 400)):
         first[start + np.argsort(-content["importance"][start:end].numpy())[:20]] = True
     assert made["angle_assisted"] == pytest.approx(off.numpy()[chosen & first].mean(), abs=1e-6)
+
+
+def events(seed, clouds=7, axes=2):
+    """Clouds of hits with noise of many shapes, some hits without momentum, one cloud of signal alone."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(3, 60, clouds)
+    ptr, n = np.concatenate([[0], sizes.cumsum()]), sizes.sum()
+    root = rng.normal(size=(n, axes, axes)) * np.exp(rng.normal(size=(n, 1, 1)))
+    covariance = np.zeros((n, 3, 3))
+    covariance[:, :axes, :axes] = root @ root.transpose(0, 2, 1)
+    momentum = rng.normal(size=(n, 3))
+    momentum[rng.random(n) < 0.1, :2] = 0
+    important = rng.random(n) < 0.4
+    important[ptr[1]:ptr[2]] = True
+    important[ptr[2]:ptr[3]] = False
+    return ptr, covariance, momentum, important
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_choice_of_events_is_that_of_numpy(seed, axes):
+    """Event by event: the ranking by -det Sigma, its largest gap, its first hits, and singular values in x-y."""
+    ptr, covariance, momentum, important = events(seed, axes=axes)
+    angle_means, ratio_means = [], []
+    for start, end in itertools.pairwise(ptr):
+        truth, sigma = important[start:end], covariance[start:end, :axes, :axes]
+        if truth.all() or not truth.any():
+            continue
+        rank = np.argsort(np.linalg.det(sigma))
+        gap = np.argmax(np.diff(np.linalg.det(sigma)[rank]))
+        kept = [i for i in rank[: gap + 1] if truth[i] and i in rank[:5] and momentum[start + i, :2].any()]
+        if kept:
+            u, s, _ = np.linalg.svd(sigma[kept][:, :2, :2])
+            true = momentum[start:end][kept, :2]
+            cosine = np.abs((u[:, :, 0] * true).sum(1)) / np.linalg.norm(true, axis=1)
+            angle_means.append(np.degrees(np.arccos(np.minimum(cosine, 1))).mean())
+            ratio_means.append((s[:, 1] / s[:, 0]).mean())
+    made = direction_metrics(torch.from_numpy(momentum), torch.from_numpy(important), torch.from_numpy(ptr),
+                             torch.from_numpy(-np.linalg.slogdet(covariance[:, :axes, :axes])[1]), first=5,
+                             pos=torch.ones(len(momentum), 3), covariance=torch.from_numpy(covariance))
+    assert angle_means
+    middle = (len(angle_means) - 1) // 2
+    assert made["angle_assisted_events"] == pytest.approx(np.sort(angle_means)[middle], abs=1e-5)
+    assert made["eigen_ratio_events"] == pytest.approx(np.sort(ratio_means)[middle], abs=1e-9)
 
 
 @given(angles, st.floats(0.1, 10))
@@ -81,7 +127,8 @@ def test_turning_about_the_beam_and_scaling_change_nothing(turn, scale):
     turned = {**content, "momentum": content["momentum"] @ r.T, "pos": content["pos"] @ r.T,
               "covariance": scale**2 * r @ content["covariance"] @ r.T}
     a, b = direction_metrics(**content), direction_metrics(**turned)
-    for name in ("angle", "angle_mean", "angle_assisted", "eigen_ratio"):
+    for name in ("angle", "angle_mean", "angle_assisted", "angle_assisted_events", "deviation_ratio",
+                 "eigen_ratio", "eigen_ratio_events"):
         assert a[name] == pytest.approx(b[name], abs=1e-5)
 
 
@@ -97,4 +144,6 @@ def test_bad_input():
 def test_no_important_hit_is_not_a_number():
     content, _ = sample(10)
     content |= {"ptr": torch.tensor([0, 10]), "important": torch.zeros(10, dtype=torch.bool)}
-    assert math.isnan(direction_metrics(**content)["angle"])
+    made = direction_metrics(**content)
+    assert all(math.isnan(made[name]) for name in ("angle", "angle_assisted_events", "eigen_ratio",
+                                                   "eigen_ratio_events"))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from toy import toy_clouds, toy_spec
 
 from pellucid.backbones import backbones
 from pellucid.benchmarks.experiments import published
+from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
+from pellucid.explainers import explainers
 from pellucid.methods import methods
+from pellucid.training import build
 from pellucid.training import presets as training_presets
-from pellucid.training.presets import presets, settings
+from pellucid.training.model import measured
+from pellucid.training.presets import explainer_options, presets, settings
 
 SYNMOL = {"source": "zinc"}, ["alkane and carbonyl"]
 PAPER = ("dgcnn", "egnn", "point_transformer")
@@ -44,6 +49,81 @@ def test_the_papers_settings():
         assert (c.training.epochs, c.training.warmup, c.method.scale, c.method.options["beta"]) == (
             epochs, warmup, scale, beta)
         assert (c.training.batch_size, c.training.learning_rate, c.training.weight_decay) == (128, 1e-3, 1e-5)
+
+
+# Configuration of the authors' release, backbone by backbone (dgcnn, point_transformer, egnn): (alpha, t) of PointMask,
+# (size, entropy) of BernMask and of BernMask-P.
+RELEASE = {
+    "synmol": ([(0.01, 0.2)] * 3, [(0.01, 0.1), (0.1, 1.0), (0.1, 0.01)], [(0.1, 0.1), (0.01, 0.1), (0.01, 0.01)]),
+    "actstrack": ([(0.01, 0.2), (1.0, 0.2), (1.0, 0.2)], [(0.1, 0.01), (0.1, 0.01), (0.01, 0.1)],
+                  [(0.01, 0.1), (0.01, 1.0), (0.01, 0.1)]),
+    "tau3mu": ([(0.01, 0.2)] * 3, [(0.1, 0.01), (0.01, 0.1), (0.1, 0.01)], [(0.01, 1.0), (0.01, 0.1), (0.01, 0.01)]),
+    "plbind": ([(0.01, 0.2), (0.01, 0.2), (0.1, 0.8)], [(0.01, 0.01), (1.0, 0.01), (0.1, 0.1)],
+               [(0.1, 1.0), (0.1, 0.1), (0.01, 0.1)]),
+}
+
+
+@pytest.mark.parametrize("dataset", RELEASE)
+def test_the_baselines_of_the_paper_have_the_values_of_the_release(dataset):
+    masks, bern, bern_p = RELEASE[dataset]
+    for place, backbone in enumerate(("dgcnn", "point_transformer", "egnn")):
+        config = settings(dataset, "pointmask", backbone, "paper")
+        options = config.method.options
+        assert (options["alpha"], options["t"]) == masks[place]
+        assert (options["neighbors"], options["kl"]) == ("rebuilt", "sum")
+        assert options["start"] == "copy"
+        assert config.training.warmup == 0
+        assert config.backbone.options == ({"form": "release"} if backbone == "dgcnn" else {})
+        mine = explainer_options(dataset, "bernmask", "paper", backbone)
+        assert (mine["size"], mine["entropy"], mine["lr"], mine["steps"]) == (*bern[place], 0.1, 500)
+        learned = explainer_options(dataset, "bernmask-p", "paper", backbone)
+        assert (learned["size"], learned["entropy"]) == bern_p[place]
+        assert learned["epochs"] == (100 if dataset in ("synmol", "actstrack") else 50)
+        assert learned["size_of"] == "probability"
+        for name in ("gradgam", "bernmask", "bernmask-p"):
+            explainers[name](**explainer_options(dataset, name, "paper", backbone))
+        assert explainer_options(dataset, "gradgam", "paper", backbone) == {"reads": "convolution"}
+    assert "reads" not in explainer_options(dataset, "gradgam", "paper", "gin")  # which has no residual sum
+
+
+@pytest.mark.parametrize("dataset", RELEASE)
+def test_every_point_is_its_own_neighbour_in_the_paper(dataset):
+    wide = {"synmol": 5, "actstrack": 10, "tau3mu": 1.5, "plbind": 7}[dataset]
+    for backbone in PAPER:
+        for method in ("erm", "lri-bernoulli", "lri-gaussian", "pointmask"):
+            own = settings(dataset, method, backbone, "paper").method
+            assert own.rule.loop
+            assert own.partner_rule is None or own.partner_rule.loop
+            assert own.rule.value == (wide if method == "lri-gaussian" else 1.0 if dataset == "tau3mu" else 5)
+            assert method != "lri-gaussian" or own.reconstruct == own.rule
+
+
+@pytest.mark.parametrize("backbone", PAPER)
+@pytest.mark.parametrize("dataset", RELEASE)
+def test_every_model_of_the_paper_can_be_made_and_takes_a_step(dataset, backbone):
+    clouds = toy_clouds(6)
+    more = {"partner_category_sizes": (2,)} if dataset == "plbind" else {}
+    if more:
+        second = toy_clouds(6, seed=1)
+        fields = {"pos": second.pos, "categories": second["categories"]}
+        clouds = clouds.replace(partner=PointClouds(second.ptr, fields))
+    for method in ("erm", "lri-bernoulli", "lri-gaussian", "joint", "pointmask"):
+        config = settings(dataset, method, backbone, "paper", {"backbone": {"hidden": 8, "layers": 2}})
+        model = build(config, measured(toy_spec(clouds=clouds, **more), clouds, config))
+        model.join()
+        output = model.train()(clouds, model.neighbors(clouds))
+        loss = model.targets.loss(output.logits, clouds["y"])
+        (loss if output.penalty is None else loss + output.penalty).backward()
+        assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_two_encoders_in_the_paper_as_in_the_release():
+    for method in ("lri-bernoulli", "lri-gaussian"):
+        options = settings("plbind", method, "egnn", "paper").method.options
+        assert (options["shared"], options["start"], options["own_partner"], options["hops"]) == (
+            False, "copy", False, 2)
+        assert options.get("moved_by") == ("own" if method == "lri-gaussian" else None)
+        assert "start" not in settings("synmol", method, "egnn", "paper").method.options
 
 
 def test_fast_is_one_setting_for_all_backbones_at_a_tenth_of_the_papers_epochs():

@@ -20,6 +20,7 @@ from pellucid.clouds import Field, PointClouds
 from pellucid.commands.explaining import ExplainedRun
 from pellucid.errors import DamagedFileError, PellucidError
 from pellucid.methods import methods
+from pellucid.methods.lri import LRI
 from pellucid.neighbors import knn
 from pellucid.targets import Target, Targets
 from pellucid.training import RunConfig, load_model, train
@@ -460,6 +461,37 @@ def test_a_frozen_classifier_stays_as_warm_up_left_it(tmp_path: Path) -> None:
     assert {n.split(".")[0] for n in names - same} == {"own_encoder", "interpreter"}
     assert {n.split(".")[0] for n in same} >= {"encoder", "readout", "phi"}
     assert all(p.requires_grad for p in run.model.parameters())
+
+
+@pytest.mark.parametrize("warmup", [0, 2])
+def test_an_interpreter_that_starts_as_a_copy_is_copied_once_after_the_warm_up(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warmup: int) -> None:
+    """Also where training goes on from a warm-up that was done before, which is the same run."""
+    plain = toy_config("lri-bernoulli", warmup=warmup, epochs=2)
+    config = plain.model_copy(update={"method": plain.method.model_copy(update={"options": {
+        "shared": False, "start": "copy"}})})
+    clouds, seen, join = toy_clouds(), [], LRI.join
+
+    def watched(model: LRI) -> None:
+        state = model.encoder.state_dict()
+        before = all(torch.equal(v, state[k]) for k, v in model.own_encoder.state_dict().items())
+        join(model)
+        seen.append((before, all(torch.equal(v, state[k]) for k, v in model.own_encoder.state_dict().items()),
+                     {k: v.clone() for k, v in state.items()}))
+
+    monkeypatch.setattr(LRI, "join", watched)
+    whole = train(config, clouds, tmp_path / "whole", quick=True, **OPTIONS)
+    assert [entry[:2] for entry in seen] == [(False, True)]
+    if not warmup:
+        return
+    checkpoint = warm_up(plain, clouds, tmp_path / "warm", **OPTIONS)
+    left = load(checkpoint)["state_dict"]
+    assert len(seen) == 1
+    assert all(torch.equal(v, left[f"model.encoder.{k}"]) for k, v in seen[0][2].items())
+    again = train(config, clouds, tmp_path / "again", warm_start=checkpoint, quick=True, **OPTIONS)
+    assert len(seen) == 2
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value), name
 
 
 def pairs(count: int = 120) -> PointClouds:

@@ -72,6 +72,8 @@ class Embedding:
 
     scalars: Tensor
     vectors: Tensor | None = None
+    added: Tensor | None = None
+    """(points, hidden) what the last layer added to what came before it, of a backbone of :class:`ResidualLayer`."""
 
 
 Directions = Literal["none", "coordinates", "equivariant"]
@@ -257,6 +259,22 @@ def mlp(widths: Sequence[int], p: float, *, plain_last: bool = True) -> nn.Seque
     return nn.Sequential(*layers)
 
 
+class ResidualLayer(nn.Module, ABC):
+    """A layer h -> h + added(h), of which the part that it adds can be read by itself (Grad-CAM does)."""
+
+    @abstractmethod
+    def added(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
+        """(points, hidden) -> (points, hidden) what the layer adds."""
+
+    def joined(self, h: Tensor, added: Tensor) -> Tensor:
+        """(points, hidden) what goes on: the sum, unless the layer does more with it."""
+        return h + added
+
+    def forward(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
+        """(points, hidden) -> (points, hidden)."""
+        return self.joined(h, self.added(h, where, neighbors, weight))
+
+
 class Backbone(nn.Module, ABC):
     """Base of all backbones: an encoder of points whose neighbourhoods are given.
 
@@ -380,7 +398,12 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def layer(self) -> nn.Module:
-        """One message-passing layer: ``layer(h, geometry, neighbors, weight) -> h``."""
+        """One message-passing layer: ``layer(h, geometry, neighbors, weight) -> h``, best a :class:`ResidualLayer`."""
+
+    @property
+    def residual(self) -> bool:
+        """Whether :attr:`Embedding.added` is there; a backbone with a forward pass of its own says so itself."""
+        return type(self).forward is Backbone.forward and isinstance(self.layers[-1], ResidualLayer)
 
     def encode(self, clouds: PointClouds) -> Tensor:
         """(points, hidden) embedding of the categories and features alone."""
@@ -428,14 +451,18 @@ class Backbone(nn.Module, ABC):
         h = self.encode(clouds) if inputs is None else inputs
         if self.coordinates is not None:
             h = h + self.coordinates(placed)
-        levels = [h] if self.alone is None else [h, self.alone(h)]
+        levels, added = [h] if self.alone is None else [h, self.alone(h)], None
         for layer in self.layers:
-            h = layer(h, where, neighbors, weight)
+            if isinstance(layer, ResidualLayer):
+                added = layer.added(h, where, neighbors, weight)
+                h = layer.joined(h, added)
+            else:
+                h, added = layer(h, where, neighbors, weight), None
             if self.levels > 1:  # otherwise nothing is kept that nobody reads
                 levels.append(h)
         if self.nested and self.training:
             levels = self._to_some_depth(levels, clouds)
-        return Embedding(h if self.levels == 1 else torch.cat(same_dtype(*levels), 1))
+        return Embedding(h if self.levels == 1 else torch.cat(same_dtype(*levels), 1), added=added)
 
     def _to_some_depth(self, levels: list[Tensor], clouds: PointClouds) -> list[Tensor]:
         """Levels of which those behind a layer that is drawn for each cloud are 0; of the others nothing is."""
@@ -462,5 +489,5 @@ class Backbone(nn.Module, ABC):
         return replace(where, embedding=parts[0] if len(parts) == 1 else torch.cat(same_dtype(*parts), -1))
 
 
-__all__ = ["Backbone", "Directions", "Dropout", "EdgeBasis", "Embedding", "Gaussians", "Geometry", "backbones",
-           "geometry", "mlp"]
+__all__ = ["Backbone", "Directions", "Dropout", "EdgeBasis", "Embedding", "Gaussians", "Geometry",
+           "ResidualLayer", "backbones", "geometry", "mlp"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pellucid.backbones.base import Backbone, Geometry, backbones, edge_map, message_sum, mlp
+from pellucid.backbones.base import Backbone, Geometry, ResidualLayer, backbones, edge_map, message_sum, mlp
 from pellucid.backbones.kernels import Norm, norm_relu_dropout_sum, sum_neighbors
 from pellucid.neighbors import Neighbors
 
 
-class EquivariantConv(nn.Module):
+class EquivariantConv(ResidualLayer):
     """h_i + MLP([h_i, sum_j MLP([h_i, h_j, e_ij])]); e_ij sees the squared distance and kinks of the distance only.
 
     Each MLP is linear, batch norm, ReLU, dropout, linear. The message's last linear layer is taken after the sum,
@@ -31,8 +31,8 @@ class EquivariantConv(nn.Module):
         self.out = nn.Linear(hidden, hidden)
         self.update = mlp([2 * hidden, hidden, hidden], p)
 
-    def forward(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
-        """(points, hidden) -> (points, hidden)."""
+    def added(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
+        """See :meth:`ResidualLayer.added`."""
         own, other = self.message.weight.chunk(2, 1)
         target = nn.functional.linear(h, own, self.message.bias)
         message = message_sum(h @ other.t(), target, where, self.edge, neighbors)
@@ -40,7 +40,7 @@ class EquivariantConv(nn.Module):
         count = (neighbors.degree[:, None].to(total.dtype) if weight is None
                  else sum_neighbors(weight[..., None], None, neighbors))
         total = total @ self.out.weight.t() + count * self.out.bias
-        return h + self.update(torch.cat([h, total], -1))  # type: ignore[no-any-return]
+        return self.update(torch.cat([h, total], -1))  # type: ignore[no-any-return]
 
 
 @backbones.register("egnn")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pellucid.backbones.base import Backbone, Dropout, Geometry, backbones
+from pellucid.backbones.base import Backbone, Dropout, Geometry, ResidualLayer, backbones
 from pellucid.backbones.kernels import Norm, attend, edge_linear
 from pellucid.neighbors import Neighbors
 
 
-class VectorAttention(nn.Module):
+class VectorAttention(ResidualLayer):
     """h_i + MLP(sum_j softmax_j(Dropout(ReLU(BN(q_i - k_j + P(r_i - r_j))))) * (v_j + P'(r_i - r_j) + E e_ij)).
 
     The attention MLP's first linear layer is merged with those of q, k and P (a product of linear maps is one), so
@@ -35,8 +35,8 @@ class VectorAttention(nn.Module):
         self.drop = Dropout(p)
         self.update = nn.Sequential(nn.Linear(hidden, hidden), Norm(hidden), nn.ReLU(), Dropout(p))
 
-    def forward(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
-        """(points, hidden) -> (points, hidden)."""
+    def added(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
+        """See :meth:`ResidualLayer.added`."""
         assert where.embedding is not None
         logit = edge_linear(-self.key(h), self.query(h), -where.offset, self.position_logit.weight, neighbors)
         logit = self.drop(torch.relu(self.norm(logit)))
@@ -44,7 +44,7 @@ class VectorAttention(nn.Module):
         by_edge = torch.cat([self.position_value.weight, self.edge_value.weight], 1)
         bias = self.position_value.bias.expand_as(h)
         value = edge_linear(self.value(h), bias, edge, by_edge, neighbors)
-        return h + self.update(attend(logit, value, weight, neighbors))  # type: ignore[no-any-return]
+        return self.update(attend(logit, value, weight, neighbors))  # type: ignore[no-any-return]
 
 
 @backbones.register("point_transformer")

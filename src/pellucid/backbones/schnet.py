@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.backbones.base import Backbone, Dropout, EdgeBasis, Gaussians, Geometry, backbones
+from pellucid.backbones.base import Backbone, Dropout, EdgeBasis, Gaussians, Geometry, ResidualLayer, backbones
 from pellucid.backbones.kernels import sum_neighbors
 from pellucid.neighbors import Neighbors
 
 
-class ContinuousFilterConv(nn.Module):
+class ContinuousFilterConv(ResidualLayer):
     """h_i + U(ssp(V sum_j W(e_ij) f(d_ij) * A h_j)) with a filter network W; f falls smoothly to 0 at the cutoff."""
 
     def __init__(self, hidden: int, edge: int, cutoff: float, p: float) -> None:
@@ -21,12 +21,12 @@ class ContinuousFilterConv(nn.Module):
         self.filter, self.filter_out = nn.Linear(edge, hidden), nn.Linear(hidden, hidden)
         self.update, self.update_out = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden)
 
-    def forward(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
-        """(points, hidden) -> (points, hidden); ssp(x) = ln(e^x / 2 + 1 / 2)."""
+    def added(self, h: Tensor, where: Geometry, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
+        """See :meth:`ResidualLayer.added`; ssp(x) = ln(e^x / 2 + 1 / 2)."""
         envelope = 0.5 + 0.5 * torch.cos(math.pi / self.cutoff * where.distance.clamp(max=self.cutoff))
         filters = self.filter_out(F.softplus(self.filter(where.embedding)) - math.log(2)) * envelope
         total = sum_neighbors(filters * neighbors.gather(self.alone(h)), weight, neighbors)
-        return h + self.update_out(self.drop(F.softplus(self.update(total)) - math.log(2)))  # type: ignore[no-any-return]
+        return self.update_out(self.drop(F.softplus(self.update(total)) - math.log(2)))  # type: ignore[no-any-return]
 
 
 @backbones.register("schnet")

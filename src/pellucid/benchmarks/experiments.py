@@ -33,7 +33,10 @@ LABELS = {
     "density": "Density",
     "interpretation.roc_auc": "ROC AUC", "classification.roc_auc": "Classification AUC",
     "directions.angle": "Angle, median of all hits (°)", "directions.angle_assisted": "Angle, mean, assisted (°)",
-    "directions.eigen_ratio": "Eigen-ratio", "directions.radial.angle": "Angle of the radius (°)",
+    "directions.angle_assisted_events": "Angle, assisted, of events (°)",
+    "directions.deviation_ratio": "Ratio of deviations", "directions.eigen_ratio": "Eigen-ratio",
+    "directions.eigen_ratio_events": "Eigen-ratio, of events",
+    "directions.radial.angle": "Angle of the radius (°)",
 }  # fmt: skip
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _DOUBT = " (doubtful: "

@@ -151,7 +151,7 @@ class BenchPlan:
         if variant.explainer is None:
             return self._train(dataset, config, f"{dataset} {backbone} {method}{tail} seed {seed}")
         run = self._train(dataset, config, f"{dataset} {backbone} {variant.method} seed {seed}")
-        options = {**explainer_options(recipe, variant.explainer, self.preset.settings), **own}
+        options = {**explainer_options(recipe, variant.explainer, self.preset.settings, backbone), **own}
         explainer = explainers[variant.explainer]
         explainer(**options)  # refuses what does not fit, before any work starts
         about = self._data[dataset]

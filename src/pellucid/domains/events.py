@@ -32,8 +32,15 @@ for _name, _told in {
     "angle_mean": ("Angle to the velocity, mean (°)", "the same, averaged", "lower"),
     "angle_assisted": ("Angle to the velocity, assisted mean (°)", "over important {points} that are ranked high: a "
                        "choice that knows the ground truth, as the LRI paper makes one", "lower"),
-    "eigen_ratio": ("Eigen-ratio", "short to long axis of the noise in x-y, median over all important {points}; 1 is "
-                    "round", ""),
+    "angle_assisted_events": ("Angle to the velocity, assisted, of events (°)", "over important {points} among the "
+                              "first 12 and above the largest gap in the ranking: mean of an event, median over "
+                              "events, as the release of the LRI paper has it", "lower"),
+    "deviation_ratio": ("Ratio of deviations", "short to long axis of the noise in x-y (standard deviations), median "
+                        "over all important {points}; 1 is round", ""),
+    "eigen_ratio": ("Eigen-ratio", "smaller to larger eigenvalue of the noise's covariance in x-y, the square of the "
+                    "ratio of deviations, median over all important {points}; 1 is round", ""),
+    "eigen_ratio_events": ("Eigen-ratio, of events", "the same over the {points} of the assisted angle of events: "
+                           "mean of an event, median over events", ""),
     "radial.angle": ("Angle of the radius (°)", "what the line from the beam to the {point} gives without any model: "
                      "median", ""),
     "radial.angle_mean": ("Angle of the radius, mean (°)", "the same, averaged", ""),

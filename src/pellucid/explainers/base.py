@@ -24,8 +24,8 @@ from pellucid.targets import Targets
 
 explainers: Registry[type[Explainer]] = families.explainers
 
-Need = Literal["pos", "inputs", "point_weight", "edge_weight", "embed"]
-"""What an explainer may change or read: coordinates, input embeddings, existence, messages, the last layer."""
+Need = Literal["pos", "inputs", "point_weight", "edge_weight", "embed", "added"]
+"""What an explainer may change or read: coordinates, input embeddings, existence, messages, last layer, its part."""
 
 WHAT: dict[str, str] = {
     "pos": "a prediction that can be differentiated with respect to coordinates",
@@ -33,6 +33,7 @@ WHAT: dict[str, str] = {
     "point_weight": "points whose messages can be weighted",
     "edge_weight": "messages that can be weighted one by one",
     "embed": "a last layer that can be read",
+    "added": "a last layer whose part in a residual sum can be read",
 }
 
 
@@ -67,6 +68,13 @@ class Predictor(Protocol):
 
     def refuse(self, clouds: PointClouds) -> None:
         """Raises PellucidError if the clouds cannot be used."""
+
+
+class ResidualPredictor(Predictor, Protocol):
+    """A predictor that has the need ``added``."""
+
+    def added(self, clouds: PointClouds, neighbors: Neighbors) -> Tensor:
+        """(points, F) what the last layer adds to the last F columns of :meth:`embed`."""
 
 
 @dataclass
@@ -117,6 +125,10 @@ class OfClouds(nn.Module):
     def embed(self, clouds: PointClouds, neighbors: Neighbors, **changed: Tensor | None) -> Tensor:
         """As the predictor."""
         return self.predictor.embed(clouds, neighbors, **changed)  # type: ignore[no-any-return]
+
+    def added(self, clouds: PointClouds, neighbors: Neighbors) -> Tensor:
+        """As the predictor."""
+        return self.predictor.added(clouds, neighbors)  # type: ignore[no-any-return]
 
     def classify(self, h: Tensor, clouds: PointClouds) -> Tensor:
         """(clouds, outputs): mean logits over the points that are asked about; 0 where none of them is there."""

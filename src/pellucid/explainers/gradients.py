@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 
 from pellucid.clouds import PointClouds
-from pellucid.explainers.base import Attribution, Explainer, Predictor, chosen, explainers, gradient
+from pellucid.errors import PellucidError
+from pellucid.explainers.base import (
+    Attribution,
+    Explainer,
+    Predictor,
+    ResidualPredictor,
+    chosen,
+    explainers,
+    gradient,
+)
 from pellucid.neighbors import Neighbors
 from pellucid.randomness import CloudRandom
 
@@ -34,18 +45,38 @@ class GradGeo(Explainer):
                                                 for i, axis in enumerate("xyzw"[: grad.shape[1]])})
 
 
+READS = ("embedding", "convolution")
+"""Where GradGAM reads."""
+
+
 @explainers.register("gradgam")
 class GradGAM(Explainer):
     """GradGAM: sum over channels of activation times gradient at the last layer (Grad-CAM for points).
 
     Importance of v is sum_c h_vc * d logit / d h_vc (Miao et al. 2023, section 5). What argues against the output is
     negative.
+
+    Args:
+        reads: Which activation h is: ``"embedding"``, the embedding that the readout sees, or ``"convolution"``, what
+            the last layer adds to it through its residual connection, rectified (as in the authors' release, whose
+            layers end in a ReLU; ours of ``egnn`` and ``dgcnn`` do not). The gradient is the same: the embedding is a
+            sum of both.
+
+    Raises:
+        PellucidError: for another place.
     """
 
     needs = frozenset({"embed"})
     citation = "Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks, ICCV 2017"
     check = "equal to a point's share of the logit where the head is linear: the shares and the bias sum to the logit"
     importance_name = "last-layer contribution, sum h * d logit / d h"
+
+    def __init__(self, *, reads: str = "embedding") -> None:
+        if reads not in READS:
+            raise PellucidError(f"expected reads to be {' or '.join(READS)}, got {reads!r}")
+        self.reads = reads
+        if reads == "convolution":
+            self.needs = frozenset({"embed", "added"})
 
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: torch.Tensor,
                   random: CloudRandom) -> Attribution:
@@ -55,4 +86,8 @@ class GradGAM(Explainer):
         with torch.enable_grad():
             h.requires_grad_()
             grad = gradient(chosen(predictor.classify(h, clouds), target), h, "last layer")
-        return Attribution((h.detach() * grad).sum(-1))
+        activation = h.detach()
+        if self.reads == "convolution":
+            with torch.no_grad():
+                activation = cast(ResidualPredictor, predictor).added(clouds, neighbors).relu()
+        return Attribution((activation * grad[:, -activation.shape[1]:]).sum(-1))

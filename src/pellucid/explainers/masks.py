@@ -72,10 +72,10 @@ class _MaskLoss(Explainer):
         self.size, self.entropy, self.lr = size, entropy, lr
 
     def loss(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, logit: Tensor, mask: Tensor,
-             own: Tensor, explained: Tensor) -> Tensor:
-        """(clouds,) agreement + size * mean mask + entropy * mean entropy of the mask."""
+             own: Tensor, explained: Tensor, sized: Tensor | None = None) -> Tensor:
+        """(clouds,) agreement + size * mean mask (or of ``sized``) + entropy * mean entropy of the mask."""
         logits = predictor.logits(clouds, neighbors, point_weight=mask)
-        cost = self.size * mask + self.entropy * mask_entropy(logit)
+        cost = self.size * (mask if sized is None else sized) + self.entropy * mask_entropy(logit)
         return agreement_loss(predictor.targets, logits, own, explained) + mean_per_cloud(cost, clouds)
 
 
@@ -93,23 +93,29 @@ class BernMask(_MaskLoss):
         entropy: Weight of the mask's mean entropy.
         lr: Adam's learning rate.
         steps: Steps for each cloud.
+        start_by: Of what N is the number of points: ``"cloud"``, or ``"batch"`` (as in the authors' release), with
+            which w starts closer to 1, and depends on how much else is in the batch.
     """
 
     citation = "Ying et al., GNNExplainer: Generating Explanations for Graph Neural Networks, NeurIPS 2019"
     check = "a batch gives what each cloud alone gives; the loss falls; it equals Adam on the loss written out by hand"
 
-    def __init__(self, *, size: float = 0.1, entropy: float = 0.1, lr: float = 0.1, steps: int = 500) -> None:
+    def __init__(self, *, size: float = 0.1, entropy: float = 0.1, lr: float = 0.1, steps: int = 500,
+                 start_by: str = "cloud") -> None:
         super().__init__(size=size, entropy=entropy, lr=lr)
         if steps < 1:
             raise PellucidError(f"expected at least 1 step, got {steps}")
-        self.steps = steps
+        if start_by not in ("cloud", "batch"):
+            raise PellucidError(f"expected start_by to be cloud or batch, got {start_by!r}")
+        self.steps, self.start_by = steps, start_by
 
     def attribute(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, target: Tensor,
                   random: CloudRandom) -> Attribution:
         """Fits the masks of one batch; see :meth:`Explainer.attribute`."""
         with torch.no_grad():
             own = predictor.logits(clouds, neighbors)
-            std = (2.0 / clouds.sizes.clamp(min=1))[clouds.batch].sqrt()
+            count = clouds.sizes if self.start_by == "cloud" else torch.full_like(clouds.sizes, clouds.points)
+            std = (2.0 / count.clamp(min=1))[clouds.batch].sqrt()
             logit = (1 + std * random.normal(clouds.sizes)).to(own.dtype)
         with torch.enable_grad():
             logit.requires_grad_()
@@ -136,6 +142,8 @@ class BernMaskP(_MaskLoss):
         batch_size: Clouds a training step.
         dropout: Probability in the MLP.
         temperature: Of the concrete distribution.
+        size_of: Whose mean the size loss is: ``"sample"``, the mask that is drawn, or ``"probability"``, sigmoid(w_v)
+            (as in the authors' release). At temperature 1 their expectations differ a little.
     """
 
     needs = frozenset({"point_weight", "embed"})
@@ -144,11 +152,15 @@ class BernMaskP(_MaskLoss):
     trains = True
 
     def __init__(self, *, size: float = 0.1, entropy: float = 0.1, lr: float = 1e-3, epochs: int = 100,
-                 batch_size: int = 128, dropout: float = 0.2, temperature: float = 1.0) -> None:
+                 batch_size: int = 128, dropout: float = 0.2, temperature: float = 1.0, size_of: str = "sample"
+                 ) -> None:
         super().__init__(size=size, entropy=entropy, lr=lr)
         if epochs < 1 or batch_size < 2 or not temperature > 0:
             raise PellucidError(f"expected epochs >= 1, batch_size >= 2 and temperature > 0, got {epochs}, "
                                 f"{batch_size} and {temperature}")
+        if size_of not in ("sample", "probability"):
+            raise PellucidError(f"expected size_of to be sample or probability, got {size_of!r}")
+        self.size_of = size_of
         self.epochs, self.batch_size, self.dropout, self.temperature = epochs, batch_size, dropout, temperature
         self.network: nn.Module | None = None
 
@@ -188,7 +200,8 @@ class BernMaskP(_MaskLoss):
                         logit = network(batch["h"]).squeeze(-1)
                         mask = concrete(logit, self.temperature, generator)
                         loss = self.loss(predictor, batch, neighbors.select(clouds.ptr, chosen, clouds.edge_ptr),
-                                         logit, mask, own[chosen], explained[chosen]).mean()
+                                         logit, mask, own[chosen], explained[chosen],
+                                         logit.sigmoid() if self.size_of == "probability" else None).mean()
                         adam.zero_grad()
                         loss.backward()  # type: ignore[no-untyped-call]
                     adam.step()

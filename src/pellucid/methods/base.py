@@ -215,7 +215,8 @@ class Method(nn.Module, ABC):
     def can(self) -> frozenset[str]:
         """What post-hoc explainers may change or read; see :mod:`pellucid.explainers.base`."""
         every = frozenset({"inputs", "point_weight", "edge_weight", "embed"})
-        return every | {"pos"} if self.sees_coordinates else every
+        more = {"pos": self.sees_coordinates, "added": self.encoder.residual}
+        return every | {name for name, there in more.items() if there}
 
     @property
     def sees_coordinates(self) -> bool:
@@ -288,6 +289,12 @@ class Method(nn.Module, ABC):
         raise PellucidError(f"expected a method whose interpreter can train alone, got {type(self).__name__}; use "
                             "lri-bernoulli or lri-gaussian with method.options.shared=false")
 
+    def join(self) -> None:
+        """What happens once, after the warm-up and before the interpreter trains; nothing for most.
+
+        A training that goes on from a checkpoint calls it only if the interpreter had not joined before.
+        """
+
     @classmethod
     def warm_up_kind(cls, options: dict[str, Any]) -> str:
         """What the warm-up trains: methods with the same answer have the same classifier after it."""
@@ -338,6 +345,14 @@ class Method(nn.Module, ABC):
         """(points, hidden) scalars of the last layer: what :meth:`classify` reads; arguments as for :meth:`encode`."""
         return self.encode(clouds, neighbors, pos=pos, inputs=inputs, point_weight=point_weight,
                            edge_weight=edge_weight).scalars
+
+    def added(self, clouds: PointClouds, neighbors: Neighbors) -> Tensor:
+        """(points, hidden) what the last layer adds, the last columns of :meth:`embed` being what comes of it."""
+        added = self.encode(clouds, neighbors).added
+        if added is None:
+            raise PellucidError(f"expected a backbone whose last layer adds to what comes before it, got "
+                                f"{type(self.encoder).__name__}; choose another backbone")
+        return added
 
     def logits(self, clouds: PointClouds, neighbors: Neighbors, *, pos: Tensor | None = None,
                inputs: Tensor | None = None, point_weight: Tensor | None = None,

@@ -108,7 +108,7 @@ class Joint(LRIGaussian):
         exists, placed = bernoulli_kl(logit, prior), noise.kl(log_determinant)
         kl_existence, kl, weight = exists, placed, None
         if self.training or random is not None:
-            eps = self.drawn(noise, by, clouds, random)
+            eps = self.drawn(self.moving(raw[:, :-1], noise, clouds), by, clouds, random)
             uniform = None if random is None else random.uniform(by.of_clouds(clouds), dtype=logit.dtype)
             mask = self.existence.mask(logit, clouds.batch[by.first], len(clouds), uniform)
             if self.together.noise == "either":

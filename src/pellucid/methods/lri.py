@@ -23,6 +23,8 @@ from pellucid.targets import Targets
 CITATION = "Miao et al., Interpretable Geometric Deep Learning via Learnable Randomness Injection, ICLR 2023"
 HOP_NOISE = ("most_random", "mean")
 """What a point bears of its surroundings; see :class:`Interpreter`."""
+STARTS = ("fresh", "copy")
+"""Where an encoder of g's own starts; see :class:`Interpreter`."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class Interpreter:
             are perturbed or left alone (paper, appendix D; 2 on PLBind); 0 for its own.
         hop_noise: Which noise that is: ``"most_random"``, that of the most random point (paper), through which g hears
             of that one point alone; ``"mean"``, g's outputs averaged over neighbourhoods, once a hop.
+        start: Where the encoder of g starts that is its own: ``"fresh"`` weights, or those of f when g joins
+            (``"copy"``, the authors' release), after the warm-up; messages of a copy are weighted as those of f are.
+        own_partner: Whether such a g has an encoder of second clouds of its own too; in the authors' release f and g
+            share that one.
     """
 
     beta: float | None = None
@@ -45,6 +51,8 @@ class Interpreter:
     groups: str = ""
     hops: int = 0
     hop_noise: str = "most_random"
+    start: str = "fresh"
+    own_partner: bool = True
 
     def __post_init__(self) -> None:
         if self.beta is not None and not self.beta >= 0:
@@ -58,6 +66,11 @@ class Interpreter:
                                 f"{self.hops!r} and groups={self.groups!r}; leave one of them out")
         if self.hop_noise not in HOP_NOISE:
             raise PellucidError(f"expected hop_noise to be {' or '.join(HOP_NOISE)}, got {self.hop_noise!r}")
+        if self.start not in STARTS:
+            raise PellucidError(f"expected start to be {' or '.join(STARTS)}, got {self.start!r}")
+        if self.shared and self.start == "copy":
+            raise PellucidError("expected an encoder of the interpreter's own to copy into, got a shared one; set "
+                                "method.options.shared=false, or start=fresh")
 
 
 class LRI(Method):
@@ -83,6 +96,7 @@ class LRI(Method):
         self.beta = self.beta_default if own.beta is None else own.beta
         self.groups, self.hops, self.hop_noise = own.groups, own.hops, own.hop_noise
         self.own_encoder = None if own.shared else make_backbone()
+        self.start, self.wants_own_partner = own.start, own.own_partner
         self.own_partner: nn.Module | None = None
         if own.shared:  # clean clouds pass through it for g, perturbed ones for f
             for module in self.encoder.modules():
@@ -98,8 +112,15 @@ class LRI(Method):
     def add_partner(self, make_partner: Callable[[], nn.Module]) -> None:
         """See :meth:`Method.add_partner`."""
         super().add_partner(make_partner)
-        if self.own_encoder is not None:
+        if self.own_encoder is not None and self.wants_own_partner:
             self.own_partner = make_partner()
+
+    def join(self) -> None:
+        """See :meth:`Method.join`."""
+        if self.own_encoder is not None and self.start == "copy":
+            self.own_encoder.load_state_dict(self.encoder.state_dict())
+            if self.own_partner is not None and self.partner is not None:
+                self.own_partner.load_state_dict(self.partner.state_dict())
 
     def refuse(self, clouds: PointClouds) -> None:
         """See :meth:`Method.refuse`."""
@@ -112,7 +133,11 @@ class LRI(Method):
         if self.own_encoder is None:
             h, partner = self.embed(clouds, neighbors), self.partner
         else:
-            h, partner = self.own_encoder(clouds, neighbors, pos=self.scaled(clouds)).scalars, self.own_partner
+            pos = self.scaled(clouds)
+            # a copy hears messages as what it was copied from does
+            weight = self.edge_weight(pos, neighbors) if self.start == "copy" and pos is not None else None
+            h = self.own_encoder(clouds, neighbors, pos=pos, edge_weight=weight).scalars
+            partner = self.partner if self.own_partner is None else self.own_partner
         if partner is not None:
             h = h + partner(clouds)[clouds.batch]
         return self.interpreter(h)  # type: ignore[no-any-return]

@@ -23,6 +23,9 @@ from pellucid.randomness import CloudRandom
 from pellucid.targets import Targets
 from pellucid.views import frames
 
+MOVED_BY = ("surroundings", "own")
+"""By which noise a point is moved; see :class:`Location`."""
+
 
 @dataclass(frozen=True)
 class Location:
@@ -39,6 +42,8 @@ class Location:
         relative: Name of a frame with a length of each point: the prior's standard deviation is 1/c of that length, an
             angle. For layers that see directions (``view``), which the same length harms the more the nearer a point
             is. ``""``: 1/c is a length.
+        moved_by: With hops, by which noise a point is moved: ``"surroundings"``, that which it bears of them, or
+            ``"own"``, so that only KL and importance are of the surroundings (as in the authors' release).
     """
 
     graph_reconstruction: bool = True
@@ -47,8 +52,11 @@ class Location:
     noise_dim: int = 0
     frame: str = "lab"
     relative: str = ""
+    moved_by: str = "surroundings"
 
     def __post_init__(self) -> None:
+        if self.moved_by not in MOVED_BY:
+            raise PellucidError(f"expected moved_by to be {' or '.join(MOVED_BY)}, got {self.moved_by!r}")
         frames[self.frame]  # refuses an unknown name
         if not isinstance(self.relative, str) or (self.relative and not frames[self.relative].measures):
             having = [name for name in frames if frames[name].measures]
@@ -169,9 +177,17 @@ class LRIGaussian(LRI):
 
     def noise_of(self, raw: Tensor, clouds: PointClouds, neighbors: Neighbors) -> Ellipsoids | Spheres:
         """The noise that the rows bear, over hops and in the axes of the coordinates."""
-        own = self.noise(self.over_hops(raw, lambda rows: self.noise(rows).log_det(), neighbors))
+        return self._framed(self.noise(self.over_hops(raw, lambda rows: self.noise(rows).log_det(), neighbors)), clouds)
+
+    def moving(self, raw: Tensor, borne: Ellipsoids | Spheres, clouds: PointClouds) -> Ellipsoids | Spheres:
+        """The noise that moves the rows: ``borne``, or each row's own without hops."""
+        if not self.hops or self.location.moved_by == "surroundings":
+            return borne
+        return self._framed(self.noise(raw), clouds)
+
+    def _framed(self, noise: Ellipsoids | Spheres, clouds: PointClouds) -> Ellipsoids | Spheres:
         frame = frames[self.location.frame]
-        return own.turned(lambda u: frame.turn(u, clouds.pos)) if frame.own else own
+        return noise.turned(lambda u: frame.turn(u, clouds.pos)) if frame.own else noise
 
     def move(self, clouds: PointClouds, noise: Tensor) -> tuple[Tensor, Neighbors]:
         """Scaled coordinates with noise (points, D) added, and the neighbourhoods of the moved points."""
@@ -212,9 +228,10 @@ class LRIGaussian(LRI):
                 random: CloudRandom | None = None) -> Output:
         """One pass, over moved points in training; see :meth:`Method.forward`."""
         by = Grouping(clouds, self.groups)
-        noise = self.noise_of(by.mean(self.interpret(clouds, neighbors)), clouds, neighbors)
+        raw = by.mean(self.interpret(clouds, neighbors))
+        noise = self.noise_of(raw, clouds, neighbors)
         if self.training or random is not None:
-            pos, rebuilt = self.move(clouds, by.spread(self.drawn(noise, by, clouds, random)))
+            pos, rebuilt = self.move(clouds, by.spread(self.drawn(self.moving(raw, noise, clouds), by, clouds, random)))
         else:
             pos, rebuilt = self.unmoved(clouds, neighbors)
         with perturbed(self.encoder):

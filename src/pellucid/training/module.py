@@ -109,6 +109,8 @@ class TrainingModule(L.LightningModule):
         """Gives the epoch its own random stream, so that a resumed run draws what an uninterrupted one draws."""
         torch.manual_seed(mix(self.config.seed, self.current_epoch))
         self._sums = {}
+        if self.current_epoch == self.config.training.warmup:
+            self.model.join()
         if self.joint and self.config.training.freeze_classifier:
             self.model.freeze_classifier()
 

@@ -73,6 +73,7 @@ def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
     if preset in known:
         chosen = known[preset]
         content = merge(content, chosen["common"])
+        content = merge(content, chosen.get("backbones", {}).get(backbone, {}))
         if not coordinates:
             content = merge(content, _content(dataset).get("graphs", {}).get("common", {}))
         if method not in chosen["methods"]:
@@ -90,16 +91,22 @@ def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
     return RunConfig.parse(merge(content, over or {}))
 
 
-def explainer_options(dataset: str, explainer: str, preset: str = "fast") -> dict[str, Any]:
+def explainer_options(dataset: str, explainer: str, preset: str = "fast", backbone: str = "") -> dict[str, Any]:
     """The options of a post-hoc explainer in a preset; empty where the explainer's defaults are meant.
+
+    Args:
+        dataset: Dataset name.
+        explainer: Explainer name.
+        preset: A preset of that dataset's YAML.
+        backbone: Of the model, where a preset has options for some; ``""`` for those of all alone.
 
     Raises:
         UnknownNameError: for an unknown explainer.
 
     Example:
-        >>> explainer_options("synmol", "bernmask", "paper")["steps"]
-        500
+        >>> explainer_options("synmol", "bernmask", "paper", "dgcnn")["size"]
+        0.01
     """
     explainers[explainer]
-    chosen = _content(dataset)["presets"].get(preset, {})
-    return dict(chosen.get("explainers", {}).get(explainer, {}))
+    own = _content(dataset)["presets"].get(preset, {}).get("explainers", {}).get(explainer, {})
+    return {**own["common"], **own.get(backbone, {})} if "common" in own else dict(own)
