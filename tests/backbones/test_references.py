@@ -328,3 +328,31 @@ def test_what_the_last_layer_adds_is_the_difference_it_makes(name, encoder, rand
     before, after = embedding.scalars[:, -16:].chunk(2, 1)
     torch.testing.assert_close(embedding.added, after - before, atol=1e-10, rtol=1e-10)
     assert bool((embedding.added >= 0).all()) == (name in ("dgcnn release", "point_transformer"))
+
+
+@pytest.mark.parametrize("name", ["gin", "egnn"])
+def test_nested_levels_are_read_to_a_depth_in_training_and_wholly_afterwards(name, encoder, random_clouds):
+    clouds = random_clouds((6, 3, 5) * 20, categories=(4, 2), features=2)
+    table = knn(clouds.pos, clouds.ptr, 3)
+    net = made(encoder, name, 3, (4, 2), 2, read_all=True, nested=0.5)
+    assert net.levels == len(net.layers) + 2
+    whole = net(clouds, table).scalars
+    assert torch.equal(whole, net(clouds, table).scalars)
+    own, alone = whole.split(net.hidden, 1)[:2]
+    torch.testing.assert_close(alone, net.alone(own))  # each point by itself
+    torch.manual_seed(0)
+    levels = net.train()(clouds, table).scalars.view(clouds.points, net.levels, -1)
+    heard = torch.zeros(len(clouds), net.levels).index_add(0, clouds.batch, levels.abs().sum(2).float()) > 0
+    assert heard[:, :2].all()
+    first = heard[:, 2:].sum(1)
+    assert torch.equal(heard[:, 2:], torch.arange(len(net.layers)) < first[:, None])
+    share = (first < len(net.layers)).double().mean()
+    assert 0.3 < float(share) < 0.7
+    assert set(first.tolist()) == set(range(len(net.layers) + 1))
+
+
+@pytest.mark.parametrize("options", [{"nested": 0.5}, {"nested": 1.5, "read_all": True},
+                                     {"nested": -0.1, "read_all": True}])
+def test_nested_goes_with_read_all(options):
+    with pytest.raises(PellucidError, match="expected nested from 0 to 1"):
+        backbones["gin"](0, (4,), **options)

@@ -13,7 +13,7 @@ from pellucid.backbones.kernels import perturbed
 from pellucid.errors import PellucidError
 from pellucid.methods import NeighborRule
 from pellucid.methods.gaussian import Ellipsoids, Spheres
-from pellucid.methods.lri_bernoulli import bernoulli_kl, prior_at
+from pellucid.methods.lri_bernoulli import Existence, bernoulli_kl, concrete, prior_at
 from pellucid.methods.lri_gaussian import DistanceWeight
 from pellucid.randomness import CloudRandom
 from pellucid.training.evaluation import explain_clouds
@@ -266,8 +266,29 @@ def test_what_a_removed_point_still_tells(kept, heard, own, method, random_cloud
     close(model(clouds, table).logits, model.plain(clouds, table).logits)
 
 
-@pytest.mark.parametrize("options", [{"masks": "nodes"}, {"alpha": 0.4}, {"alpha": 1.0}, {"alpha": float("nan")},
-                                     {"decay": 0}, {"temperature": 0.0}, {"temperature": -1.0}])
+def test_masks_that_nobody_chose_know_nothing_of_g_and_cover_every_share():
+    clouds, points = 400, 12
+    of = torch.arange(clouds).repeat_interleave(points)
+    logit = torch.full((clouds * points,), 6.0)
+    torch.manual_seed(0)
+    chosen = Existence(random=0.0).mask(logit, of, clouds).view(clouds, points)
+    assert float((chosen > 0.5).double().mean()) > 0.99
+    torch.manual_seed(0)
+    mixed = Existence(random=0.5).mask(logit, of, clouds).view(clouds, points).mean(1)
+    free = mixed < 0.9
+    assert 0.35 < float(free.double().mean()) < 0.6
+    assert float(mixed[free].min()) < 0.15
+    assert abs(float(mixed[free].mean()) - 0.5) < 0.15
+    torch.manual_seed(0)
+    same = Existence(random=0.5).mask(-logit, of, clouds).view(clouds, points).mean(1)
+    assert torch.equal(same[mixed < 0.8], mixed[mixed < 0.8])
+    noisy = torch.full_like(logit, 0.5)
+    assert torch.equal(Existence(random=0.5).mask(logit, of, clouds, noisy), concrete(logit, 1.0, uniform=noisy))
+
+
+@pytest.mark.parametrize("options", [{"random": 1.0}, {"random": -0.1}, {"masks": "nodes"}, {"alpha": 0.4},
+                                     {"alpha": 1.0}, {"alpha": float("nan")}, {"decay": 0}, {"temperature": 0.0},
+                                     {"temperature": -1.0}])
 def test_bad_bernoulli_options_are_refused(options, method):
     with pytest.raises(PellucidError, match=next(iter(options))):
         method("lri-bernoulli", **options)
