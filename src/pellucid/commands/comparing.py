@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,14 +14,14 @@ import torch
 from torch import Tensor
 
 from pellucid.clouds import PointClouds
-from pellucid.commands.explaining import COMPARED, OWN, Asked, ExplainedRun, output_name, prepare
+from pellucid.commands.explaining import COMPARED, MODEL, OWN, Asked, ExplainedRun, output_name, prepare
 from pellucid.errors import PellucidError
 from pellucid.explainers.base import Explainer, Predictor, Ready, explainers, of_clouds, ready
 from pellucid.explainers.making import make_explainer
 from pellucid.explanation import Explanation, asking
-from pellucid.explanations.recommendation import Row, recommend
+from pellucid.explanations.recommendation import Row, objection, recommend
 from pellucid.explanations.side_by_side import SideBySide
-from pellucid.files import json_ready, read_json, write_json
+from pellucid.files import json_ready, read_json, sha256, write_json
 from pellucid.methods import Method
 from pellucid.metrics.bootstrap import Estimate, estimate
 from pellucid.metrics.effect import Effect, Effects, Exchanged
@@ -83,6 +84,35 @@ class Comparison:
             "recommended": self.recommended, "reason": self.reason,
             "explainers": {row.name: row.document() for row in self.rows}, "agreement": self.agreement,
             "left_out": self.left_out, "seconds": self.seconds, "version": __version__}))
+
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Names of the columns, and a row an explainer, the largest effect first; for printing.
+
+        ``leave`` and ``change`` are effects of the points that it names, last those of random ones; ``shuffled`` is the
+        rank correlation with shuffled weights.
+        """
+        head = ["", "sign", "leave", "change", "shuffled", "steady", "agrees", "s"]
+        rows = [[row.name, "±" if row.signed else "", f"{row.fidelity.value:.3g}", f"{row.in_distribution.value:.3g}",
+                 _told(row.left.value), _told(row.stability), _told(row.agreement), f"{row.seconds:.1f}"]
+                for row in sorted(self.rows, key=lambda row: -row.fidelity.value)]
+        first = self.rows[0]
+        return head, [*rows, ["(random points)", "", f"{first.fidelity.random:.3g}",
+                              f"{first.in_distribution.random:.3g}", "", "", "", ""]]
+
+    def sentences(self) -> list[str]:
+        """What the table means, what stands against explainers, what does not apply, and which one to take."""
+        taken = f"Take {self.reason}" if self.recommended else self.reason
+        return [f"leave, change: by how much the prediction moves (in {self.unit}) when the 10 to 50 % of the points that "
+                "an explainer puts first leave, or look like points of other samples. With a sign (±) the first are "
+                "those of the largest |value|, and they must move it the way their sign says.",
+                *(f"{row.name}: {text}." for row in self.rows if (text := objection(row))),
+                *(f"{row.name}: {row.note}" for row in self.rows if row.note and row.name.partition(":")[0] == OWN),
+                *(f"Not applicable, {name}: {why}." for name, why in self.left_out.items()), taken]
+
+
+def _told(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}".replace("-", "−")
 
 
 @dataclass
@@ -212,7 +242,7 @@ def compare_run(run: Path, device: torch.device, clouds: PointClouds, *, samples
             explanation.caution()))
     regression = targets.find(target).target.kind == "regression"
     best, reason = recommend(rows, regression=regression)
-    unit = targets.find(target).target.raw_unit() or name if regression else "log-odds"
+    unit = targets.find(target).target.raw_unit() or f"the unit of {name}"
     tell(3 * steps + 1)
     return Comparison(run, name, unit, len(chosen), rows, agreement, left_out, best, reason,
                       time.perf_counter() - began, seed, found)
@@ -226,7 +256,8 @@ def record(comparison: Comparison) -> Path:
     """
     path = comparison.run / COMPARED
     before = read_json(path)["targets"] if path.is_file() else {}
-    write_json(path, {"format": 1, "targets": {**before, comparison.target: comparison.document()}})
+    own = {**comparison.document(), "model": sha256(comparison.run / MODEL)}
+    write_json(path, {"format": 1, "targets": {**before, comparison.target: own}})
     return path
 
 
@@ -276,11 +307,9 @@ def _explained(held: _Held, made: Mapping[str, Explainer], found: Mapping[str, E
     again = held.own() if OWN in found else {}
     for name, explainer in made.items():
         if explainer.trains and fit:
-            fitted = make_explainer(name)
-            fitted.__dict__.update({k: v for k, v in vars(explainer).items() if k != "network"})
-            fitted.fit(held.source.model, _spaced(data.split("train"), REFITTED), target=held.asked.target,
-                       seed=held.seed)
-            explainer = fitted
+            explainer = copy.deepcopy(explainer)
+            explainer.fit(held.source.model, _spaced(data.split("train"), REFITTED), target=held.asked.target,
+                          seed=held.seed)
         again[name] = held.by(explainer)
     return again
 

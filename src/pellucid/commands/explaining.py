@@ -16,7 +16,7 @@ from pellucid.commands.data import data_name, data_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation, asking
 from pellucid.families import explainers
-from pellucid.files import read_json
+from pellucid.files import read_json, sha256
 from pellucid.methods import Method
 from pellucid.spec import DataSpec
 from pellucid.targets import Targets
@@ -40,6 +40,8 @@ AUTO = "auto"
 """Stands for the explainer that ``pellucid compare`` recommends."""
 COMPARED = "compare.json"
 """File in a run folder with what was compared there."""
+MODEL = "model.safetensors"
+"""File in a run folder with the model that it was compared for."""
 CALIBRATION = 200
 """Validation clouds of predicted class 1 that the rule ``fidelity`` is calibrated on at most, evenly spaced."""
 
@@ -199,6 +201,8 @@ def recommended(run: Path, target: str | int | None = None) -> tuple[str, str]:
     known = read_json(run / COMPARED)["targets"] if (run / COMPARED).is_file() else {}
     one = known.get(output_name(spec.targets, target)) or known.get(found.target.name)
     more = "" if target is None else f" --target {target}"
+    if one is not None and one["model"] != sha256(run / MODEL):
+        one = None  # of a model that was there before
     if one is None:
         raise PellucidError(f"expected a comparison of explainers for {found.target.name} in {run}, got none; run "
                             f"pellucid compare {run}{more} first, or name an explainer")
