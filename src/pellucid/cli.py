@@ -329,8 +329,8 @@ def predict(run: Annotated[Path, typer.Argument(help="Run folder")],
                              "another seed or fold: mean and standard deviation are told. May be given several "
                              "times.")] = None,
             explain: Annotated[list[str] | None, typer.Option("--explain", help="Also write what decided, a row a "
-                               "point: an explainer (pellucid list explainers), own for what the run learned, or auto for "
-                               "what pellucid compare recommends. May be given several times.")] = None,
+                               "point: an explainer (pellucid list explainers), own for what the run learned, or auto "
+                               "for what pellucid compare recommends. May be given several times.")] = None,
             target: Annotated[list[str] | None, typer.Option("--target", help="What is explained, of several targets; "
                               "default: the first. May be given several times.")] = None,
             set_: Annotated[list[str] | None, typer.Option("--set", help="An option of the explainer, e.g. "

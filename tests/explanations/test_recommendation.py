@@ -35,7 +35,7 @@ def test_both_effects_count():
     ({"asks": False}, "never asks the model"),
     ({"left": 0.9}, "hardly changes"),
     ({"removed": 0.55}, "when its points leave"),
-    ({"changed": 0.4}, "when its points are exchanged"),
+    ({"changed": 0.4}, "when its points change in distribution"),
 ])
 def test_what_does_not_stand_a_check_is_out_whatever_else_it_does(bad, why):
     spoiled = row("spoiled", **{"removed": 9.0, "changed": 9.0, **bad})

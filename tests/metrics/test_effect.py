@@ -72,8 +72,8 @@ def test_exchanged_points_get_the_looks_of_others_and_nothing_else_changes():
     assert torch.equal(first.in_distribution, second.in_distribution)  # the same exchanges for all
     assert len(seen) == 4
     chosen = seen[0][0]
-    assert chosen.tolist() == [i >= end - n // 2 and n > 1 for end, n in zip(clouds.ptr[1:].tolist(), SIZES, strict=True)
-                               for i in range(end - n, end)]
+    ends = zip(clouds.ptr[1:].tolist(), SIZES, strict=True)
+    assert chosen.tolist() == [i >= end - n // 2 and n > 1 for end, n in ends for i in range(end - n, end)]
     assert not torch.equal(seen[0][1], seen[1][1])
     assert float(first.in_distribution[2]) == 0  # a cloud of one point keeps it
 

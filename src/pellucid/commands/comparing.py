@@ -22,7 +22,6 @@ from pellucid.explanation import Explanation, asking
 from pellucid.explanations.recommendation import Row, objection, recommend
 from pellucid.explanations.side_by_side import SideBySide
 from pellucid.files import json_ready, read_json, sha256, write_json
-from pellucid.methods import Method
 from pellucid.metrics.bootstrap import Estimate, estimate
 from pellucid.metrics.effect import Effect, Effects, Exchanged
 from pellucid.metrics.sanity import shuffled, what_is_left
@@ -103,8 +102,8 @@ class Comparison:
     def sentences(self) -> list[str]:
         """What the table means, what stands against explainers, what does not apply, and which one to take."""
         taken = f"Take {self.reason}" if self.recommended else self.reason
-        return [f"leave, change: by how much the prediction moves (in {self.unit}) when the 10 to 50 % of the points that "
-                "an explainer puts first leave, or look like points of other samples. With a sign (±) the first are "
+        return [f"leave, change: by how much the prediction moves (in {self.unit}) when the 10 to 50 % of the points "
+                "that an explainer puts first leave, or look like points of other samples. With a sign (±) the first are "
                 "those of the largest |value|, and they must move it the way their sign says.",
                 *(f"{row.name}: {text}." for row in self.rows if (text := objection(row))),
                 *(f"{row.name}: {row.note}" for row in self.rows if row.note and row.name.partition(":")[0] == OWN),

@@ -106,12 +106,12 @@ class ExplainedRun:
         refuse_untaught(run, config)
         about = {"run": str(run), "data": data_name(run), "config": config.model_dump(mode="json"),
                  "spec": spec.document()}
-        own, _, column = (method or OWN).partition(":")
+        method = method or OWN
+        own, _, column = method.partition(":")
         if own not in (OWN, config.method.name):
             from pellucid.explainers.making import make_explainer
 
             about |= {"explainer": method, "options": dict(options or {})}
-            assert method is not None
             return ExplainedRun(run, model, config, spec, about, make_explainer(method, options))
         if not model.explains:
             raise PellucidError(f"expected an explainer for {run}, which only predicts ({config.method.name}), got "
@@ -120,8 +120,9 @@ class ExplainedRun:
             raise PellucidError(f"expected options together with an explainer, got {', '.join(options)} for the "
                                 f"importance that {run} learned; pass --method (method=) too")
         if column and column not in model.importance_columns:
-            raise PellucidError(f"expected a column of the importance out of {', '.join(model.importance_columns) or 'none'}"
-                                f", got {column!r} for {run}; leave it out")
+            raise PellucidError("expected a column of the importance out of "
+                                f"{', '.join(model.importance_columns) or 'none'}, got {column!r} for {run}; leave it "
+                                "out")
         return ExplainedRun(run, model, config, spec, about, None, column)
 
     def trust(self, target: str | int | None = None) -> dict[str, Any]:

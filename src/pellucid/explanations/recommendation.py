@@ -64,7 +64,7 @@ def objection(row: Row) -> str:
     most = max(CHANGED, row.left.random + ABOVE_CHANCE) if math.isfinite(row.left.random) else CHANGED
     if row.left.low >= most:
         return "it hardly changes when the model's weights are shuffled"
-    for effect, how in ((row.fidelity, "leave"), (row.in_distribution, "are exchanged")):
+    for effect, how in ((row.fidelity, "leave"), (row.in_distribution, "change in distribution")):
         if not effect.low > effect.random:
             return f"the prediction moves no more when its points {how} than when random ones do"
     return ""
@@ -109,8 +109,8 @@ def recommend(rows: Sequence[Row], *, regression: bool = False) -> tuple[str | N
     sign = "with a sign (a number goes up or down) " if signed else ""
     tied = f", steadier or quicker than {', '.join(others)}, which come as close" if others else ""
     return row.name, (f"{row.name}: of {len(pool)} explainers {sign}that stand all checks, its points move the "
-                      f"prediction most (by {row.fidelity.value:.3g} when they leave, by {row.in_distribution.value:.3g} "
-                      f"when they are exchanged; random ones by {row.fidelity.random:.3g} and "
+                      f"prediction most (by {row.fidelity.value:.3g} when they leave, "
+                      f"{row.in_distribution.value:.3g} in distribution; random ones by {row.fidelity.random:.3g} and "
                       f"{row.in_distribution.random:.3g}){tied}.")
 
 

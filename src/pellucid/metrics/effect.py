@@ -1,9 +1,10 @@
-"""What the important points do to a prediction, in its own unit: taken away, or exchanged for points of other samples."""
+"""What the important points do to a prediction, in its own unit: taken away, or made to look like others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -113,7 +114,7 @@ class Effects:
             chosen = turn < count[self._batch]
             removed.append(self._moved(chosen, signs, self._without))
             for draw in range(self._draws):
-                kept.append(self._moved(chosen, signs, lambda some, draw=draw: self._inside(some, draw)))
+                kept.append(self._moved(chosen, signs, partial(self._inside, draw)))
         return Effect(torch.stack(removed).mean(0), torch.stack(kept).mean(0))
 
     def _moved(self, chosen: Tensor, signs: Tensor | None, change: Callable[[Tensor], Tensor]) -> Tensor:
@@ -131,7 +132,8 @@ class Effects:
             found[lost] = self._predict(some.keep_points(~gone[lost[self._batch]])).double()
         return found
 
-    def _inside(self, chosen: Tensor, draw: int) -> Tensor:
+    def _inside(self, draw: int, chosen: Tensor) -> Tensor:
+        """(clouds,) predictions with some points exchanged, or a few of them gone."""
         if self._exchanged is None:
             return self._without(chosen & self._leaves[draw])
         return self._exchanged(chosen, self._donors[draw]).double() if bool(chosen.any()) else self._whole
