@@ -4,8 +4,9 @@
     python benches/compare_speed.py --run runs/mine --base ../base
 
 Each side is one process with one thread, on the same validation samples of the same run. The base explains by every
-explainer that applies and measures nothing; this checkout explains *and* measures effects, shuffled weights,
-steadiness and agreement. Without ``--base`` explainers are called by themselves in this checkout.
+explainer that applies, with its default options, and measures nothing; this checkout explains *and* measures effects,
+shuffled weights, steadiness and agreement, with the options that the run's preset has for an explainer (``--presets``
+gives them to the base as well). Without ``--base`` explainers are called by themselves in this checkout.
 """
 
 from __future__ import annotations
@@ -25,27 +26,35 @@ from pathlib import Path
 from pellucid.commands.data import data_of
 from pellucid.commands.explaining import ExplainedRun, explain_with, prepare
 from pellucid.errors import PellucidError
+from pellucid.explainers.making import make_explainer
+from pellucid.training.presets import explainer_options
 from pellucid.families import explainers
-run, samples, few = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+run, samples, few, presets = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "presets"
+config = json.loads((run / "config.json").read_text())
 torch.set_num_threads(1)
 clouds = data_of(run)
 val = clouds.split("val")
 val = val.select(torch.arange(min(len(val), samples)) * len(val) // min(len(val), samples))
 taken = {}
 for name in ["own", *explainers]:
-    some = val
+    some, options, epochs = val, None, 1
+    if presets and name != "own":
+        options = explainer_options(config["dataset"], name, config["preset"])
     if few and name == "pyg":  # a sample after the other
         some = val.select(torch.arange(min(few, len(val))))
+    if few and name == "bernmask-p":  # an epoch after the other
+        made = make_explainer(name, options)
+        epochs, options = made.epochs / min(made.epochs, 3), {**(options or {}), "epochs": min(made.epochs, 3)}
     began = time.process_time()
     try:
-        source = ExplainedRun.open(run, torch.device("cpu"), name if name != "own" else None)
+        source = ExplainedRun.open(run, torch.device("cpu"), name if name != "own" else None, options)
         source.refuse(some)
     except PellucidError:
         continue
     prepare([source], clouds)
     fitted = time.process_time()
     explain_with([source], some)
-    taken[name] = fitted - began + (time.process_time() - fitted) * len(val) / len(some)
+    taken[name] = (fitted - began) * epochs + (time.process_time() - fitted) * len(val) / len(some)
     print(name, round(taken[name], 2), file=sys.stderr, flush=True)
 print(json.dumps({"samples": len(val), "points": val.points, "explainers": taken}))
 """
@@ -80,11 +89,13 @@ def main() -> None:
     parser.add_argument("--base", type=Path, default=HERE, help="another checkout")
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--few", type=int, default=0, help="time the base's pyg, which takes a sample after the other, "
-                        "on so many alone, and scale it up")
+                        "on so many alone, and three epochs of its bernmask-p, and scale both up")
+    parser.add_argument("--presets", action="store_true", help="the base takes the options that the preset has for "
+                        "an explainer, as compare does, in place of its defaults")
     parser.add_argument("--json", type=Path, help="file to write")
     given = parser.parse_args()
     run, samples = str(given.run.resolve()), str(given.samples)
-    alone = ran(given.base.resolve(), ALONE, run, samples, str(given.few))
+    alone = ran(given.base.resolve(), ALONE, run, samples, str(given.few), "presets" if given.presets else "")
     together = ran(HERE, TOGETHER, run, samples)
     before, after = alone["explainers"], together["explainers"]
     print(f"{together['samples']} samples, {alone['points']} points, processor seconds")

@@ -217,7 +217,8 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
         parse_rule(subgraph)  # a mistake is told before work starts
     found_by = ""
     if method == AUTO or (isinstance(method, (list, tuple)) and AUTO in method):
-        best, reason = recommended(Path(run), target)
+        best, own, reason = recommended(Path(run), target)
+        options = options or (own if isinstance(method, str) else None)
         found_by = f"Explained by what pellucid compare recommends: {reason}"
         method = best if isinstance(method, str) else [best if name == AUTO else name for name in method]
     one_method = method if method is None or isinstance(method, str) else None
@@ -291,7 +292,7 @@ def compare(run: str | Path, *, samples: int = 500, target: str | None = None, e
         samples: Validation samples at most, evenly spaced.
         target: The output to explain; None for the first target.
         explainers: See ``pellucid list explainers``, and ``"own"`` for what the run learned; empty for all that apply.
-        options: Of explainers, by their name.
+        options: Of explainers, by their name; of others what the preset of the run has for them.
         dataset: The training data, where they are not in the place that the run names any more.
         device: Where to compute.
         seed: Decides every random number.

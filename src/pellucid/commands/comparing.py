@@ -29,6 +29,7 @@ from pellucid.metrics.stability import rank_correlation
 from pellucid.training.explaining import JITTER, explain_clouds
 from pellucid.training.model import mean_neighbor_distance
 from pellucid.training.predict import value_of
+from pellucid.training.presets import explainer_options
 
 CHECKED = 40
 """Samples at most on which weights are shuffled and points are moved, evenly spaced."""
@@ -103,10 +104,12 @@ class Comparison:
         """What the table means, what stands against explainers, what does not apply, and which one to take."""
         taken = f"Take {self.reason}" if self.recommended else self.reason
         return [f"leave, change: by how much the prediction moves (in {self.unit}) when the 10 to 50 % of the points "
-                "that an explainer puts first leave, or look like points of other samples. With a sign (±) the first are "
-                "those of the largest |value|, and they must move it the way their sign says.",
+                "that an explainer puts first leave, or look like points of other samples. With a sign (±) the first "
+                "are those of the largest |value|, and they must move it the way their sign says.",
                 *(f"{row.name}: {text}." for row in self.rows if (text := objection(row))),
                 *(f"{row.name}: {row.note}" for row in self.rows if row.note and row.name.partition(":")[0] == OWN),
+                *(f"{row.name}: with {', '.join(f'{k}={v}' for k, v in row.options.items())}." for row in self.rows
+                  if row.options),
                 *(f"Not applicable, {name}: {why}." for name, why in self.left_out.items()), taken]
 
 
@@ -164,7 +167,8 @@ def compare_run(run: Path, device: torch.device, clouds: PointClouds, *, samples
         samples: Validation samples at most, evenly spaced, at least 1.
         target: The output to explain.
         names: Explainers, ``"own"`` among them for what the run learned; empty for all that apply.
-        options: Of explainers by name.
+        options: Of explainers by name; None, and for those that are not there, what the preset of the run says for
+            them (see :func:`pellucid.training.presets.explainer_options`).
         seed: Decides every random number.
         advance: Called with work done and work in all.
 
@@ -186,6 +190,8 @@ def compare_run(run: Path, device: torch.device, clouds: PointClouds, *, samples
     source.model.refuse(chosen)
     held, left_out = _Held.of(source, chosen, asked, seed), {}
     made: dict[str, Explainer] = {}
+    used: dict[str, dict[str, Any]] = {}
+    config = source.config
     for one in wanted:
         try:
             if one == OWN:
@@ -193,7 +199,8 @@ def compare_run(run: Path, device: torch.device, clouds: PointClouds, *, samples
                     raise PellucidError(f"expected a method with importance of its own, got {source.config.method.name}"
                                         ", which only predicts")
                 continue
-            made[one] = make_explainer(one, (options or {}).get(one))
+            used[one] = dict((options or {}).get(one, explainer_options(config.dataset, one, config.preset)))
+            made[one] = make_explainer(one, used[one])
             made[one].refuse(source.model, chosen)
         except PellucidError as error:
             if names:
@@ -212,11 +219,16 @@ def compare_run(run: Path, device: torch.device, clouds: PointClouds, *, samples
         start = time.perf_counter()
         found |= held.own()
         seconds |= dict.fromkeys(found, time.perf_counter() - start)
-    for one, explainer in made.items():
+    for one, explainer in list(made.items()):
         start = time.perf_counter()
-        with_it = replace(source, explainer=explainer)
-        prepare([with_it], clouds, asked=asked, seed=seed)
-        found[one] = held.by(explainer)
+        try:
+            prepare([replace(source, explainer=explainer)], clouds, asked=asked, seed=seed)
+            found[one] = held.by(explainer)
+        except PellucidError as error:  # e.g. a model that cannot predict without points
+            if names:
+                raise
+            del made[one]
+            left_out[one] = str(error)
         seconds[one] = time.perf_counter() - start
         tell(len(found))
     if not found:
@@ -238,7 +250,7 @@ def compare_run(run: Path, device: torch.device, clouds: PointClouds, *, samples
             estimate(own.in_distribution, chance.in_distribution, seed=seed),
             left[one], steady[one], sum(known) / len(known) if known else math.nan, seconds[one],
             torch.stack([own.removed - chance.removed, own.in_distribution - chance.in_distribution], 1),
-            explanation.caution()))
+            explanation.caution(), used.get(one, {})))
     regression = targets.find(target).target.kind == "regression"
     best, reason = recommend(rows, regression=regression)
     unit = targets.find(target).target.raw_unit() or f"the unit of {name}"

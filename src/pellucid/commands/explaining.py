@@ -187,8 +187,8 @@ def output_name(targets: Targets, target: str | int | None = None) -> str:
     return found.target.name if found.output is None else targets.names[found.output]
 
 
-def recommended(run: Path, target: str | int | None = None) -> tuple[str, str]:
-    """The explainer that ``pellucid compare`` found for a run, and why.
+def recommended(run: Path, target: str | int | None = None) -> tuple[str, dict[str, Any], str]:
+    """The explainer that ``pellucid compare`` found for a run, its options, and why.
 
     Args:
         run: Its folder.
@@ -210,7 +210,7 @@ def recommended(run: Path, target: str | int | None = None) -> tuple[str, str]:
     if one["recommended"] is None:
         raise PellucidError(f"expected an explainer that pellucid compare recommends for {run}, got none: "
                             f"{one['reason']} Name one yourself")
-    return one["recommended"], one["reason"]
+    return one["recommended"], one["explainers"][one["recommended"]]["options"], one["reason"]
 
 
 def prepare(sources: Sequence[ExplainedRun], clouds: PointClouds | None = None, *, asked: Asked | None = None,

@@ -61,11 +61,13 @@ class Plan:
            ) -> Plan:
         """From what a user gives; arguments as the attributes."""
         if AUTO in explain:
-            best = {recommended(Path(runs[0]), target)[0] for target in tuple(targets) or (None,)}
-            if len(best) > 1:
-                raise PellucidError(f"expected one explainer for all targets with auto, got {', '.join(sorted(best))}; "
-                                    "name them")
-            explain = list(dict.fromkeys(best.copy().pop() if name == AUTO else name for name in explain))
+            found = [recommended(Path(runs[0]), target) for target in tuple(targets) or (None,)]
+            best, own, _ = found[0]
+            if any(name != best for name, _, _ in found):
+                raise PellucidError(f"expected one explainer for all targets with auto, got "
+                                    f"{', '.join(dict.fromkeys(name for name, _, _ in found))}; name them")
+            explain = list(dict.fromkeys(best if name == AUTO else name for name in explain))
+            options = options or (own if len(explain) == 1 else None)
         given = {name: str(value) if isinstance(value, Path) else value for name, value in (parts or {}).items()}
         return Plan(tuple(Path(run) for run in runs), device, tuple(explain), json.dumps(dict(options or {})),
                     tuple(targets) or (None,), seed, json.dumps(given))

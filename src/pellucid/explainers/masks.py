@@ -72,9 +72,9 @@ class _MaskLoss(Explainer):
         self.size, self.entropy, self.lr = size, entropy, lr
 
     def loss(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, logit: Tensor, mask: Tensor,
-             own: Tensor, explained: Tensor) -> Tensor:
-        """(clouds,) agreement + size * mean mask + entropy * mean entropy of the mask."""
-        logits = predictor.logits(clouds, neighbors, point_weight=mask)
+             own: Tensor, explained: Tensor, **given: Tensor) -> Tensor:
+        """(clouds,) agreement + size * mean mask + entropy * mean entropy of the mask; ``given`` goes to the model."""
+        logits = predictor.logits(clouds, neighbors, point_weight=mask, **given)
         cost = self.size * mask + self.entropy * mask_entropy(logit)
         return agreement_loss(predictor.targets, logits, own, explained) + mean_per_cloud(cost, clouds)
 
@@ -109,13 +109,14 @@ class BernMask(_MaskLoss):
         """Fits the masks of one batch; see :meth:`Explainer.attribute`."""
         with torch.no_grad():
             own = predictor.logits(clouds, neighbors)
+            given = {"inputs": predictor.inputs(clouds)} if "inputs" in predictor.can else {}  # the same in all steps
             std = (2.0 / clouds.sizes.clamp(min=1))[clouds.batch].sqrt()
             logit = (1 + std * random.normal(clouds.sizes)).to(own.dtype)
         with torch.enable_grad():
             logit.requires_grad_()
             adam = torch.optim.Adam([logit], lr=self.lr)
             for _ in range(self.steps):
-                loss = self.loss(predictor, clouds, neighbors, logit, logit.sigmoid(), own, target).sum()
+                loss = self.loss(predictor, clouds, neighbors, logit, logit.sigmoid(), own, target, **given).sum()
                 (logit.grad,) = torch.autograd.grad(loss, logit)
                 adam.step()
         return Attribution(logit.detach().sigmoid())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ class Row:
         seconds: That explaining took, fitting included.
         gains: (clouds, 2) both effects in each sample, less those of random points.
         note: What a reader must know of the number; ``""`` for nothing.
+        options: That the explainer had.
     """
 
     name: str
@@ -48,13 +49,15 @@ class Row:
     seconds: float
     gains: Tensor
     note: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """As JSON, without the numbers of single samples."""
         return {"what": self.what, "signed": self.signed, "asks_the_model": self.asks,
                 "fidelity": self.fidelity.as_dict(), "in_distribution": self.in_distribution.as_dict(),
                 "randomisation": self.left.as_dict(), "stability": self.stability, "agreement": self.agreement,
-                "seconds": self.seconds, "note": self.note}
+                "seconds": self.seconds, "note": self.note,
+                "options": dict(self.options)}
 
 
 def objection(row: Row) -> str:
