@@ -240,8 +240,9 @@ def compare(run: Annotated[Path, typer.Argument(help="Run folder")],
         _print(found.document(), True, "")
     else:
         head, rows = found.table()
-        table = Table(*(escape(name) for name in head), title_justify="left", title=escape(
-            f"{found.target}, {found.samples} validation samples"))
+        table = Table(title=escape(f"{found.target}, {found.samples} validation samples"), title_justify="left")
+        for place, name in enumerate(head):
+            table.add_column(escape(name), no_wrap=not place)
         for row in rows:
             table.add_row(*(escape(cell) for cell in row), style="bold" if row[0] == found.recommended else None)
         out.print(table)

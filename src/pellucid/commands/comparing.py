@@ -107,7 +107,7 @@ class Comparison:
                 "that an explainer puts first leave, or look like points of other samples. With a sign (±) the first "
                 "are those of the largest |value|, and they must move it the way their sign says.",
                 *(f"{row.name}: {text}." for row in self.rows if (text := objection(row))),
-                *(f"{row.name}: {row.note}" for row in self.rows if row.note and row.name.partition(":")[0] == OWN),
+                *(f"{row.name}: {row.note}" for row in self.rows if row.note and row.name == OWN),
                 *(f"{row.name}: with {', '.join(f'{k}={v}' for k, v in row.options.items())}." for row in self.rows
                   if row.options),
                 *(f"Not applicable, {name}: {why}." for name, why in self.left_out.items()), taken]

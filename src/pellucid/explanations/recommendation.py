@@ -109,10 +109,11 @@ def recommend(rows: Sequence[Row], *, regression: bool = False) -> tuple[str | N
     chosen = max(ties, key=lambda i: (round(_or(pool[i].stability, 0.0), 1), -pool[i].seconds))
     row = pool[chosen]
     others = [pool[i].name for i in ties if i != chosen]
-    sign = "with a sign (a number goes up or down) " if signed else ""
+    sign = "with a sign (which a number asks for) " if signed else ""
     tied = f", steadier or quicker than {', '.join(others)}, which come as close" if others else ""
-    return row.name, (f"{row.name}: of {len(pool)} explainers {sign}that stand all checks, its points move the "
-                      f"prediction most (by {row.fidelity.value:.3g} when they leave, "
+    which = (f"of {len(pool)} explainers {sign}that stand all checks, its points move the prediction most" if pool[1:]
+             else f"the only explainer {sign}that stands all checks; its points move the prediction")
+    return row.name, (f"{row.name}: {which} (by {row.fidelity.value:.3g} when they leave, "
                       f"{row.in_distribution.value:.3g} in distribution; random ones by {row.fidelity.random:.3g} and "
                       f"{row.in_distribution.random:.3g}){tied}.")
 
