@@ -15,7 +15,7 @@ from pellucid.lazy import lazy
 __version__ = version("pellucid")
 
 if TYPE_CHECKING:
-    from pellucid.api import evaluate, explain, fit, predict
+    from pellucid.api import compare, evaluate, explain, fit, predict
     from pellucid.clouds import PointClouds
     from pellucid.commands.auditing import audit
     from pellucid.commands.benching import bench
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pellucid.pyg import from_pyg, to_pyg
 
 lazy(__name__, {
-    "api": ["evaluate", "explain", "fit", "predict"],
+    "api": ["compare", "evaluate", "explain", "fit", "predict"],
     "clouds": ["PointClouds"],
     "commands.auditing": ["audit"],
     "commands.benching": ["bench"],
@@ -41,6 +41,6 @@ lazy(__name__, {
     "pyg": ["from_pyg", "to_pyg"],
 })
 
-__all__ = ["Explanation", "Neighbors", "PellucidError", "PointClouds", "__version__", "audit", "bench",
+__all__ = ["Explanation", "Neighbors", "PellucidError", "PointClouds", "__version__", "audit", "bench", "compare",
            "cross_validate", "evaluate", "explain", "fit", "from_pyg", "load_dataset", "load_molecules", "predict",
            "to_pyg", "trust"]

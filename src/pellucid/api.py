@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from pellucid.commands.data import AskedData, data_of, grouped
-from pellucid.commands.explaining import Asked, ExplainedRun, explain_with, outside_of, prepare, subgraph_of
+from pellucid.commands.explaining import (
+    AUTO,
+    Asked,
+    ExplainedRun,
+    explain_with,
+    outside_of,
+    prepare,
+    recommended,
+    subgraph_of,
+)
 from pellucid.domains.base import domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
@@ -19,6 +28,7 @@ from pellucid.training.devices import pick_device
 from pellucid.training.model import load_model, refuse_untaught
 
 if TYPE_CHECKING:
+    from pellucid.commands.comparing import Comparison
     from pellucid.commands.prediction_files import Summary
     from pellucid.datasets.base import PreparedDataset
     from pellucid.explanations.side_by_side import SideBySide
@@ -159,7 +169,8 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
             structure with importance as its B-factors; None writes nothing.
         method: A post-hoc explainer (see ``pellucid list explainers``); None for the importance that the run learned.
             One that learns is fitted on the training split of the run first. Several are shown side by side, each as it
-            is; among them, ``"own"`` is what the run learned.
+            is; among them, ``"own"`` is what the run learned (``"own:COLUMN"`` a column of it), and ``"auto"`` what
+            :func:`compare` recommends for the run.
         options: Of the explainer, where there is one.
         with_runs: More run folders, e.g. of other seeds: all are explained in the same way, and their ranks averaged.
         draws: How often each run explains, each time with slightly moved coordinates and another seed.
@@ -204,6 +215,12 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
         from pellucid.explanations.subgraph import parse_rule
 
         parse_rule(subgraph)  # a mistake is told before work starts
+    found_by = ""
+    if method == AUTO or (isinstance(method, (list, tuple)) and AUTO in method):
+        best, own, reason = recommended(Path(run), target)
+        options = options or (own if isinstance(method, str) else None)
+        found_by = f"Explained by what pellucid compare recommends: {reason}"
+        method = best if isinstance(method, str) else [best if name == AUTO else name for name in method]
     one_method = method if method is None or isinstance(method, str) else None
     several = list(dict.fromkeys(method)) if isinstance(method, (list, tuple)) else None
     if several is not None and (subgraph is not None or options or len(several) < 2):
@@ -240,6 +257,10 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
         made[str(label)] = replace(one, provenance={
             "skipped": given.skipped, "notes": given.notes, "outside": outside.sentences,
             "trust": sources[0].trust(target), **one.provenance})
+    cautions = {name: one.caution() for name, one in made.items()}
+    notes = [*([found_by] if found_by else []),
+             *(f"{name}: {text}" if several else text for name, text in cautions.items() if text), *given.notes]
+    made = {name: replace(one, provenance={**one.provenance, "notes": notes}) for name, one in made.items()}
     found: Explanation | SideBySide = next(iter(made.values()))
     if several is not None:
         from pellucid.explanations.side_by_side import SideBySide
@@ -253,7 +274,54 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
         domain.write(folder, next(iter(made.values())), given.held)
         report_explanation(folder / "report.html", found,
                            [*(f"Left out: {sentence}" for sentence in given.skipped),
-                            *(outside.told(next(iter(made.values())).clouds) if outside else []), *given.notes], name)
+                            *(outside.told(next(iter(made.values())).clouds) if outside else []), *notes], name)
+    return found
+
+
+def compare(run: str | Path, *, samples: int = 500, target: str | None = None, explainers: Sequence[str] = (),
+            options: Mapping[str, Mapping[str, Any]] | None = None, dataset: PreparedDataset | None = None,
+            device: str = "auto", seed: int = 0, progress: bool = False, write: bool = True) -> Comparison:
+    """Which explainer to take for a run: all that apply, on its validation data, without any ground truth.
+
+    Of each: what its points do to the prediction (:class:`pellucid.metrics.effect.Effects`), whether it changes when
+    the model's weights are shuffled, whether it is steady, how far it agrees with the others, and how long it takes.
+    What it says of a sample is what it says when it is called alone.
+
+    Args:
+        run: The run folder, of any method.
+        samples: Validation samples at most, evenly spaced.
+        target: The output to explain; None for the first target.
+        explainers: See ``pellucid list explainers``, and ``"own"`` for what the run learned; empty for all that apply.
+        options: Of explainers, by their name; of others what the preset of the run has for them.
+        dataset: The training data, where they are not in the place that the run names any more.
+        device: Where to compute.
+        seed: Decides every random number.
+        progress: Whether to show a bar.
+        write: Whether to record it in the run folder, for ``explain(..., method="auto")``.
+
+    Returns:
+        Comparison: ``rows``, ``recommended`` and the ``reason``, and the ``explanations`` themselves.
+
+    Raises:
+        PellucidError: if the folder is no finished run, its data are gone, or a named explainer does not apply.
+
+    Example:
+        >>> import pellucid
+        >>> found = pellucid.compare("runs/mine", samples=200)  # doctest: +SKIP
+        >>> found.recommended, found.reason  # doctest: +SKIP
+        >>> pellucid.explain("runs/mine", "CCO", method="auto")  # doctest: +SKIP
+    """
+    from pellucid.commands.comparing import compare_run, record
+
+    where, folder = pick_device(device), Path(run)
+    _, config, spec = load_model(folder, where)
+    refuse_untaught(folder, config)
+    clouds = data_of(folder) if dataset is None else grouped(dataset.clouds, spec.domain, config)
+    with waiting("comparing", progress) as advance:
+        found = compare_run(folder, where, clouds, samples=samples, target=target, names=explainers, options=options,
+                            seed=seed, advance=advance)
+    if write:
+        record(found)
     return found
 
 
@@ -320,4 +388,4 @@ def predict(run: str | Path, samples: Any, *, out: str | Path | None = None, wit
                             overwrite=overwrite)
 
 
-__all__ = ["evaluate", "explain", "fit", "predict"]
+__all__ = ["compare", "evaluate", "explain", "fit", "predict"]

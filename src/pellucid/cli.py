@@ -268,6 +268,35 @@ def evaluate(run: Annotated[Path, typer.Argument(help="Run folder")],
     _measured(measure(run, split=split, target=target, device=device), as_json, f"{run}, {split} split")
 
 
+@app.command(epilog="Example: pellucid compare runs/first, then pellucid explain runs/first input.csv --method auto "
+                    "--out explained")
+def compare(run: Annotated[Path, typer.Argument(help="Run folder")],
+            samples: Annotated[int, typer.Option(min=1, help="Validation samples at most, evenly spaced.")] = 500,
+            target: TargetName = None,
+            explainers: Annotated[str | None, typer.Option(help="Names with commas, own for what the run learned; "
+                                                           "default: all that apply.")] = None,
+            seed: Annotated[int, typer.Option(min=0, help="Decides every random number.")] = 0,
+            device: Device = "auto", as_json: Json = False) -> None:
+    """Compare all explainers on a run's validation data, without ground truth, and record which one to take."""
+    from pellucid.api import compare as run_compare
+    from pellucid.commands.settings_text import parse_names
+
+    found = run_compare(run, samples=samples, target=target, explainers=parse_names(explainers) or [], seed=seed,
+                        device=device, progress=True)
+    if as_json:
+        _print(found.document(), True, "")
+    else:
+        head, rows = found.table()
+        table = Table(title=f"{found.target}, {found.samples} validation samples", title_justify="left")
+        for place, name in enumerate(head):
+            table.add_column(name, no_wrap=not place)
+        for row in rows:
+            table.add_row(*row, style="bold" if row[0] == found.recommended else None)
+        out.print(table)
+    for text in found.sentences():
+        log.print(text, markup=False, soft_wrap=True)
+
+
 @app.command(epilog="Example: pellucid explain runs/first 'CCCCC(=O)NC1CC1' --out explained, or "
                     "pellucid explain runs/plbind complex.pdb ligand.sdf --out explained")
 def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
@@ -285,8 +314,8 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
             prediction_draws: Annotated[int, typer.Option(min=0, help="How often the noise that the run learned is "
                                         "injected, to see how far it moves the prediction.")] = 0,
             method: Annotated[list[str] | None, typer.Option(help="A post-hoc explainer, see: pellucid list "
-                              "explainers; default: what the run itself learned (own). Several are shown side by side."
-                              )] = None,
+                              "explainers; default: what the run itself learned (own); auto: what pellucid compare "
+                              "recommends. Several are shown side by side.")] = None,
             set_: Annotated[list[str] | None, typer.Option("--set", help="An option of the explainer, e.g. "
                             "options.steps=100.")] = None,
             with_: Annotated[list[Path] | None, typer.Option("--with", help="Another run, e.g. of another seed: "
@@ -348,8 +377,8 @@ def predict(run: Annotated[Path, typer.Argument(help="Run folder")],
                              "another seed or fold: mean and standard deviation are told. May be given several "
                              "times.")] = None,
             explain: Annotated[list[str] | None, typer.Option("--explain", help="Also write what decided, a row a "
-                               "point: an explainer (pellucid list explainers), or own for what the run learned. May "
-                               "be given several times.")] = None,
+                               "point: an explainer (pellucid list explainers), own for what the run learned, or auto "
+                               "for what pellucid compare recommends. May be given several times.")] = None,
             target: Annotated[list[str] | None, typer.Option("--target", help="What is explained, of several targets; "
                               "default: the first. May be given several times.")] = None,
             set_: Annotated[list[str] | None, typer.Option("--set", help="An option of the explainer, e.g. "

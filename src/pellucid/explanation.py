@@ -227,6 +227,33 @@ class Explanation:
         """(points,) 1 for the most important point of each cloud, ties in order; of signed importance by |value|."""
         return _ranks(self.strength(), self.clouds.batch)
 
+    def caution(self) -> str:
+        """What a reader must know of importance without a sign where a number is predicted; ``""`` elsewhere.
+
+        Example:
+            >>> clouds = PointClouds(torch.tensor([0, 2]), {"pos": torch.zeros(2, 3)})
+            >>> e = Explanation(clouds, torch.rand(1, 1), torch.rand(2), "existence importance, p",
+            ...                 targets=Targets.of("regression"))
+            >>> e.caution()[:65]
+            'Importance (existence importance, p) has no sign: it says how muc'
+        """
+        if self.signed or not len(self.explained) or self.targets.owner(int(self.explained[0])).kind != "regression":
+            return ""
+        name = self.targets.owner(int(self.explained[0])).name
+        return (f"Importance ({self.importance_name}) has no sign: it says how much a point matters to {name}, not "
+                "whether it raises or lowers it; an explainer with a sign says that, e.g. occlusion.")
+
+    def column(self, name: str) -> Explanation:
+        """The same with a column in place of the importance, e.g. that of one of two noises.
+
+        Raises:
+            PellucidError: if there is no such column.
+        """
+        if name not in self.columns:
+            raise PellucidError(f"expected a column out of {', '.join(self.columns) or 'none'}, got {name!r}; leave "
+                                "it out for the importance itself")
+        return replace(self, importance=self.columns[name], importance_name=f"{name} of {self.importance_name}")
+
     def principal_axes(self) -> tuple[Tensor, Tensor]:
         """Directions in which a point may move, and how far.
 

@@ -132,6 +132,19 @@ def test_it_is_gnn_explainer_as_pyg_runs_it(sizes, method, random_clouds):
     close(got, mask.detach().sigmoid()[:, 0].double(), 1e-6)
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_all_clouds_at_once_are_what_pyg_makes_of_each_alone(task, method, random_clouds):
+    class Alone(pyg.GNNExplainer):
+        """PyG's algorithm, which is not taken for itself, and so called for one cloud after the other."""
+
+    model, clouds = method("erm", task, categories=(4,)), random_clouds((7, 1, 9, 5), categories=(4,))
+    options = {"epochs": 7, "lr": 0.05, "node_feat_ent": 0.3, "node_feat_size": 2.0}
+    for reduction in ("mean", "sum"):
+        together, alone = (explainers["pyg"](algorithm(**options, node_feat_reduction=reduction)).explain(
+            model, clouds, seed=4).importance for algorithm in (pyg.GNNExplainer, Alone))
+        close(together, alone, 1e-6)
+
+
 def test_a_whole_batch_is_one_call(method, random_clouds):
     class Counting(pyg.DummyExplainer):
         calls = 0

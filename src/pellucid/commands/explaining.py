@@ -16,9 +16,10 @@ from pellucid.commands.data import data_name, data_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation, asking
 from pellucid.families import explainers
-from pellucid.files import read_json
+from pellucid.files import read_json, sha256
 from pellucid.methods import Method
 from pellucid.spec import DataSpec
+from pellucid.targets import Targets
 from pellucid.training.applicability import check_clouds
 from pellucid.training.config import RunConfig
 from pellucid.training.explaining import JITTER, explain_clouds
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
 MOST_TOLD = 3
 """Remarks on samples unlike those of the training that a page has at most."""
 OWN = "own"
-"""Stands among explainers for the importance that a run learned."""
+"""Stands among explainers for the importance that a run learned; ``own:COLUMN`` for a column of it."""
+AUTO = "auto"
+"""Stands for the explainer that ``pellucid compare`` recommends."""
+COMPARED = "compare.json"
+"""File in a run folder with what was compared there."""
+MODEL = "model.safetensors"
+"""File in a run folder with the model that it was compared for."""
 CALIBRATION = 200
 """Validation clouds of predicted class 1 that the rule ``fidelity`` is calibrated on at most, evenly spaced."""
 
@@ -68,6 +75,7 @@ class ExplainedRun:
         spec: What it knows of its data.
         about: Provenance of what it explains.
         explainer: None for the importance that the run learned.
+        column: Of the learned importance, the one that stands for it; ``""`` for itself.
     """
 
     run: Path
@@ -76,6 +84,7 @@ class ExplainedRun:
     spec: DataSpec
     about: dict[str, Any]
     explainer: Explainer | None
+    column: str = ""
 
     @staticmethod
     def open(run: Path, device: torch.device, method: str | None = None,
@@ -86,7 +95,7 @@ class ExplainedRun:
             run: Its folder.
             device: Where to compute.
             method: Name of an explainer; None, ``"own"``, or the name of the run's own method, for the importance it
-                learned.
+                learned; ``"own:COLUMN"`` for a column of it, e.g. ``"own:existence"`` of ``joint``.
             options: Of the explainer.
 
         Raises:
@@ -97,7 +106,9 @@ class ExplainedRun:
         refuse_untaught(run, config)
         about = {"run": str(run), "data": data_name(run), "config": config.model_dump(mode="json"),
                  "spec": spec.document()}
-        if method is not None and method not in (OWN, config.method.name):
+        method = method or OWN
+        own, _, column = method.partition(":")
+        if own not in (OWN, config.method.name):
             from pellucid.explainers.making import make_explainer
 
             about |= {"explainer": method, "options": dict(options or {})}
@@ -108,7 +119,11 @@ class ExplainedRun:
         if options:
             raise PellucidError(f"expected options together with an explainer, got {', '.join(options)} for the "
                                 f"importance that {run} learned; pass --method (method=) too")
-        return ExplainedRun(run, model, config, spec, about, None)
+        if column and column not in model.importance_columns:
+            raise PellucidError("expected a column of the importance out of "
+                                f"{', '.join(model.importance_columns) or 'none'}, got {column!r} for {run}; leave it "
+                                "out")
+        return ExplainedRun(run, model, config, spec, about, None, column)
 
     def trust(self, target: str | int | None = None) -> dict[str, Any]:
         """How far its importance can be trusted by the run's own ``metrics.json``, as a document.
@@ -152,8 +167,50 @@ class ExplainedRun:
         if asked.point is not None:
             raise PellucidError("expected an explainer to ask about one point, got the importance that the run "
                                 "learned, which is of all points together; pass --method (method=) too")
-        return explain_clouds(self.model, clouds, target=asked.target, provenance=about,
-                              prediction_draws=asked.prediction_draws, seed=seed)
+        found = explain_clouds(self.model, clouds, target=asked.target, provenance=about,
+                               prediction_draws=asked.prediction_draws, seed=seed)
+        return found.column(self.column) if self.column else found
+
+
+def output_name(targets: Targets, target: str | int | None = None) -> str:
+    """What is compared and explained, by a name that does not depend on how it was asked for.
+
+    Args:
+        targets: Of a run.
+        target: As for :meth:`pellucid.targets.Targets.find`.
+
+    Example:
+        >>> output_name(Targets.of("binary", 2)), output_name(Targets.of("binary", 2), "y1")
+        ('y0', 'y1')
+    """
+    found = targets.find(target)
+    return found.target.name if found.output is None else targets.names[found.output]
+
+
+def recommended(run: Path, target: str | int | None = None) -> tuple[str, dict[str, Any], str]:
+    """The explainer that ``pellucid compare`` found for a run, its options, and why.
+
+    Args:
+        run: Its folder.
+        target: What is explained; a class for which nothing was compared takes what its target does.
+
+    Raises:
+        PellucidError: if nothing was compared for it, or none could be recommended.
+    """
+    spec = DataSpec.parse(read_json(run / "provenance.json").get("spec"))
+    found = spec.targets.find(target)
+    known = read_json(run / COMPARED)["targets"] if (run / COMPARED).is_file() else {}
+    one = known.get(output_name(spec.targets, target)) or known.get(found.target.name)
+    more = "" if target is None else f" --target {target}"
+    if one is not None and one["model"] != sha256(run / MODEL):
+        one = None  # of a model that was there before
+    if one is None:
+        raise PellucidError(f"expected a comparison of explainers for {found.target.name} in {run}, got none; run "
+                            f"pellucid compare {run}{more} first, or name an explainer")
+    if one["recommended"] is None:
+        raise PellucidError(f"expected an explainer that pellucid compare recommends for {run}, got none: "
+                            f"{one['reason']} Name one yourself")
+    return one["recommended"], one["explainers"][one["recommended"]]["options"], one["reason"]
 
 
 def prepare(sources: Sequence[ExplainedRun], clouds: PointClouds | None = None, *, asked: Asked | None = None,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pellucid.clouds import PointClouds, ragged_arange
 from pellucid.commands.data import grouped
-from pellucid.commands.explaining import OWN, Asked, ExplainedRun, explain_with, prepare
+from pellucid.commands.explaining import AUTO, OWN, Asked, ExplainedRun, explain_with, prepare, recommended
 from pellucid.domains.base import Domain, domain_of
 from pellucid.errors import PellucidError
 from pellucid.methods import Method
@@ -60,6 +60,14 @@ class Plan:
            targets: Sequence[str] = (), device: str = "cpu", seed: int = 0, parts: Mapping[str, Any] | None = None
            ) -> Plan:
         """From what a user gives; arguments as the attributes."""
+        if AUTO in explain:
+            found = [recommended(Path(runs[0]), target) for target in tuple(targets) or (None,)]
+            best, own, _ = found[0]
+            if any(name != best for name, _, _ in found):
+                raise PellucidError(f"expected one explainer for all targets with auto, got "
+                                    f"{', '.join(dict.fromkeys(name for name, _, _ in found))}; name them")
+            explain = list(dict.fromkeys(best if name == AUTO else name for name in explain))
+            options = options or (own if len(explain) == 1 else None)
         given = {name: str(value) if isinstance(value, Path) else value for name, value in (parts or {}).items()}
         return Plan(tuple(Path(run) for run in runs), device, tuple(explain), json.dumps(dict(options or {})),
                     tuple(targets) or (None,), seed, json.dumps(given))

@@ -249,7 +249,7 @@ def report_run(run: Run) -> Path:
         name = provenance["spec"]["domain"]
         chosen = choose(run.explanation, fitting(run.explanation, name))
         samples = samples_of(run.explanation, chosen, name)
-        notes += asked(run.explanation, domain)
+        notes += [*([caution] if (caution := run.explanation.of().caution()) else []), *asked(run.explanation, domain)]
         if samples:
             notes.append(_rule(run.explanation, domain, len(chosen)))
     notes += domain.caveats(config.dataset_options, run.model.encoder.directions)
@@ -299,7 +299,8 @@ def report_folds(folder: Path, run: Path, explanation: Explanation, metrics: dic
         provenance={"config": config.model_dump(mode="json"), **provenance},
         metrics=for_reading(means(metrics)),
         samples=samples_of(explanation, chosen, name),
-        notes=[*notes, *asked(explanation, domain), _rule(explanation, domain, len(chosen))],
+        notes=[*notes, *([caution] if (caution := explanation.of().caution()) else []),
+               *asked(explanation, domain), _rule(explanation, domain, len(chosen))],
         read=_read(provenance),
         words=domain.words,
         units={target.name: target.unit for target in explanation.targets if target.unit},

@@ -93,6 +93,23 @@ class Attribution:
     facts: dict[str, list[Any]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A batch with what every explainer needs of it, so that several can share it; from :func:`ready`.
+
+    Attributes:
+        clouds: On the model's device.
+        neighbors: Their neighbourhoods.
+        prediction: (clouds, outputs) or (points, outputs), on the CPU, as :meth:`pellucid.targets.Targets.predict`.
+        explained: (clouds,) the output that is explained.
+    """
+
+    clouds: PointClouds
+    neighbors: Neighbors
+    prediction: Tensor
+    explained: Tensor
+
+
 ASKED = "asked"
 """Field of the points whose predictions are explained, where targets are of points."""
 
@@ -187,6 +204,8 @@ class Explainer(ABC):
     """Whether importance is a share of the logit: what raises it positive, what lowers it negative."""
     mask: ClassVar[bool] = False
     """Whether importance is a soft mask in [0, 1] that was fitted to keep the prediction."""
+    asks: ClassVar[bool] = True
+    """Whether it looks at the model at all; a baseline does not."""
     trains: ClassVar[bool] = False
     """Whether :meth:`fit` must be called before."""
 
@@ -233,8 +252,8 @@ class Explainer(ABC):
 
     def explain(self, predictor: Predictor, clouds: PointClouds, *, target: str | int | None = None,
                 point: int | None = None, seed: int = 0, batch_size: int = 256,
-                advance: Callable[[int, int], None] | None = None, provenance: dict[str, Any] | None = None
-                ) -> Explanation:
+                advance: Callable[[int, int], None] | None = None, provenance: dict[str, Any] | None = None,
+                batches: Sequence[Ready] | None = None) -> Explanation:
         """Explains clouds.
 
         Args:
@@ -248,6 +267,7 @@ class Explainer(ABC):
             batch_size: Clouds a batch.
             advance: Called with clouds done and clouds in all.
             provenance: Goes into the explanation.
+            batches: The clouds from :func:`ready`, with the same target and point, where they are there already.
 
         Returns:
             Explanation of all clouds, on the CPU.
@@ -259,26 +279,21 @@ class Explainer(ABC):
         self.refuse(predictor, clouds)
         if batch_size < 1:
             raise PellucidError(f"expected at least 1 cloud a batch, got {batch_size}")
-        targets, model = predictor.targets, predictor
-        asked = targets.find(target)
-        device = device_of(predictor)
-        bare = clouds.without_text().to(device)
-        model, bare = of_clouds(predictor, bare, point)
+        targets = predictor.targets
+        model = OfClouds(predictor) if targets.level == "point" else predictor
         parts: list[Attribution] = []
-        predictions, found = [bare.ptr.new_zeros(0, targets.outputs).float().cpu()], [bare.ptr.new_zeros(0).cpu()]
+        predictions, found = [clouds.ptr.new_zeros(0, targets.outputs).float().cpu()], [clouds.ptr.new_zeros(0).cpu()]
+        done = 0
         with frozen(predictor):
-            for start in range(0, len(bare), batch_size):
-                batch = bare.select(torch.arange(start, min(start + batch_size, len(bare)), device=device))
-                neighbors = predictor.neighbors(batch)
-                with torch.no_grad():
-                    logits = predictor.logits(batch, neighbors)
-                    chosen_output = targets.explained(asked, logits if model is predictor else model.logits(
-                        batch, neighbors))
-                predictions.append(targets.predict(logits).cpu())
-                found.append(chosen_output.cpu())
-                parts.append(self.attribute(model, batch, neighbors, chosen_output, CloudRandom(batch, seed)))
+            for batch in ready(predictor, clouds, target=target, point=point,
+                               batch_size=batch_size) if batches is None else batches:
+                predictions.append(batch.prediction)
+                found.append(batch.explained.cpu())
+                parts.append(self.attribute(model, batch.clouds, batch.neighbors, batch.explained,
+                                            CloudRandom(batch.clouds, seed)))
+                done += len(batch.clouds)
                 if advance is not None:
-                    advance(min(start + batch_size, len(bare)), len(bare))
+                    advance(done, len(clouds))
         explained, importance = torch.cat(found), joined([p.importance for p in parts])
         columns = {name: joined([p.columns[name] for p in parts]) for name in (parts[0].columns if parts else {})}
         facts: dict[str, list[Any]] = {}
@@ -295,6 +310,21 @@ class Explainer(ABC):
         return Explanation(clouds.to("cpu"), torch.cat(predictions[1:] or predictions), importance,
                            self.importance_name, provenance=about, columns=columns, targets=targets,
                            explained=explained, shared=False, signed=self.signed)
+
+
+def ready(predictor: Predictor, clouds: PointClouds, *, target: str | int | None = None, point: int | None = None,
+          batch_size: int = 256) -> Iterator[Ready]:
+    """Batches of clouds with their neighbourhoods and predictions; arguments as of :meth:`Explainer.explain`."""
+    targets, device = predictor.targets, device_of(predictor)
+    asked = targets.find(target)
+    model, bare = of_clouds(predictor, clouds.without_text().to(device), point)
+    for start in range(0, len(bare), batch_size):
+        batch = bare.select(torch.arange(start, min(start + batch_size, len(bare)), device=device))
+        with torch.no_grad(), frozen(predictor):
+            neighbors = predictor.neighbors(batch)
+            logits = predictor.logits(batch, neighbors)
+            explained = targets.explained(asked, logits if model is predictor else model.logits(batch, neighbors))
+        yield Ready(batch, neighbors, targets.predict(logits).cpu(), explained)
 
 
 def of_clouds(predictor: Predictor, clouds: PointClouds, point: int | None = None

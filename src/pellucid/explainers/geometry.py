@@ -15,6 +15,7 @@ class PlacesAlone(Explainer):
     """Base of explainers that look at nothing but where points are."""
 
     needs = frozenset()
+    asks = False
 
     def refuse(self, predictor: Predictor, clouds: PointClouds) -> None:
         """See :meth:`Explainer.refuse`."""

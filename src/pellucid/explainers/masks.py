@@ -72,9 +72,9 @@ class _MaskLoss(Explainer):
         self.size, self.entropy, self.lr = size, entropy, lr
 
     def loss(self, predictor: Predictor, clouds: PointClouds, neighbors: Neighbors, logit: Tensor, mask: Tensor,
-             own: Tensor, explained: Tensor, sized: Tensor | None = None) -> Tensor:
-        """(clouds,) agreement + size * mean mask (or of ``sized``) + entropy * mean entropy of the mask."""
-        logits = predictor.logits(clouds, neighbors, point_weight=mask)
+             own: Tensor, explained: Tensor, sized: Tensor | None = None, **given: Tensor) -> Tensor:
+        """(clouds,) agreement + size * mean mask (or ``sized``) + entropy * its mean entropy; ``given``: model's."""
+        logits = predictor.logits(clouds, neighbors, point_weight=mask, **given)
         cost = self.size * (mask if sized is None else sized) + self.entropy * mask_entropy(logit)
         return agreement_loss(predictor.targets, logits, own, explained) + mean_per_cloud(cost, clouds)
 
@@ -114,6 +114,7 @@ class BernMask(_MaskLoss):
         """Fits the masks of one batch; see :meth:`Explainer.attribute`."""
         with torch.no_grad():
             own = predictor.logits(clouds, neighbors)
+            given = {"inputs": predictor.inputs(clouds)} if "inputs" in predictor.can else {}  # the same in all steps
             count = clouds.sizes if self.start_by == "cloud" else torch.full_like(clouds.sizes, clouds.points)
             std = (2.0 / count.clamp(min=1))[clouds.batch].sqrt()
             logit = (1 + std * random.normal(clouds.sizes)).to(own.dtype)
@@ -121,7 +122,7 @@ class BernMask(_MaskLoss):
             logit.requires_grad_()
             adam = torch.optim.Adam([logit], lr=self.lr)
             for _ in range(self.steps):
-                loss = self.loss(predictor, clouds, neighbors, logit, logit.sigmoid(), own, target).sum()
+                loss = self.loss(predictor, clouds, neighbors, logit, logit.sigmoid(), own, target, **given).sum()
                 (logit.grad,) = torch.autograd.grad(loss, logit)
                 adam.step()
         return Attribution(logit.detach().sigmoid())

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.explainers.base import Attribution, Explainer, Predictor, chosen, device_of, explainers, frozen, of_clouds
+from pellucid.explainers.gnn_explainer import applies, node_masks
 from pellucid.neighbors import Neighbors
 from pellucid.randomness import CloudRandom
 from pellucid.targets import Kind
@@ -148,6 +149,8 @@ class PyGExplainer(Explainer):
                   random: CloudRandom) -> Attribution:
         """One call of PyG's algorithm for each cloud, or for all; see :meth:`Explainer.attribute`.
 
+        GNNExplainer's node masks of all clouds are fitted in one go; each is what PyG gives for the cloud alone.
+
         Raises:
             PellucidError: if the algorithm was not trained, or refuses the model.
         """
@@ -158,6 +161,11 @@ class PyGExplainer(Explainer):
         if len(target):
             self._connect(predictor.targets.owner(int(target[0])).kind)
         seeds = [generator.initial_seed() for generator in random.generators()]
+        if not self.whole_batch and len(target) and applies(self.algorithm):
+            wrapped = _modules()(predictor, clouds, neighbors, target, self._probs)
+            with torch.enable_grad():
+                masks = self._told(node_masks, self.algorithm, wrapped, clouds, seeds)
+            return Attribution(masks.to(wrapped.x))
         done = [self._attribute(part, seed) for part, seed in
                 zip(self._parts(predictor, clouds, neighbors, target), seeds, strict=False)]
         columns = {name: torch.cat([d.columns[name] for d in done]) for name in done[0].columns}

@@ -15,6 +15,7 @@ class Random(Explainer):
     """Random importance, uniform in [0, 1), and random directions: the baseline that everything must beat."""
 
     needs = frozenset()
+    asks = False
     citation = "Miao et al., Interpretable Geometric Deep Learning via Learnable Randomness Injection, ICLR 2023"
     check = "ROC AUC near 0.5; the same seed gives the same numbers"
     importance_name = "random numbers"

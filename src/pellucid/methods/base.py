@@ -166,6 +166,8 @@ class Method(nn.Module, ABC):
     check: ClassVar[str]
     """The correctness check that the method's tests make."""
     importance_name: str = "importance"
+    importance_columns: ClassVar[tuple[str, ...]] = ()
+    """Columns of :class:`Output` that are importances of their own, the larger, the more important."""
     option_groups: ClassVar[Mapping[str, type]] = {"common": Common}
     """Argument of the class -> dataclass of its options. Names of options differ between all groups of a method."""
 

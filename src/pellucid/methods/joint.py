@@ -82,6 +82,7 @@ class Joint(LRIGaussian):
     citation = f"pellucid; after {CITATION}"
     check = "with one noise held at zero it equals the other parent; both KL terms equal those of the parents"
     importance_name = "existence and location importance, logit p - log det Sigma"
+    importance_columns = ("existence", "location")
     option_groups: ClassVar[Mapping[str, type]] = {
         "common": Common, "interpreter": Interpreter, "location": Location, "existence": Existence,
         "together": Together}

@@ -38,7 +38,7 @@ class CoordinateMask:
 
     alpha: float = 0.1
     t: float = 0.2
-    neighbors: str = "kept"
+    neighbors: str = "rebuilt"
     kl: str = "mean"
     deviation: str = "softplus"
     start: str = "fresh"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
-from pellucid.metrics.ragged import batch_of
+from pellucid.metrics.ragged import batch_of, sums
 
 Predict = Callable[[PointClouds], Tensor]
 
@@ -54,9 +54,14 @@ class Removal:
 
     def after(self, stays: Tensor) -> Tensor:
         """(clouds,) float64 predictions after only some points, (points,) bool, have stayed: one a cloud at least."""
-        if bool(stays.all()):
+        lost = sums((~stays).double(), self.ptr) > 0
+        if not bool(lost.any()):
             return self.whole
-        predicted = _predictions(self._predict, self._clouds.keep_points(stays), self._chunk)
+        some, kept = self._clouds, stays
+        if not bool(lost.all()):  # of the others the prediction is known
+            some, kept = some.select(lost), stays[lost[batch_of(self.ptr)]]
+        predicted = self._raw.clone()
+        predicted[lost] = _predictions(self._predict, some.keep_points(kept), self._chunk)
         if self._spread is not None:
             return -(predicted - self._raw).abs() / self._spread
         return torch.where(self._flip, 1 - predicted, predicted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -97,12 +97,10 @@ def randomisation_test(explain: Callable[[Model], Tensor], model: Model, ptr: Te
         raise PellucidError(f"expected a threshold in (0, 1], got {threshold}; 0.5 is usual")
     stages = _stages(model) if cascade else []
     original = _explained(explain, copy.deepcopy(model), seed)
-    checked(original, ptr, clouds)
-    chance = _chance(original, ptr, clouds, seed)
 
     def left(names: set[str] | None) -> Estimate:
-        values = _similarity(explain, model, original, ptr, clouds, shuffles, seed, names)
-        return estimate(values, chance, level=level, draws=draws, seed=seed)
+        return what_is_left(original, _others(explain, model, shuffles, seed, names), ptr, clouds=clouds, level=level,
+                            draws=draws, seed=seed)
 
     gone: set[str] = set()
     parts = {}
@@ -110,6 +108,37 @@ def randomisation_test(explain: Callable[[Model], Tensor], model: Model, ptr: Te
         gone |= parameters
         parts[name] = left(gone)
     return Randomisation(left(None), parts, threshold, shuffles)
+
+
+def what_is_left(original: Tensor, others: Sequence[Tensor], ptr: Tensor, *, clouds: Tensor | None = None,
+                 level: float = 0.95, draws: int = 1000, seed: int = 0) -> Estimate:
+    """Mean absolute rank correlation of importance with that after all weights are shuffled: the randomisation test.
+
+    Args:
+        original: (points,) importance by the trained model.
+        others: (points,) importance by each shuffled model, at least one; see :func:`shuffled`.
+        ptr: (clouds + 1,) offsets.
+        clouds: (clouds,) bool, the clouds that count; None for all.
+        level: Of the interval, in (0, 1).
+        draws: Resamples of the bootstrap over clouds, at least 1.
+        seed: Of these, and of the rankings that the baseline averages.
+
+    Returns:
+        Estimate; its numbers are NaN where no cloud is left, its baseline that of an independent ranking.
+
+    Raises:
+        PellucidError: if an importance does not fit or is not finite, or an option is out of its range.
+
+    Example:
+        >>> ranks = torch.tensor([1.0, 2.0, 3.0, 1.0, 2.0, 3.0])
+        >>> round(what_is_left(ranks, [-ranks], torch.tensor([0, 3, 6])).value, 6)  # upside down is not changed
+        1.0
+    """
+    checked(original, ptr, clouds)
+    if not others:
+        raise PellucidError("expected at least 1 shuffled model, got none; explain with one")
+    values = torch.stack([_rho(original, other, ptr, clouds) for other in others]).nanmean(0)
+    return estimate(values, _chance(original, ptr, clouds, seed), level=level, draws=draws, seed=seed)
 
 
 @metric("sanity.randomisation")
@@ -140,8 +169,8 @@ def randomisation(explain: Callable[[Model], Tensor], model: Model, ptr: Tensor,
     Source: Adebayo et al. 2018, Sanity Checks for Saliency Maps.
     """
     original = _explained(explain, copy.deepcopy(model), seed)
-    values = _similarity(explain, model, original, ptr, clouds, shuffles, seed, None)
-    return float(values[~values.isnan()].mean())  # of nothing: NaN
+    return what_is_left(original, _others(explain, model, shuffles, seed, None), ptr, clouds=clouds, seed=seed,
+                        draws=1).value
 
 
 def shuffled(model: Model, *, seed: int = 0, names: set[str] | None = None) -> Model:
@@ -186,13 +215,12 @@ def _explained(explain: Callable[[Model], Tensor], copied: Model, seed: int) -> 
         return explain(copied).detach().cpu()
 
 
-def _similarity(explain: Callable[[Model], Tensor], model: Model, original: Tensor, ptr: Tensor,
-                clouds: Tensor | None, shuffles: int, seed: int, names: set[str] | None) -> Tensor:
-    """(clouds,) mean absolute rank correlation over shuffles; NaN where undefined."""
+def _others(explain: Callable[[Model], Tensor], model: Model, shuffles: int, seed: int,
+            names: set[str] | None) -> list[Tensor]:
+    """Importance by each shuffled model."""
     if shuffles < 1:
         raise PellucidError(f"expected at least 1 shuffle, got {shuffles}; raise it")
-    others = [_explained(explain, shuffled(model, seed=seed + i, names=names), seed) for i in range(shuffles)]
-    return torch.stack([_rho(original, other, ptr, clouds) for other in others]).nanmean(0)
+    return [_explained(explain, shuffled(model, seed=seed + i, names=names), seed) for i in range(shuffles)]
 
 
 def _chance(original: Tensor, ptr: Tensor, clouds: Tensor | None, seed: int) -> Tensor:

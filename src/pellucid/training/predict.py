@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pellucid.clouds import PointClouds
+from pellucid.explainers.base import Predictor
 from pellucid.explanation import EXPLAINED
 from pellucid.methods import Method, Output
 from pellucid.randomness import CloudRandom
@@ -75,3 +76,26 @@ def prediction_of(model: Method, output: int = 0) -> Callable[[PointClouds], Ten
         return model.targets.predict(logits).gather(1, own[:, None].to(logits.device)).squeeze(1).cpu()
 
     return predict
+
+
+def value_of(predictor: Predictor, size: int = 256) -> Callable[[PointClouds], Tensor]:
+    """A function from clouds to what is explained of them: a logit, or a regression in its unit; without noise.
+
+    Args:
+        predictor: Whose targets are of clouds; see :func:`pellucid.explainers.base.of_clouds`. Clouds are from
+            :func:`pellucid.explanation.asking`.
+        size: Clouds a pass.
+    """
+    scale = torch.tensor(predictor.targets.scale(), dtype=torch.float64)
+
+    @torch.no_grad()
+    def value(clouds: PointClouds) -> Tensor:
+        parts = []
+        for start in range(0, len(clouds), size):
+            some = clouds.select(torch.arange(start, min(start + size, len(clouds)), device=clouds.device))
+            own = some[EXPLAINED]
+            logits = predictor.logits(some, predictor.neighbors(some)).gather(1, own[:, None]).squeeze(1)
+            parts.append(logits.cpu().double() * scale[own.cpu()])
+        return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
+
+    return value

@@ -85,6 +85,8 @@ def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
                                 f"got {backbone!r}; use one of {', '.join(sorted(tuned))}, or another preset")
         content = merge(content, own.get("common", {}))
         content = merge(content, own.get(backbone, {}))
+        if not coordinates:
+            content = merge(content, _content(dataset).get("graphs", {}).get("common", {}))
     elif preset != "fast":
         raise UnknownNameError(f"preset of {dataset}", preset, known)
     content = merge(content, {"method": {"name": method}, "backbone": {"name": backbone}})
