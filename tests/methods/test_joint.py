@@ -226,7 +226,7 @@ def test_pointmask_penalty_is_the_divergence_of_torch(clouds):
 
 
 def test_pointmask_multiplies_the_coordinates_by_a_thresholded_mask(clouds):
-    model = make("pointmask", t=0.3).eval()
+    model = make("pointmask", t=0.3, neighbors="kept").eval()
     table = model.neighbors(clouds)
     with torch.no_grad():
         output = model(clouds, table)

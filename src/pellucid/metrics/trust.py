@@ -21,6 +21,10 @@ chance comes near it, this far above chance."""
 GAIN = 0.05
 """Fidelity's least gain over a random order, as a share of what a random order has."""
 
+AGAINST, APART = 0.65, 0.8
+"""ROC AUC with which importance finds the points that occlusion does: up to the first it contradicts what the model
+says without them, up to the second the two are far apart. Chosen on development rules (docs/trust.md)."""
+
 MEANING: dict[Level, str] = {"good": "Good", "unclear": "Unclear", "no": "Do not read it as an answer"}
 """What a level is called."""
 
@@ -126,6 +130,8 @@ def _truth(interpretation: Mapping[str, Any]) -> tuple[Level, str] | None:
 def _without_truth(metrics: Mapping[str, Any], regression: bool) -> list[tuple[Level, str]]:
     """What can be said of importance where nobody knows which points decide."""
     found = [_shuffled((metrics.get("sanity") or {}).get("randomisation") or {})]
+    if "removal" in metrics:
+        found.append(_removal(metrics["removal"]))
     if (gain := _gain(metrics.get("fidelity") or {}, regression)) is not None:
         told = f"({_told(100 * gain, 0)} % against a random order)"
         moves = "the prediction hangs on the important points"
@@ -144,6 +150,19 @@ def _without_truth(metrics: Mapping[str, Any], regression: bool) -> list[tuple[L
                      if steady <= SHAKY else ("unclear", f"the order of the points is not steady {told}")
                      if steady < STEADY else ("good", f"the order of the points is steady {told}"))
     return found
+
+
+def _removal(removal: Mapping[str, Any]) -> tuple[Level, str]:
+    """Whether importance and occlusion name the same points."""
+    value, low, high = (_real(removal.get(key)) for key in ("auc", "low", "high"))
+    if math.isnan(value) or math.isnan(low) or math.isnan(high):
+        return "unclear", "whether the model misses the important points when they leave could not be measured"
+    told = f"(ROC AUC {_told(value)} for the points whose removal changes the prediction most; chance is 0.5)"
+    if value < AGAINST:
+        return "no", f"the prediction hangs on other points than those that are called important {told}"
+    if value < APART:
+        return "unclear", f"the prediction hangs in part on other points than those that are called important {told}"
+    return "good", f"the prediction hangs on the points that are called important {told}"
 
 
 def _shuffled(randomisation: Mapping[str, Any]) -> tuple[Level, str]:

@@ -27,6 +27,7 @@ from pellucid.targets import Target, Targets
 from pellucid.training.explaining import JITTER, explain_clouds
 from pellucid.training.model import mean_neighbor_distance
 from pellucid.training.predict import batches_of, prediction_of, run_over
+from pellucid.training.removal_check import removal_check
 
 DRAWS = 5
 """Draws over which stability is measured."""
@@ -97,8 +98,8 @@ def selection_score(targets: Targets, found: dict[str, dict[str, float]]) -> flo
 
 
 def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | None = None,
-                   precision_at_m: tuple[int, ...] = (5, 8), seed: int = 0, quick: bool = False
-                   ) -> tuple[dict[str, Any], Explanation | None]:
+                   precision_at_m: tuple[int, ...] = (5, 8), seed: int = 0, quick: bool = False,
+                   validation: PointClouds | None = None) -> tuple[dict[str, Any], Explanation | None]:
     """All metrics of one split.
 
     Args:
@@ -107,8 +108,9 @@ def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | No
         target: The output that interpretation and fidelity are of; None for the first target.
         precision_at_m: The m of the dataset's precision@m.
         seed: Of random baselines.
-        quick: Leaves out intervals, fidelity, stability and the randomisation check, which need many passes, and with
-            them what is said of trust.
+        quick: Leaves out intervals, fidelity, stability and the checks against shuffled weights and removal, which need
+            many passes, and with them what is said of trust.
+        validation: On which importance is checked against removal; None for ``clouds``.
 
     Returns:
         Nested metrics as in ``metrics.json``, and the explanation (None for a method without one).
@@ -137,7 +139,8 @@ def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | No
                 name: (known.low, known.high) for name, known in interpretation_estimates(
                     judged.importance, clouds["important"], clouds.ptr, m=precision_at_m, clouds=chosen,
                     seed=seed).items()}
-        found |= _without_truth(model, explanation, asked.target, target, chosen, precision_at_m[0], seed)
+        found |= _without_truth(model, explanation, asked.target, target, chosen, precision_at_m[0], seed,
+                                validation=validation)
         found["trust"] = trust(found, target=asked.target.name).document()
         if target is None and len(model.targets) > 1:
             found["targets"] = _others(model, whole, found["prediction"], precision_at_m[0], seed)
@@ -145,11 +148,19 @@ def evaluate_model(model: Method, clouds: PointClouds, *, target: str | int | No
 
 
 def _without_truth(model: Method, explanation: Explanation, target: Target, name: str | int | None,
-                   chosen: Tensor | None, m: int, seed: int, *, areas_alone: bool = False) -> dict[str, Any]:
-    """What stands in for a known truth: fidelity, randomisation, and stability where there are coordinates."""
+                   chosen: Tensor | None, m: int, seed: int, *, areas_alone: bool = False,
+                   validation: PointClouds | None = None) -> dict[str, Any]:
+    """What stands in for a known truth: fidelity, removal, randomisation, and stability where there are coordinates."""
     found: dict[str, Any] = {}
     if target.level == "cloud":
         found["fidelity"] = _fidelity(model, explanation, target, chosen, seed, areas_alone=areas_alone)
+        if validation is not None:
+            explanation_there = explain_clouds(model, validation, target=name).of(name)
+            column = model.targets.find(name).column
+            found["removal"] = removal_check(model, explanation_there, seed=seed,
+                                             chosen=counted(target, explanation_there.clouds, column))
+        else:
+            found["removal"] = removal_check(model, explanation, chosen=chosen, seed=seed)
     found["sanity"] = {"randomisation": _randomisation(model, explanation.clouds, name, chosen, seed)}
     if "pos" in explanation.clouds:
         found["stability"] = _stability(model, explanation, name, m, seed)

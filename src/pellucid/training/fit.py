@@ -151,7 +151,7 @@ def _train(config: RunConfig, clouds: PointClouds, folder: Path, spec: DataSpec,
     explanation: Explanation | None = None
     if objective.needs_targets:
         metrics, explanation = evaluate_model(model, splits["test"].to(target), precision_at_m=spec.precision_at,
-                                              seed=config.seed, quick=quick)
+                                              validation=splits["val"].to(target), seed=config.seed, quick=quick)
     else:
         metrics[config.objective.name] = objective.measure(model, batches_of(model, splits["test"]))
     metrics = json_ready(metrics)
