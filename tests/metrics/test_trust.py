@@ -83,6 +83,19 @@ def test_importance_must_change_with_the_weights(low: float, high: float, chance
     assert trust({**UNKNOWN, "sanity": {"randomisation": shuffled}}).level == level
 
 
+@pytest.mark.parametrize(("auc", "level", "part"), [
+    (0.95, "good", "hangs on the points that are called important (ROC AUC 0.95"),
+    (0.7, "unclear", "in part on other points"),
+    (0.4, "no", "on other points than those that are called important"), (None, "unclear", "could not be measured")])
+def test_importance_must_not_contradict_removal(auc: float | None, level: str, part: str) -> None:
+    low, high = (None, None) if auc is None else (auc - 0.05, auc + 0.05)
+    found = trust({**UNKNOWN, "removal": {"auc": auc, "low": low, "high": high, "share": 0.9, "samples": 100}})
+    assert found.level == level
+    assert any(part in reason for reason in found.reasons)
+    known_anyway = trust({**known(0.9, 0.85, 0.95), "removal": {"auc": 0.1, "low": 0.05, "high": 0.15}})
+    assert known_anyway.level == "good"  # where the truth is known it decides
+
+
 def test_without_coordinates_there_is_nothing_to_move() -> None:
     metrics = {**UNKNOWN, "sanity": SHUFFLED}
     del metrics["stability"]
