@@ -13,7 +13,7 @@ from pellucid.backbones.kernels import perturbed
 from pellucid.errors import PellucidError
 from pellucid.methods import NeighborRule
 from pellucid.methods.gaussian import Ellipsoids, Spheres
-from pellucid.methods.lri_bernoulli import Existence, bernoulli_kl, concrete, prior_at
+from pellucid.methods.lri_bernoulli import bernoulli_kl, prior_at
 from pellucid.methods.lri_gaussian import DistanceWeight
 from pellucid.randomness import CloudRandom
 from pellucid.training.evaluation import explain_clouds
@@ -266,27 +266,38 @@ def test_what_a_removed_point_still_tells(kept, heard, own, method, random_cloud
     close(model(clouds, table).logits, model.plain(clouds, table).logits)
 
 
-def test_masks_that_nobody_chose_know_nothing_of_g_and_cover_every_share():
-    clouds, points = 400, 12
-    of = torch.arange(clouds).repeat_interleave(points)
-    logit = torch.full((clouds * points,), 6.0)
+@pytest.mark.parametrize("masks", ["messages", "both"])
+def test_apart_f_learns_of_masks_that_nobody_chose_and_g_of_what_f_says(masks, method, random_clouds):
+    clouds = random_clouds((6, 4, 7, 5, 6, 8), features=2)
+    model = method("lri-bernoulli", features=2, judged="apart", shared=False, masks=masks).train()
     torch.manual_seed(0)
-    chosen = Existence(random=0.0).mask(logit, of, clouds).view(clouds, points)
-    assert float((chosen > 0.5).double().mean()) > 0.99
-    torch.manual_seed(0)
-    mixed = Existence(random=0.5).mask(logit, of, clouds).view(clouds, points).mean(1)
-    free = mixed < 0.9
-    assert 0.35 < float(free.double().mean()) < 0.6
-    assert float(mixed[free].min()) < 0.15
-    assert abs(float(mixed[free].mean()) - 0.5) < 0.15
-    torch.manual_seed(0)
-    same = Existence(random=0.5).mask(-logit, of, clouds).view(clouds, points).mean(1)
-    assert torch.equal(same[mixed < 0.8], mixed[mixed < 0.8])
-    noisy = torch.full_like(logit, 0.5)
-    assert torch.equal(Existence(random=0.5).mask(logit, of, clouds, noisy), concrete(logit, 1.0, uniform=noisy))
+    output = model(clouds, model.neighbors(clouds))
+    f, g = model.readout.head[-1].weight, model.interpreter[-1].weight
+    learns = []
+    for row in output.logits:
+        own = torch.autograd.grad(row.sum(), [f, g, *model.encoder.parameters()], retain_graph=True, allow_unused=True)
+        heard = [grad is not None and bool((grad != 0).any()) for grad in own]
+        assert heard[0] != heard[1]
+        assert any(heard[2:]) == heard[0]
+        learns.append(heard[0])
+    assert sum(learns) == 3
+    assert all(p.requires_grad for p in model.parameters())
+    kl = torch.autograd.grad(output.penalty, g)[0]
+    assert bool((kl != 0).any())
 
 
-@pytest.mark.parametrize("options", [{"random": 1.0}, {"random": -0.1}, {"masks": "nodes"}, {"alpha": 0.4},
+def test_apart_and_together_are_one_in_eval_mode_and_keep_the_order_of_clouds(method, random_clouds, monkeypatch):
+    clouds = random_clouds((6, 4, 7, 5, 6))
+    apart, together = (method("lri-bernoulli", judged=judged, shared=False) for judged in ("apart", "together"))
+    table = apart.neighbors(clouds)
+    close(apart(clouds, table).logits, together(clouds, table).logits)
+    apart.train()
+    monkeypatch.setattr("pellucid.methods.lri_bernoulli.concrete", lambda logit, *_, **__: torch.ones_like(logit))
+    monkeypatch.setattr(apart, "_masked", lambda some, *_: some.sizes[:, None].double())
+    assert apart(clouds, table).logits[:, 0].tolist() == [6, 4, 7, 5, 6]
+
+
+@pytest.mark.parametrize("options", [{"judged": "alone"}, {"masks": "nodes"}, {"alpha": 0.4},
                                      {"alpha": 1.0}, {"alpha": float("nan")}, {"decay": 0}, {"temperature": 0.0},
                                      {"temperature": -1.0}])
 def test_bad_bernoulli_options_are_refused(options, method):

@@ -16,7 +16,7 @@ from pellucid.errors import PellucidError
 from pellucid.grouping import Grouping
 from pellucid.methods.base import Common, Output, Supports, methods
 from pellucid.methods.lri import CITATION, Interpreter
-from pellucid.methods.lri_bernoulli import Existence, bernoulli_kl
+from pellucid.methods.lri_bernoulli import Existence, bernoulli_kl, concrete
 from pellucid.methods.lri_gaussian import Location, LRIGaussian
 from pellucid.neighbors import Neighbors
 from pellucid.randomness import CloudRandom
@@ -111,7 +111,7 @@ class Joint(LRIGaussian):
         if self.training or random is not None:
             eps = self.drawn(self.moving(raw[:, :-1], noise, clouds), by, clouds, random)
             uniform = None if random is None else random.uniform(by.of_clouds(clouds), dtype=logit.dtype)
-            mask = self.existence.mask(logit, clouds.batch[by.first], len(clouds), uniform)
+            mask = concrete(logit, self.existence.temperature, uniform=uniform)
             if self.together.noise == "either":
                 toss = (torch.rand(len(clouds), device=clouds.device) if random is None
                         else random.uniform(torch.ones_like(clouds.sizes)))

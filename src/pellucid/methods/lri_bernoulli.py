@@ -33,43 +33,21 @@ class Existence:
         alpha: Final prior r, in [0.5, 1).
         decay: r starts at 0.9 and falls by 0.1 every ``decay`` joint epochs down to alpha.
         temperature: Of the concrete relaxation.
-        random: Share of the clouds of a step whose mask is drawn without asking g. Where f learns from g's masks alone
-            the two can agree on a code: to silence what decides tells f as much as to keep it, and p is upside down
-            (Jethani et al., Have We Learned to Explain?, AISTATS 2021). A classifier that knows masks which mean
-            nothing takes silence for what it is. 0 is the paper.
     """
 
     alpha: float = 0.7
     decay: int = 10
     temperature: float = 1.0
-    random: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.alpha < 1:
             raise PellucidError(f"expected alpha in [0.5, 1), got {self.alpha}; Bern(0.5) is the most random prior")
         if self.decay < 1 or not self.temperature > 0:
             raise PellucidError(f"expected decay >= 1 and temperature > 0, got {self.decay} and {self.temperature}")
-        if not 0 <= self.random < 1:
-            raise PellucidError(f"expected random in [0, 1), got {self.random}; with 1 nothing would be learned of g")
 
     def prior(self, epoch: int) -> float:
         """The prior r of a joint epoch; see :func:`prior_at`."""
         return prior_at(epoch, self.alpha, self.decay)
-
-    def mask(self, logit: Tensor, of: Tensor, clouds: int, uniform: Tensor | None = None) -> Tensor:
-        """Concrete masks of a step, some of them drawn without asking g.
-
-        Args:
-            logit: (groups,) of p.
-            of: (groups,) whose cloud each is of.
-            clouds: How many there are.
-            uniform: (groups,) in place of random numbers, to inject noise in eval mode: then all masks are g's.
-        """
-        if self.random and uniform is None:
-            kept = torch.rand(clouds, device=logit.device).logit(1e-2)[of]  # a share of each cloud, uniform
-            free = (torch.rand(clouds, device=logit.device) < self.random)[of]
-            logit = torch.where(free, kept + torch.randn_like(logit), logit)
-        return concrete(logit, self.temperature, uniform=uniform)
 
 
 @dataclass(frozen=True)
@@ -78,13 +56,20 @@ class Masking:
 
     Attributes:
         masks: What m multiplies: ``"messages"``, ``"features"`` or ``"both"``.
+        judged: ``"together"``, f learns from g's masks (paper). Then both can agree on a code: to silence what decides
+            tells f as much as to keep it, and p is upside down. ``"apart"``, f learns from masks that are drawn without
+            g, on half of the clouds, and judges g's masks on the others without learning from them, so that silence
+            means nothing but that a point is gone (REAL-X: Jethani et al., Have We Learned to Explain?, AISTATS 2021).
     """
 
     masks: str = "messages"
+    judged: str = "together"
 
     def __post_init__(self) -> None:
         if self.masks not in MASKS:
             raise PellucidError(f"expected masks to be {', '.join(MASKS[:-1])} or {MASKS[-1]}, got {self.masks!r}")
+        if self.judged not in ("together", "apart"):
+            raise PellucidError(f"expected judged to be together or apart, got {self.judged!r}")
 
 
 def bernoulli_kl(logit: Tensor, prior: float) -> Tensor:
@@ -160,7 +145,8 @@ class LRIBernoulli(LRI):
                  interpreter: Interpreter | None = None, existence: Existence | None = None,
                  masking: Masking | None = None) -> None:
         super().__init__(make_backbone, targets, common, interpreter)
-        self.existence, self.masks = existence or Existence(), (masking or Masking()).masks
+        self.existence, masking = existence or Existence(), masking or Masking()
+        self.masks, self.judged = masking.masks, masking.judged
 
     def interpreter_outputs(self) -> int:
         """One logit a point."""
@@ -175,10 +161,39 @@ class LRIBernoulli(LRI):
         mask = logit.sigmoid()
         if self.training or random is not None:
             uniform = None if random is None else random.uniform(by.of_clouds(clouds), dtype=logit.dtype)
-            mask = self.existence.mask(logit, clouds.batch[by.first], len(clouds), uniform)
+            mask = concrete(logit, self.existence.temperature, uniform=uniform)
         kl = bernoulli_kl(logit, self.existence.prior(epoch)).sum() / max(by.count, 1)
-        weight = by.spread(mask)
-        with perturbed(self.encoder):
-            logits = self.logits(clouds, neighbors, point_weight=None if self.masks == "features" else weight,
-                                 inputs=None if self.masks == "messages" else self.inputs(clouds) * weight[:, None])
+        if self.training and self.judged == "apart":
+            logits = self._apart(clouds, neighbors, by, mask)
+        else:
+            logits = self._masked(clouds, neighbors, by.spread(mask))
         return Output(logits, self.beta * kl, by.spread(logit.sigmoid()), parts={"kl": kl.detach()})
+
+    def _masked(self, clouds: PointClouds, neighbors: Neighbors, weight: Tensor) -> Tensor:
+        """Logits of clouds whose points exist by so much."""
+        with perturbed(self.encoder):
+            return self.logits(clouds, neighbors, point_weight=None if self.masks == "features" else weight,
+                               inputs=None if self.masks == "messages" else self.inputs(clouds) * weight[:, None])
+
+    def _apart(self, clouds: PointClouds, neighbors: Neighbors, by: Grouping, mask: Tensor) -> Tensor:
+        """Logits of half of the clouds with masks that nobody chose, and of the others with g's, f held fixed."""
+        order = torch.randperm(len(clouds), device=clouds.device)
+        shares = torch.rand(len(clouds), device=mask.device).logit(1e-2)[clouds.batch[by.first]]  # of each, uniform
+        free = by.spread(concrete(shares + torch.randn_like(mask), self.existence.temperature))
+        f = [p for part in (self.encoder, self.readout, self.partner) if part is not None for p in part.parameters()]
+        wanted = [p.requires_grad for p in f]
+        parts = []
+        for chosen, weight, learns in ((order[::2], free, True), (order[1::2], by.spread(mask), False)):
+            chosen = chosen.sort().values
+            rows = torch.zeros(len(clouds), dtype=torch.bool, device=clouds.device)
+            rows[chosen] = True
+            try:
+                for parameter, was in zip(f, wanted, strict=True):
+                    parameter.requires_grad_(was and learns)
+                parts.append(self._masked(clouds.select(chosen), neighbors.select(clouds.ptr, chosen, clouds.edge_ptr),
+                                          weight[rows[clouds.batch]]))
+            finally:
+                for parameter, was in zip(f, wanted, strict=True):
+                    parameter.requires_grad_(was)
+        places = torch.cat([order[::2].sort().values, order[1::2].sort().values])
+        return torch.cat(parts)[places.argsort()]
