@@ -89,10 +89,11 @@ def test_importance_must_change_with_the_weights(low: float, high: float, chance
     (0.4, "no", "on other points than those that are called important"), (None, "unclear", "could not be measured")])
 def test_importance_must_not_contradict_removal(auc: float | None, level: str, part: str) -> None:
     low, high = (None, None) if auc is None else (auc - 0.05, auc + 0.05)
-    found = trust({**UNKNOWN, "removal": {"auc": auc, "low": low, "high": high, "share": 0.9, "samples": 100}})
+    found = trust({**UNKNOWN, "removal": {"agreement": {"value": auc, "low": low, "high": high}}})
     assert found.level == level
     assert any(part in reason for reason in found.reasons)
-    known_anyway = trust({**known(0.9, 0.85, 0.95), "removal": {"auc": 0.1, "low": 0.05, "high": 0.15}})
+    upside_down = {"agreement": {"value": 0.1, "low": 0.05, "high": 0.15}}
+    known_anyway = trust({**known(0.9, 0.85, 0.95), "removal": upside_down})
     assert known_anyway.level == "good"  # where the truth is known it decides
 
 

@@ -34,22 +34,22 @@ def said(given: Explanation, importance: torch.Tensor, signed: bool) -> Explanat
 def test_occlusion_agrees_with_itself(occluded):
     model, own = occluded
     found = removal_check(model, own)
-    assert (found["auc"], found["samples"]) == (1.0, 6)
+    assert (found["agreement"]["value"], found["samples"]) == (1.0, 6)
     assert found["share"] == pytest.approx(1)
 
 
 def test_what_is_upside_down_is_told(occluded):
     model, own = occluded
     found = removal_check(model, said(own, -own.importance.abs(), False))
-    assert found["auc"] < 0.05
-    assert found["high"] < 0.5
+    assert found["agreement"]["value"] < 0.05
+    assert found["agreement"]["high"] < 0.5
     assert found["share"] < 0.2
 
 
 def test_a_wrong_sign_is_told_by_the_effect(occluded):
     model, own = occluded
     found = removal_check(model, said(own, -own.importance, True))
-    assert found["auc"] == 1.0  # the right points
+    assert found["agreement"]["value"] == 1.0  # the right points
     assert found["share"] < -0.5  # in the wrong direction
 
 
@@ -65,7 +65,7 @@ def test_the_figure_is_that_of_a_loop_over_clouds_that_count(occluded):
         missed = effect >= 0.5 * effect.max()
         if not bool(missed.all()):
             areas.append(roc_auc_score(missed, random[rows]))
-    assert found["auc"] == pytest.approx(sum(areas) / len(areas))
+    assert found["agreement"]["value"] == pytest.approx(sum(areas) / len(areas))
     assert found["samples"] == 4
 
 
@@ -73,6 +73,6 @@ def test_nothing_to_judge_on_is_unknown_and_many_are_thinned(occluded):
     model, own = occluded
     found = removal_check(model, own, chosen=torch.zeros(6, dtype=torch.bool))
     assert found["samples"] == 0
-    assert math.isnan(found["auc"])
+    assert math.isnan(found["agreement"]["value"])
     many = small_clouds((3,) * (MOST + 50))
     assert removal_check(model, explainers["occlusion"]().explain(model, many))["samples"] == MOST

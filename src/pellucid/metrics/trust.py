@@ -154,7 +154,7 @@ def _without_truth(metrics: Mapping[str, Any], regression: bool) -> list[tuple[L
 
 def _removal(removal: Mapping[str, Any]) -> tuple[Level, str]:
     """Whether importance and occlusion name the same points."""
-    value, low, high = (_real(removal.get(key)) for key in ("auc", "low", "high"))
+    value, low, high = (_real((removal.get("agreement") or {}).get(key)) for key in ("value", "low", "high"))
     if math.isnan(value) or math.isnan(low) or math.isnan(high):
         return "unclear", "whether the model misses the important points when they leave could not be measured"
     told = f"(ROC AUC {_told(value)} for the points whose removal changes the prediction most; chance is 0.5)"

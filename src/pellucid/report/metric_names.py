@@ -58,8 +58,8 @@ _ABOUT: dict[str, tuple[str, str]] = {
     "comprehensiveness": ("Comprehensiveness", "how far the prediction falls without the important {points}"),
     "sufficiency": (
         "Sufficiency", "how far the prediction falls with only the important {points}; lower is better"),
-    "removal.auc": ("Agreement with removal (ROC AUC)", "how well importance finds the {points} whose removal changes "
-                    "the prediction most; 0.5 is chance, below it importance is upside down"),
+    "removal.agreement": ("Agreement with removal (ROC AUC)", "how well importance finds the {points} whose removal "
+                          "changes the prediction most; 0.5 is chance, below it importance is upside down"),
     "removal.share": ("Effect against removal's own", "effect of the most important {points} when they leave, beyond "
                       "that of random ones, as a share of what the {points} have that occlusion names"),
     "removal.samples": ("Agreement with removal, samples", "over so many validation samples"),

@@ -13,7 +13,7 @@ from pellucid.explainers.base import of_clouds
 from pellucid.explainers.occlusion import Occlusion
 from pellucid.explanation import Explanation, asking
 from pellucid.methods import Method
-from pellucid.metrics.bootstrap import interval
+from pellucid.metrics.bootstrap import Estimate, estimate
 from pellucid.metrics.effect import Effects
 from pellucid.metrics.interpretation import roc_auc_values
 from pellucid.metrics.ragged import batch_of
@@ -21,6 +21,7 @@ from pellucid.training.predict import value_of
 
 MOST = 100
 """Clouds at most, evenly spaced."""
+CHANCE = 0.5
 LARGE = 0.5
 """Share of the largest effect in a cloud from which a point counts as missed."""
 
@@ -36,17 +37,17 @@ def removal_check(model: Method, explanation: Explanation, *, chosen: Tensor | N
         seed: Of what is random.
 
     Returns:
-        ``auc``: mean over clouds of the ROC AUC with which importance ranks the points whose occlusion has at least
-        half of the largest effect in the cloud above the others (chance 0.5; of signed importance |value|, and |effect|
-        always), with its 95 % interval ``low``, ``high``; ``share``: effect of its most important points beyond that
-        of random ones as a share of what occlusion's have (:class:`pellucid.metrics.effect.Effects`; 1: as much, 0: no
-        more than random ones, below: less); ``samples``.
+        ``agreement`` (``value``, its 95 % interval ``low``, ``high``, and chance as ``random``): mean over clouds of
+        the ROC AUC with which importance ranks the points whose occlusion has at least half of the largest effect in
+        the cloud above the others (of signed importance |value|, and |effect| always); ``share``:
+        effect of its most important points beyond that of random ones as a share of what occlusion's have
+        (:class:`pellucid.metrics.effect.Effects`; 1: as much, 0: no more than random ones, below: less); ``samples``.
     """
     clouds = explanation.clouds
     places = torch.arange(len(clouds)) if chosen is None else chosen.nonzero().squeeze(1)
     count = min(len(places), MOST)
     if not count:
-        return {"auc": math.nan, "low": math.nan, "high": math.nan, "share": math.nan, "samples": 0}
+        return {"agreement": Estimate(math.nan, math.nan, math.nan, CHANCE).as_dict(), "share": math.nan, "samples": 0}
     places = places[torch.arange(count) * len(places) // count]
     kept = torch.zeros(len(clouds), dtype=torch.bool).index_fill(0, places, True)
     some, explained = clouds.select(places), explanation.explained[places]
@@ -62,9 +63,7 @@ def removal_check(model: Method, explanation: Explanation, *, chosen: Tensor | N
     best = float(effects.of(removed if explanation.signed else removed.abs(),
                             signed=explanation.signed).removed.mean())
     random = float(effects.random().removed.mean())
-    low, high = interval(values, seed=seed)
-    known = values[~values.isnan()]
-    return {"auc": float(known.mean()) if len(known) else math.nan, "low": low, "high": high,
+    return {"agreement": estimate(values, CHANCE, seed=seed).as_dict(),
             "share": (own - random) / (best - random) if best > random else math.nan, "samples": count}
 
 
