@@ -35,6 +35,7 @@ from peers_molecules.peers import peers_of
 from pellucid.api import fit
 from pellucid.chemistry.encoding import molecule_of
 from pellucid.clouds import SPLITS
+from pellucid.commands.comparing import compare_run
 from pellucid.commands.explaining import OWN, ExplainedRun, prepare
 from pellucid.datasets.base import PreparedDataset, load_dataset
 from pellucid.datasets.rules import named_rules
@@ -46,6 +47,8 @@ from pellucid.training.presets import explainer_options
 
 IN_3D = ("distance", "chirality")
 SEE_ALL = "all"
+COMPARED = 100
+"""Validation samples of a comparison."""
 
 
 def cells(given: argparse.Namespace) -> Iterator[tuple[str, str, int, str]]:
@@ -107,6 +110,9 @@ def of_pellucid(data: PreparedDataset, geometry: str, seed: int, most: int, fold
     blind = {name: value for name, value in trained.metrics.items() if name != "interpretation"}
     record["trust"] = trust(blind).document()["level"]  # as where nobody knows the truth
     record["measured"] = {name: trained.metrics.get(name) for name in ("removal", "fidelity", "sanity", "stability")}
+    if by == [SEE_ALL]:  # which one would be recommended, without a look at the truth
+        compared = compare_run(trained.folder, torch.device("cpu"), data.clouds, samples=COMPARED, seed=seed)
+        record["recommended"] = compared.recommended
     tested = judged(data.clouds.split("test"), most)
     for name in [OWN, *(by if by != [SEE_ALL] else [n for n in explainers if n not in SKIPPED])]:
         started = time.process_time()

@@ -52,6 +52,8 @@ def _print(content: Any, as_json: bool, title: str) -> None:
         sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
         return
     table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")  # a long SMARTS is shown whole
     for name, value in _flat(content):
         table.add_row(name, value)
     out.print(table)

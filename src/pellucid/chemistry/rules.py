@@ -132,7 +132,7 @@ class Rule:
         try:
             tree = ast.parse(text.replace("\\", "\\\\"), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise PellucidError(f"expected a rule, got {text!r}, which cannot be read ({_first_line(error)}); write "
+            raise PellucidError(f"expected a rule, got {text!r}, which cannot be read ({_said(error)}); write "
                                 f"{HELP}") from error
         reader = _Reader(text)
         if _is_sum(tree):
@@ -310,8 +310,9 @@ def _is_smarts(text: str) -> bool:
     return pattern is not None and pattern.GetNumAtoms() > 0
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+def _said(error: BaseException) -> str:
+    said = error.msg if isinstance(error, SyntaxError) else str(error).partition("\n")[0]
+    return said or type(error).__name__
 
 
 def _is_number(node: ast.expr) -> bool:
