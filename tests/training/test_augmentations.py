@@ -7,7 +7,7 @@ from pellucid.clouds import Field, PointClouds
 from pellucid.methods import NeighborRule
 from pellucid.testing import small_clouds
 from pellucid.testing.samples import orthogonal
-from pellucid.training.batches import augmented, jittered, rotated, swapped, thinned
+from pellucid.training.batches import augmented, jittered, rotated, swapped
 from pellucid.training.config import TrainingConfig
 
 EXTRA = {"velocity": Field("point", "float", ("D",), irreps="vector"),
@@ -87,25 +87,3 @@ def test_negatives_get_the_partner_of_another_sample_and_another_cluster():
     assert torch.equal(changed["y"][:, 0] == 0, foreign)
     assert torch.equal(changed["censored"][:, 0] == 0, foreign), "that it does not bind is known"
     assert bool((clouds["cluster"][other[foreign]] != clouds["cluster"][foreign]).all())
-
-
-def test_some_clouds_lose_points_and_none_all_of_them():
-    clouds = small_clouds((40, 1, 30) * 40)
-    torch.manual_seed(0)
-    left = thinned(clouds, 0.5)
-    assert len(left) == len(clouds)
-    assert int(left.sizes.min()) >= 1
-    whole = (left.sizes == clouds.sizes)[clouds.sizes > 1].double().mean()
-    assert 0.4 < float(whole) < 0.6
-    share = (left.sizes / clouds.sizes)[(left.sizes < clouds.sizes)]
-    assert abs(float(share.mean()) - 0.5) < 0.1  # uniform
-    assert torch.equal(thinned(clouds, 0.0).pos, clouds.pos)
-    seen = {tuple(p) for p in clouds.pos.tolist()}
-    assert all(tuple(p) in seen for p in left.pos.tolist())
-
-
-def test_thinned_clouds_get_neighbourhoods_of_what_is_left():
-    clouds, rule = small_clouds((9, 9)), NeighborRule("knn", 3)
-    torch.manual_seed(1)
-    left, neighbors = augmented(clouds, rule(clouds), TrainingConfig(thin=1.0), rule)
-    assert neighbors.index.shape[0] == left.points < clouds.points

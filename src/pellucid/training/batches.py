@@ -112,26 +112,6 @@ def jittered(clouds: PointClouds, size: float) -> PointClouds:
     return clouds.replace(pos=clouds.pos + size * torch.randn_like(clouds.pos))
 
 
-def thinned(clouds: PointClouds, share: float) -> PointClouds:
-    """Some clouds without some of their points, so that a model learns what a part of a sample lets expect.
-
-    Without this a model has never seen a sample with a gap, and what it says of one, which explainers that remove
-    points ask, is an accident (Covert et al., Explaining by Removing, JMLR 2021; Jethani et al., AISTATS 2021).
-
-    Args:
-        clouds: Any; with targets of clouds.
-        share: Of the clouds that lose points, independently of each other. Each keeps a share of its points that is
-            uniform in [0, 1], at least one.
-    """
-    loses = torch.rand(len(clouds), device=clouds.device) < share
-    kept = torch.where(loses, torch.rand(len(clouds), device=clouds.device), 1.0)
-    score = torch.rand(clouds.points, device=clouds.device)
-    stays = score <= kept[clouds.batch]
-    best = torch.full((len(clouds),), torch.inf, device=clouds.device)
-    best = best.scatter_reduce(0, clouds.batch, score, "amin", include_self=True)
-    return clouds.keep_points(stays | (score == best[clouds.batch]))
-
-
 def augmented(clouds: PointClouds, neighbors: Neighbors, config: TrainingConfig,
               connect: Callable[[PointClouds], Neighbors]) -> Batch:
     """A training batch changed at random, as the configuration says.
@@ -139,17 +119,14 @@ def augmented(clouds: PointClouds, neighbors: Neighbors, config: TrainingConfig,
     Args:
         clouds: The batch.
         neighbors: Its neighbourhoods.
-        config: What to do: ``swap_partner``, ``rotate``, ``thin``, ``jitter``.
-        connect: Makes neighbourhoods, where points have gone or moved against each other.
+        config: What to do: ``swap_partner``, ``rotate``, ``jitter``.
+        connect: Makes neighbourhoods, where points have moved against each other.
     """
     if config.swap_partner:
         clouds = swapped(clouds, config.swap_partner)
     if config.rotate:
         clouds = rotated(clouds)
-    if config.thin:
-        clouds = thinned(clouds, config.thin)
     if config.jitter:
         clouds = jittered(clouds, config.jitter)
-    if config.thin or config.jitter:
         neighbors = connect(clouds)
     return clouds, neighbors

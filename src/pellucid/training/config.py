@@ -122,9 +122,6 @@ class TrainingConfig(_Strict):
     (paper, appendix B: 0.1 on PLBind); never of a sample of the same ``cluster``, where the clouds say."""
     jitter: float = Field(0.0, ge=0)
     """Standard deviation of normal noise on all coordinates in every training step, in their unit."""
-    thin: float = Field(0.0, ge=0, le=1)
-    """Share of the samples that lose points at random in a training step, so that the model knows samples with gaps,
-    which explainers that remove points ask it about; see :func:`pellucid.training.batches.thinned`."""
     threads: int = Field(0, ge=0)
     """Threads of PyTorch on the CPU while a run is made; 0 leaves them as they are. Where a step is short, a second
     thread gains little, and costs many times that as soon as another program wants its core."""

@@ -184,9 +184,6 @@ def _start(config: RunConfig, clouds: PointClouds, spec: DataSpec, target: torch
     if config.training.swap_partner and (clouds.partner is None or [t.kind for t in spec.targets] != ["binary"]):
         raise PellucidError("expected one binary target of samples of two clouds for training.swap_partner, got "
                             "another; set it to 0")
-    if config.training.thin and (clouds.partner is not None or spec.targets.level == "point"):
-        raise PellucidError("expected samples of one cloud, and targets of whole samples, for training.thin, got "
-                            "others; set it to 0")
     if (config.training.rotate or config.training.jitter) and "pos" not in clouds:
         raise PellucidError("expected coordinates for training.rotate and training.jitter, got clouds without; set "
                             "them to false and 0")
