@@ -47,8 +47,22 @@ def test_a_rule_in_ones_own_molecules(tmp_path, monkeypatch):
     assert (tmp_path / "out" / "erm" / "report.html").is_file()
 
 
+def test_a_finished_run_of_the_same_rule_is_taken_again_and_absence_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("PELLUCID_HOME", str(tmp_path / "home"))
+    how = {"out": tmp_path / "out", "graph": True, "by": ("own",), "preset": "smoke", "device": "cpu", "explained": 5}
+    first = trust("'[OX2]'", {"smiles": SMILES}, **how)
+    monkeypatch.setattr("pellucid.planting.fit", lambda *a, **k: pytest.fail("trained again"))
+    again = trust("'[OX2]'", {"smiles": SMILES}, **how)
+    assert again.found[0].score == first.found[0].score
+    assert "which are few" in again.sentence
+    with pytest.raises(PellucidError, match="what is absent decides without an atom"):
+        trust("not '[OX2]'", {"smiles": SMILES}, **how)
+
+
 def test_what_cannot_be_asked_is_refused_before_work_starts(tmp_path):
     with pytest.raises(UnknownNameError, match="occlusion"):
         trust("amide", out=tmp_path / "out", by=("oclusion",))
+    with pytest.raises(UnknownNameError, match="erm"):
+        trust("amide", out=tmp_path / "out", methods=("emr",))
     with pytest.raises(PellucidError, match="cannot be read"):
         trust("amide and", out=tmp_path / "out")

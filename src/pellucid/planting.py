@@ -15,11 +15,12 @@ from torch import Tensor
 from pellucid.api import fit
 from pellucid.clouds import PointClouds
 from pellucid.commands.explaining import OWN, ExplainedRun, prepare
-from pellucid.datasets.base import load_dataset
+from pellucid.datasets.base import PreparedDataset, load_dataset
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.explanation import Explanation
-from pellucid.files import json_ready, write_json
+from pellucid.files import json_ready, read_json, write_json
+from pellucid.methods import methods as known_methods
 from pellucid.metrics.bootstrap import estimate
 from pellucid.metrics.interpretation import best_explanation_values
 from pellucid.metrics.stability import rank_correlation_values
@@ -30,6 +31,8 @@ from pellucid.training.presets import defaults, explainer_options
 
 SKIPPED = ("random", "centroid", "density", "pyg")
 """Explainers that ask nothing of the model; of ``pyg`` the algorithm must be named."""
+FEW = 20
+"""Molecules up to which a score may be luck."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,10 @@ class Planted:
         own = next((one for one in known if one.name == OWN), None)
         best = known[0]
         what = "ROC AUC" if self.kind == "binary" else "Spearman correlation"
-        said = f"{best.name} of {best.method} finds the planted rule best ({what} {best.score:.3f})"
+        rank = "best " if len(known) > 1 else ""
+        few = ", which are few" if best.samples < FEW else ""
+        said = (f"{best.name} of {best.method} finds the planted rule {rank}({what} {best.score:.3f} over "
+                f"{best.samples} molecules{few})")
         if own is not None and own is not best:
             said += f"; what the model says itself finds it with {own.score:.3f}"
         predicted = self.prediction[best.method]
@@ -141,12 +147,14 @@ def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False
     Example:
         >>> import pellucid
         >>> found = pellucid.trust("amide and not halogen", "mine.csv", out="planted", graph=True)  # doctest: +SKIP
-        >>> found.sentence  # doctest: +SKIP
-        'own of erm finds the planted rule best (ROC AUC 0.981). The model predicts the rule with ROC AUC 0.996.'
+        >>> print(found.sentence)  # doctest: +SKIP
+        own of erm finds the planted rule best (ROC AUC 0.981 over 80 molecules). The model predicts ...
     """
     for name in by:
         if name != OWN:
             explainers[name]  # refuses an unknown name before work starts
+    for name in methods:
+        known_methods[name]
     geometry = {"geometry": "graph"} if graph else {}
     given = {name: value for name, value in (("source", source), ("smiles", smiles), ("id", id)) if value is not None}
     data = load_dataset("rules", rule=rule, size=size, seed=seed, progress=progress, **geometry, **given)
@@ -154,14 +162,20 @@ def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False
         say(sentence, progress)
     kind, folder = data.recipe.targets[0].kind, Path(out)
     tested = judged(data.clouds.split("test"), explained, seed)
+    if not len(tested):
+        raise PellucidError(f"expected test molecules in which some atoms decide and others do not, got none for "
+                            f"{data.provenance['rule']}; what is absent decides without an atom: plant a rule that "
+                            "asks for something, or give more molecules")
     where, found, predicted = pick_device(device), [], {}
     for method in methods or (defaults("rules", not graph)[1],):
-        run = fit(data, out=folder / method, method=method, preset=preset, seed=seed, device=device, progress=progress,
-                  overwrite=overwrite)
-        predicted[method] = run.metrics["prediction"]["rule"]
+        run = folder / method
+        if overwrite or not _is_there(run, data, preset, seed):
+            fit(data, out=run, method=method, preset=preset, seed=seed, device=device, progress=progress,
+                overwrite=overwrite)
+        predicted[method] = read_json(run / "metrics.json")["prediction"]["rule"]
         for name in by or (OWN, *(name for name in explainers if name not in SKIPPED)):
             with waiting(f"explaining by {name}", progress):
-                one = _found(run.folder, name, method, data.clouds, tested, where, preset, seed)
+                one = _found(run, name, method, data.clouds, tested, where, preset, seed)
             if by or not one.trouble:
                 found.append(one)
     if not any(not one.trouble for one in found):
@@ -171,6 +185,15 @@ def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False
                       (*data.provenance["labels"], *data.provenance["notes"]))
     write_json(folder / "trust.json", planted.document())
     return planted
+
+
+def _is_there(run: Path, data: PreparedDataset, preset: str, seed: int) -> bool:
+    """Whether a run is the finished one of the same rule, molecules and settings, which need not be trained again."""
+    if not (run / "metrics.json").is_file() or not (run / "config.json").is_file():
+        return False
+    config = read_json(run / "config.json")
+    asked = {"dataset_options": dict(json_ready(data.provenance["key"])), "preset": preset, "seed": seed}
+    return all(config.get(name) == value for name, value in asked.items())
 
 
 def judged(clouds: PointClouds, most: int, seed: int = 0) -> PointClouds:

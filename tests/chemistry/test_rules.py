@@ -122,7 +122,8 @@ def test_a_sum_shares_a_match_equally() -> None:
 
 @pytest.mark.parametrize(("text", "why"), [
     ("", "got ''"), (None, "got None"), ("'[CX3'", "neither SMARTS"), ("amide and", "cannot be read"),
-    ("unknown_group and amide", "SMARTS stand in quotes"),
+    ("unknown_group and amide", "SMARTS stand in quotes"), ("Amid", "did you mean amide"),
+    ("1e400 * logp", "too large"), ("1.5 * amide + logp", r"stands in count\(P\)"),
     ("count('C', 'N') > 1", "takes 1 pattern"), ("distance('C') < 3", "takes 2 patterns"),
     ("chirality('C') == 'X'", "'R' or"), ("count('C') > 'two'", "compared with a number"),
     ("count('C') in 3", "compared by"), ("__import__('os') == 1", "functions are"), ("amide if 1 else 2", "no pattern"),

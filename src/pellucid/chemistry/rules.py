@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import itertools
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -254,7 +256,9 @@ class _Reader:
         if not isinstance(named, str):
             raise self.unread(node, "it is no pattern; SMARTS and names of several words stand in quotes")
         if isinstance(node, ast.Name) and named not in FRAGMENTS and named not in FUNCTIONAL_GROUPS:
-            raise self.unread(node, "it is no group that has a name; SMARTS stand in quotes")
+            near = difflib.get_close_matches(named.lower(), [*FRAGMENTS, *FUNCTIONAL_GROUPS], 1)
+            raise self.unread(node, f"it is no group that has a name{f' (did you mean {near[0]}?)' if near else ''}; "
+                                    "SMARTS stand in quotes")
         smarts = FUNCTIONAL_GROUPS.get(named, named)
         if named not in FRAGMENTS and not _is_smarts(smarts):
             raise self.unread(node, "it is neither SMARTS nor the name of a functional group")
@@ -265,10 +269,13 @@ class _Reader:
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
             sign, node = (-1 if isinstance(node.op, ast.USub) else 1), node.operand
         if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+            if not math.isfinite(node.value):
+                raise self.unread(node, "it is too large for a number")
             return sign * node.value
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and sign == 1:
             return node.value
-        raise self.unread(node, "a number was expected here")
+        raise self.unread(node, "a number was expected here; in a sum a pattern stands in count(P), and patterns are "
+                                "joined by and, or, not")
 
     def sum(self, node: ast.expr, worth: float
             ) -> tuple[float, list[tuple[float, Callable[[Chem.Mol], NDArray[np.float64]]]]]:
