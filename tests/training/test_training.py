@@ -195,7 +195,7 @@ def test_targets_of_several_kinds_units_and_gaps_in_one_model(tmp_path: Path) ->
     # each target is judged by its own numbers, of the run and of what it explains later
     others = json.loads((run.folder / "metrics.json").read_text())["targets"]
     assert list(others) == ["mass", "colour"]
-    assert all(set(one) == {"fidelity", "sanity", "stability", "trust"} for one in others.values())
+    assert all(set(one) == {"fidelity", "removal", "sanity", "stability", "trust"} for one in others.values())
     explained = ExplainedRun.open(run.folder, torch.device("cpu"))
     assert explained.trust("mass") == others["mass"]["trust"]
     assert explained.trust("colour=green") == others["colour"]["trust"]
