@@ -92,6 +92,8 @@ def test_importance_must_not_contradict_removal(auc: float | None, level: str, p
     found = trust({**UNKNOWN, "removal": {"agreement": {"value": auc, "low": low, "high": high}}})
     assert found.level == level
     assert any(part in reason for reason in found.reasons)
+    wrong_sign = {"agreement": {"value": 0.95, "low": 0.9, "high": 0.99}, "share": -0.8}
+    assert trust({**UNKNOWN, "removal": wrong_sign}).level == "no"
     upside_down = {"agreement": {"value": 0.1, "low": 0.05, "high": 0.15}}
     known_anyway = trust({**known(0.9, 0.85, 0.95), "removal": upside_down})
     assert known_anyway.level == "good"  # where the truth is known it decides

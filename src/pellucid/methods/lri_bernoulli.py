@@ -163,7 +163,7 @@ class LRIBernoulli(LRI):
             uniform = None if random is None else random.uniform(by.of_clouds(clouds), dtype=logit.dtype)
             mask = concrete(logit, self.existence.temperature, uniform=uniform)
         kl = bernoulli_kl(logit, self.existence.prior(epoch)).sum() / max(by.count, 1)
-        if self.training and self.judged == "apart":
+        if self.training and self.judged == "apart" and len(clouds) > 1:  # one alone has no other half
             logits = self._apart(clouds, neighbors, by, mask)
         else:
             logits = self._masked(clouds, neighbors, by.spread(mask))

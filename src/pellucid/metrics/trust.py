@@ -158,6 +158,8 @@ def _removal(removal: Mapping[str, Any]) -> tuple[Level, str]:
     if math.isnan(value) or math.isnan(low) or math.isnan(high):
         return "unclear", "whether the model misses the important points when they leave could not be measured"
     told = f"(ROC AUC {_told(value)} for the points whose removal changes the prediction most; chance is 0.5)"
+    if _real(removal.get("share")) < 0:  # the right points with the wrong sign have an agreement as good
+        return "no", f"the prediction moves against what the importance says, or less than by random points {told}"
     if value < AGAINST:
         return "no", f"the prediction hangs on other points than those that are called important {told}"
     if value < APART:
