@@ -1,12 +1,19 @@
 """From an experiment to jobs: searches, shared work, keys, and the table."""
 
+import numpy as np
 import pytest
+from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 from tiny import tiny_data, tiny_experiment
 
 from pellucid.benchmarks.code import closure, code_digest
+from pellucid.benchmarks.experiments import Experiment
 from pellucid.benchmarks.plan import BenchPlan, cost_group, deciding, judging
 from pellucid.benchmarks.store import Record
+from pellucid.benchmarks.work import execute
 from pellucid.errors import PellucidError, UnknownNameError
+from pellucid.explainers import explainers
+from pellucid.training import load_model
 from pellucid.training.config import RunConfig
 
 
@@ -41,6 +48,49 @@ def test_post_hoc_explainers_share_the_classifier_of_their_backbone_and_seed(dat
             assert config["method"]["name"] == "erm"
             assert config["seed"] == job.content["seed"]
             assert config["backbone"]["name"] == job.content["backbone"]
+
+
+def with_ensemble():
+    """The tiny experiment with GradGeo over seeds as a row of its own."""
+    content = tiny_experiment().model_dump(by_alias=True)
+    content["extra_methods"] = ["over-seeds"]
+    content["variants"]["over-seeds"] = {"method": "erm", "explainer": "gradgeo", "ensemble": True}
+    return Experiment.model_validate(content)
+
+
+def test_an_ensemble_over_seeds_is_one_value_of_the_models_that_are_there(data):
+    plan = make(data, with_ensemble(), chosen_methods=["gradgeo", "over-seeds"], chosen_backbones=["egnn"])
+    jobs = plan.next({})
+    assert kinds(jobs) == ["explain"] * 3 + ["train"] * 2
+    trains = {job.key for job in jobs if job.content["kind"] == "train"}
+    (over,) = (job for job in jobs if len(job.needs) == 2)
+    assert set(over.needs) == trains
+    assert over.content["runs"] == [f"runs/{key}" for key in over.needs]
+    table = plan.table({job.key: done(job) for job in jobs})
+    cells = {cell.method: cell for cell in table.cells if cell.metric == "interpretation.roc_auc"}
+    assert (len(cells["over-seeds"].values), cells["over-seeds"].planned) == (1, 1)
+    assert (len(cells["gradgeo"].values), cells["gradgeo"].planned) == (2, 2)
+    with pytest.raises(ValueError, match="explainer for the ensemble"):
+        Experiment.model_validate(with_ensemble().model_dump(by_alias=True) | {
+            "variants": {"over-seeds": {"method": "erm", "ensemble": True}}})
+
+
+def test_an_ensemble_is_judged_as_the_mean_of_ranks(data, tmp_path):
+    plan = BenchPlan(with_ensemble(), "tiny", data, artifacts=str(tmp_path), chosen_methods=["over-seeds"],
+                     chosen_backbones=["egnn"])
+    *trains, over = sorted(plan.next({}), key=lambda job: job.content["kind"] == "explain")
+    for job in trains:
+        execute(job.content)
+    found = execute(over.content)["metrics"]["interpretation"]["roc_auc"]
+    test = data["synmol"].clouds.split("test")
+    positive = test.select((test["y"][:, 0] == 1).nonzero().squeeze(1))
+    ranks = []
+    for job in trains:
+        importance = explainers["gradgeo"]().explain(load_model(tmp_path / job.content["folder"], "cpu")[0], positive,
+                                                     seed=0).of().importance.numpy()
+        ranks.append(np.concatenate([(rankdata(part) - 1) / (len(part) - 1) for part in np.split(
+            importance, positive.ptr[1:-1].numpy())]))
+    assert found == pytest.approx(roc_auc_score(positive["important"].numpy(), np.mean(ranks, 0).round(6)))
 
 
 def test_trainings_with_the_same_warm_up_share_it(data):

@@ -267,9 +267,10 @@ def test_what_a_removed_point_still_tells(kept, heard, own, method, random_cloud
 
 
 @pytest.mark.parametrize("masks", ["messages", "both"])
-def test_apart_f_learns_of_masks_that_nobody_chose_and_g_of_what_f_says(masks, method, random_clouds):
+@pytest.mark.parametrize("judged", ["apart", "sampled"])
+def test_f_learns_of_masks_that_g_cannot_shape_and_g_of_what_f_says(masks, judged, method, random_clouds):
     clouds = random_clouds((6, 4, 7, 5, 6, 8), features=2)
-    model = method("lri-bernoulli", features=2, judged="apart", shared=False, masks=masks).train()
+    model = method("lri-bernoulli", features=2, judged=judged, shared=False, masks=masks).train()
     torch.manual_seed(0)
     output = model(clouds, model.neighbors(clouds))
     f, g = model.readout.head[-1].weight, model.interpreter[-1].weight
@@ -295,6 +296,20 @@ def test_apart_and_together_are_one_in_eval_mode_and_keep_the_order_of_clouds(me
     monkeypatch.setattr("pellucid.methods.lri_bernoulli.concrete", lambda logit, *_, **__: torch.ones_like(logit))
     monkeypatch.setattr(apart, "_masked", lambda some, *_: some.sizes[:, None].double())
     assert apart(clouds, table).logits[:, 0].tolist() == [6, 4, 7, 5, 6]
+
+
+def test_sampled_masks_are_whole_and_as_likely_as_g_says(method, random_clouds, monkeypatch):
+    clouds = random_clouds((4000, 4000))
+    model = method("lri-bernoulli", judged="sampled", shared=False).train()
+    monkeypatch.setattr(model, "interpret", lambda *_: torch.full((8000, 1), 0.3, dtype=torch.float64).logit())
+    seen = []
+    monkeypatch.setattr(model, "_masked", lambda some, _, weight: (seen.append(weight), some.sizes[:, None])[1])
+    torch.manual_seed(0)
+    model(clouds, model.neighbors(clouds))
+    f, g = seen
+    assert set(f.tolist()) == {0.0, 1.0}
+    assert f.mean() == pytest.approx(0.3, abs=4 * (0.21 / 4000) ** 0.5)
+    assert len(set(g.tolist())) > 3000
 
 
 @pytest.mark.parametrize("options", [{"judged": "alone"}, {"masks": "nodes"}, {"alpha": 0.4},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,24 @@ def test_the_page_carries_columns_and_what_they_mean(explanation: Explanation) -
     assert described([]) == {}
 
 
+def test_what_importance_is_made_of_stands_beside_it(explanation: Explanation) -> None:
+    points = explanation.clouds.points
+    learned = Explanation(explanation.clouds, torch.rand(2, 1), torch.arange(points).float(), "both",
+                          provenance={"config": {"method": {"name": "joint"}}, "trust": {"level": "no"}},
+                          columns={"existence": torch.linspace(0, 1, points), "location": -torch.arange(points).float(),
+                                   "kind": torch.zeros(points)})
+    content = json.loads(embed(data(ReportContent("t", samples=samples_of(learned, [0, 1], "molecules")))))
+    first = content["samples"][0]
+    assert first["explainer"] == "own"
+    assert [(side["name"], side["level"], side["rank_correlation"]) for side in first["sides"]] == [
+        ("own:existence", "no", 1.0), ("own:location", "no", -1.0)]
+    assert first["sides"][0]["about"].startswith("Probability with which the")
+    assert content["columns"]["=by own:existence"]["about"] == (
+        "Probability with which the atom is kept: near 1, the prediction needs it to be there.")
+    asked = replace(learned, provenance={**learned.provenance, "column": "existence"})
+    assert not samples_of(asked, [0], "molecules")[0].sides
+
+
 def test_marked_atoms_are_outlined_and_their_bonds_thick() -> None:
     plain, svg = depict("CC(=O)N", [0, 1, 2, 3]), depict("CC(=O)N", [0, 1, 2, 3], marked=[0, 1, 1, 0])
     assert svg.count("data-kept") == 2
@@ -93,7 +112,8 @@ def test_columns_are_registered_once() -> None:
     register_column("a_test_charge", column)
     assert described(["a_test_charge"], Words("node", "graph"))["a_test_charge"]["about"] == (
         "Partial charge of the node.")
-    domain_of("clouds")  # which loads all domains
+    for name in ("events", "complexes"):
+        domain_of(name)
     assert {"layer", "contact", "p_t", "distance", "spread"} <= set(known_columns())
     with pytest.raises(PellucidError, match="new name"):
         register_column("a_test_charge", Column("Charge"))

@@ -131,10 +131,19 @@ class Axis(_Strict):
 
 
 class Variant(_Strict):
-    """What stands behind a row: a method with settings of its own, or an explainer of a trained method."""
+    """What stands behind a row: a method with settings of its own, or an explainer of a trained method.
+
+    Attributes:
+        method: That is trained.
+        explainer: Of the trained model; None for the importance that it learned.
+        ensemble: Whether the explanations of the models of all seeds are one, the mean of their ranks: one value.
+        label: How the row is written; None for the usual name.
+        over: Settings of its own.
+    """
 
     method: str
     explainer: str | None = None
+    ensemble: bool = False
     label: str | None = None
     over: dict[str, Setting] = Field(default_factory=dict)
 
@@ -252,6 +261,8 @@ class Experiment(_Strict):
         for name, variant in self.variants.items():
             self._known("method", name, everything)
             self._check_settings(variant.over)
+            if variant.ensemble and variant.explainer is None:
+                raise PellucidError(f"expected an explainer for the ensemble {name} of {self.name}, got none; name one")
         for preset in self.presets.values():
             for name in preset.datasets or ():
                 self._known("dataset", name, self.datasets)

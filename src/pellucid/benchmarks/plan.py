@@ -118,7 +118,7 @@ class BenchPlan:
         left: dict[Place, list[Job]] = {}
         wanted = {job.key: job for job in self.next(results)}
         for row in self.rows:
-            final = row.final or {seed: self._job(row.place, row.points[0], seed, True) for seed in self.seeds}
+            final = row.final or {seed: self._job(row.place, row.points[0], seed, True) for seed in self._seeds(row)}
             jobs = []
             for job in [*row.search, *final.values()]:
                 stack = [job]
@@ -150,21 +150,24 @@ class BenchPlan:
         tail = "".join(f" {name.split('.')[-1]}={value}" for name, value in point.items()) if searched else ""
         if variant.explainer is None:
             return self._train(dataset, config, f"{dataset} {backbone} {method}{tail} seed {seed}")
-        run = self._train(dataset, config, f"{dataset} {backbone} {variant.method} seed {seed}")
+        runs = [self._train(dataset, config.model_copy(update={"seed": one}), f"{dataset} {backbone} {variant.method} "
+                            f"seed {one}") for one in (self.seeds if variant.ensemble else (seed,))]
         options = {**explainer_options(recipe, variant.explainer, self.preset.settings, backbone), **own}
         explainer = explainers[variant.explainer]
         explainer(**options)  # refuses what does not fit, before any work starts
         about = self._data[dataset]
-        identity = {"kind": "explain", "run": run.key, "explainer": variant.explainer, "options": options,
+        needs = tuple(run.key for run in runs)
+        identity = {"kind": "explain", "runs": needs, "explainer": variant.explainer, "options": options,
                     "seed": seed, "validate": searched}
         key = self._key(identity, about["digest"], *judging(), explainer.__module__)
-        content = {**identity, "run": f"runs/{run.key}", "backbone": backbone, "data": about,
+        content = {**identity, "runs": [f"runs/{key}" for key in needs], "backbone": backbone, "data": about,
                    "artifacts": self.artifacts, "device": self.device}
         steps = options.get("steps", 0) * (about["points"] / 25 if not searched else about["points"] / 7)
         epochs = options.get("epochs", 0) * about["points"] * 0.8 * PLAIN
-        estimate = 2 + (epochs + steps / 100 * MASK) / 1e5
-        job = Job(key, f"{dataset} {backbone} {method}{tail} seed {seed}", content, (run.key,), estimate=estimate)
-        self.uses[run.key].add(key)
+        estimate = 2 + len(runs) * (epochs + steps / 100 * MASK) / 1e5
+        job = Job(key, f"{dataset} {backbone} {method}{tail} seed {seed}", content, needs, estimate=estimate)
+        for need in needs:
+            self.uses[need].add(key)
         return self.jobs.setdefault(key, job)
 
     def _train(self, dataset: str, config: RunConfig, label: str) -> Job:
@@ -203,7 +206,12 @@ class BenchPlan:
 
     def _choose(self, row: MethodRow, index: int) -> None:
         row.chosen = index
-        row.final = {seed: self._job(row.place, row.points[index], seed, len(row.points) > 1) for seed in self.seeds}
+        row.final = {seed: self._job(row.place, row.points[index], seed, len(row.points) > 1)
+                     for seed in self._seeds(row)}
+
+    def _seeds(self, row: MethodRow) -> tuple[int, ...]:
+        """Seeds of a row's values; an ensemble over them has one."""
+        return self.seeds[:1] if self.experiment.variant(row.place[2]).ensemble else self.seeds
 
     def _with_warm_ups(self, wanted: dict[str, Job]) -> list[Job]:
         """Puts a warm-up that two or more trainings share before them."""
@@ -256,7 +264,7 @@ class BenchPlan:
                 missing = tuple((seed, "the metric is undefined") for seed, value in known.items() if value is None)
                 values = {seed: value for seed, value in known.items() if value is not None}
                 cells.append(Cell(dataset, backbone, method, metric, tuple(values.values()), tuple(values),
-                                  len(self.seeds), self.experiment.published(dataset, backbone, method, metric),
+                                  len(self._seeds(row)), self.experiment.published(dataset, backbone, method, metric),
                                   failed + missing))
             if row.search and row.chosen is not None:
                 score = _validation(results.get(row.search[row.chosen].key))

@@ -12,6 +12,7 @@ import torch
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explainers import Explainer, explainers
+from pellucid.explanations.ensemble import ensemble
 from pellucid.files import json_ready, read_json
 from pellucid.methods import Method
 from pellucid.spec import DataSpec
@@ -37,8 +38,9 @@ def execute(content: dict[str, Any]) -> dict[str, Any]:
     Args:
         content: ``kind`` (``"warm-up"``, ``"train"`` or ``"explain"``), ``data`` (path, digest,
             spec), ``artifacts`` (the folder that all workers share),
-            ``folder`` (the job's own in it), ``device``; ``config`` and ``warm_start`` for training; ``run``,
-            ``explainer``, ``options``, ``seed`` and ``validate`` for explaining.
+            ``folder`` (the job's own in it), ``device``; ``config`` and ``warm_start`` for training; ``runs`` (of
+            several, their explanations are one ensemble), ``explainer``, ``options``, ``seed`` and ``validate`` for
+            explaining.
 
     Returns:
         ``metrics`` nested as in ``metrics.json``; ``validation``, the prediction score that a search goes by (None
@@ -87,20 +89,21 @@ def by_family(metrics: dict[str, Any], targets: Targets) -> dict[str, Any]:
 
 def _explain(content: dict[str, Any]) -> dict[str, Any]:
     data = content["data"]
-    model, _, _ = load_model(Path(content["artifacts"], content["run"]), pick_device(content["device"]))
-    clouds = _clouds(data["path"], data["digest"])
-    explainer = explainers[content["explainer"]](**content["options"])
-    seconds = {}
-    if explainer.trains:
+    clouds, spec = _clouds(data["path"], data["digest"]), DataSpec.parse(data["spec"])
+    test, members, seconds = clouds.split("test"), [], {"explaining": 0.0}
+    for run in content["runs"]:
+        model, _, _ = load_model(Path(content["artifacts"], run), pick_device(content["device"]))
+        explainer = explainers[content["explainer"]](**content["options"])
+        if explainer.trains:
+            started = time.perf_counter()
+            explainer.fit(model, clouds.split("train"), seed=content["seed"])
+            seconds["training"] = seconds.get("training", 0.0) + time.perf_counter() - started
         started = time.perf_counter()
-        explainer.fit(model, clouds.split("train"), seed=content["seed"])
-        seconds["training"] = time.perf_counter() - started
-    started = time.perf_counter()
-    test, spec = clouds.split("test"), DataSpec.parse(data["spec"])
-    chosen = counted(model.targets[0], test)
-    judged = test if chosen is None else test.select(chosen)
-    explanation = explainer.explain(model, judged, seed=content["seed"])
-    seconds["explaining"] = time.perf_counter() - started
+        chosen = counted(model.targets[0], test)
+        judged = test if chosen is None else test.select(chosen)
+        members.append(explainer.explain(model, judged, seed=content["seed"]))
+        seconds["explaining"] += time.perf_counter() - started
+    explanation = ensemble(members) if len(members) > 1 else members[0]
     metrics = {"interpretation": interpretation_metrics(judged, explanation.importance, spec.precision_at,
                                                         counted(model.targets[0], judged)),
                **measured_explanation(explanation, counted(model.targets[0], judged),

@@ -123,6 +123,8 @@ class ExplainedRun:
             raise PellucidError("expected a column of the importance out of "
                                 f"{', '.join(model.importance_columns) or 'none'}, got {column!r} for {run}; leave it "
                                 "out")
+        if column:
+            about["column"] = column
         return ExplainedRun(run, model, config, spec, about, None, column)
 
     def trust(self, target: str | int | None = None) -> dict[str, Any]:

@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.commands.data import data_name, told
+from pellucid.commands.explaining import OWN
 from pellucid.domains.base import Domain, domain_of
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.explanations.ensemble import agreement
 from pellucid.explanations.side_by_side import MOST as MOST_SHARED
 from pellucid.explanations.side_by_side import SideBySide
+from pellucid.families import methods
 from pellucid.files import read_json
+from pellucid.report.columns import Column, known_columns
 from pellucid.report.content import PublishedCell, ReportContent, Sample, Side
 from pellucid.report.page import weight, write_report
 from pellucid.report.tables import for_reading
@@ -43,6 +46,8 @@ def domain_in(explanation: Explanation) -> str:
 def samples_of(explanation: Explanation, clouds: list[int], domain: str | None = None) -> list[Sample]:
     """What the report's browser shows of some clouds; those that cannot be drawn are left out.
 
+    Importance that was made of several, as that of ``joint``, has each of them beside it.
+
     Args:
         explanation: Of all clouds.
         clouds: Places of those to show.
@@ -55,9 +60,21 @@ def samples_of(explanation: Explanation, clouds: list[int], domain: str | None =
         >>> [sample.name for sample in samples_of(Explanation(clouds, torch.rand(1, 1), torch.rand(2)), [0])]
         ['sample 0']
     """
+    if parts := _parts(explanation):
+        return beside(SideBySide({OWN: explanation} | parts), clouds, domain)
     known = domain_of(domain or domain_in(explanation))
     samples = [known.sample(explanation, i) for i in clouds]
     return [sample for sample in samples if sample is not None]
+
+
+def _parts(explanation: Explanation) -> dict[str, Explanation]:
+    """What a run's own importance was made of, by the names that ``--method`` takes; nothing if of one part."""
+    about = explanation.provenance
+    name = about.get("config", {}).get("method", {}).get("name")
+    if "explainer" in about or about.get("column") or name not in methods:
+        return {}
+    return {f"{OWN}:{part}": explanation.column(part) for part in methods[name].importance_columns
+            if part in explanation.columns}
 
 
 def beside(given: SideBySide, clouds: list[int], domain: str | None = None) -> list[Sample]:
@@ -72,7 +89,8 @@ def beside(given: SideBySide, clouds: list[int], domain: str | None = None) -> l
         rows = slice(int(given.clouds.ptr[i]), int(given.clouds.ptr[i + 1]))
         sides = [Side(name, one.of().importance[rows].double().numpy(), one.signed, one.unit(i),
                       float(agreed[name].rank_correlation[i]), float(agreed[name].overlap[i]), MOST_SHARED,
-                      one.provenance.get("trust", {}).get("level", "unclear"))
+                      one.provenance.get("trust", {}).get("level", "unclear"),
+                      known_columns().get(name.partition(":")[2], Column("")).about)
                  for name, one in given.explanations.items() if name != first]
         samples.append(replace(sample, sides=sides, explainer=first))
     return samples
@@ -105,6 +123,11 @@ def _of_targets(metrics: dict[str, Any]) -> dict[str, Any]:
     first: dict[str, Any] = metrics.get("trust", {})
     others = [f"{name} – {one['trust']['sentence']}" for name, one in metrics.get("targets", {}).items()]
     return {**first, "reasons": [*first["reasons"], *others]} if others else first
+
+
+def _trusted(explanation: Explanation, metrics: dict[str, Any]) -> Explanation:
+    """The explanation that knows how far its run's metrics let it be trusted."""
+    return replace(explanation, provenance={**explanation.provenance, "trust": metrics.get("trust", {})})
 
 
 def fitting(explanation: Explanation, domain: str | None = None) -> int:
@@ -248,7 +271,7 @@ def report_run(run: Run) -> Path:
     else:
         name = provenance["spec"]["domain"]
         chosen = choose(run.explanation, fitting(run.explanation, name))
-        samples = samples_of(run.explanation, chosen, name)
+        samples = samples_of(_trusted(run.explanation, run.metrics), chosen, name)
         notes += [*([caution] if (caution := run.explanation.of().caution()) else []), *asked(run.explanation, domain)]
         if samples:
             notes.append(_rule(run.explanation, domain, len(chosen)))
@@ -298,7 +321,7 @@ def report_folds(folder: Path, run: Path, explanation: Explanation, metrics: dic
         subtitle=f"{folds} folds, seed {config.seed}, preset {config.preset}",
         provenance={"config": config.model_dump(mode="json"), **provenance},
         metrics=for_reading(means(metrics)),
-        samples=samples_of(explanation, chosen, name),
+        samples=samples_of(_trusted(explanation, metrics), chosen, name),
         notes=[*notes, *([caution] if (caution := explanation.of().caution()) else []),
                *asked(explanation, domain), _rule(explanation, domain, len(chosen))],
         read=_read(provenance),

@@ -23,6 +23,8 @@ from pellucid.targets import Targets
 
 MASKS = ("messages", "features", "both")
 """What the mask of LRI-Bernoulli multiplies."""
+JUDGED = ("together", "apart", "sampled")
+"""Whose masks the classifier learns from; see :class:`Masking`."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ class Masking:
             tells f as much as to keep it, and p is upside down. ``"apart"``, f learns from masks that are drawn without
             g, on half of the clouds, and judges g's masks on the others without learning from them, so that silence
             means nothing but that a point is gone (REAL-X: Jethani et al., Have We Learned to Explain?, AISTATS 2021).
+            ``"sampled"``, likewise, but f's masks are whole subsets out of g's distribution, each point in it with
+            probability p or not at all (after Chen et al., How Interpretable Are Interpretable Graph Neural Networks?,
+            ICML 2024, who train f on them at the end, with g fixed; in each step, beside g, is ours).
     """
 
     masks: str = "messages"
@@ -68,8 +73,8 @@ class Masking:
     def __post_init__(self) -> None:
         if self.masks not in MASKS:
             raise PellucidError(f"expected masks to be {', '.join(MASKS[:-1])} or {MASKS[-1]}, got {self.masks!r}")
-        if self.judged not in ("together", "apart"):
-            raise PellucidError(f"expected judged to be together or apart, got {self.judged!r}")
+        if self.judged not in JUDGED:
+            raise PellucidError(f"expected judged to be {', '.join(JUDGED[:-1])} or {JUDGED[-1]}, got {self.judged!r}")
 
 
 def bernoulli_kl(logit: Tensor, prior: float) -> Tensor:
@@ -163,7 +168,7 @@ class LRIBernoulli(LRI):
             uniform = None if random is None else random.uniform(by.of_clouds(clouds), dtype=logit.dtype)
             mask = concrete(logit, self.existence.temperature, uniform=uniform)
         kl = bernoulli_kl(logit, self.existence.prior(epoch)).sum() / max(by.count, 1)
-        if self.training and self.judged == "apart" and len(clouds) > 1:  # one alone has no other half
+        if self.training and self.judged != "together" and len(clouds) > 1:  # one alone has no other half
             logits = self._apart(clouds, neighbors, by, mask)
         else:
             logits = self._masked(clouds, neighbors, by.spread(mask))
@@ -176,10 +181,14 @@ class LRIBernoulli(LRI):
                                inputs=None if self.masks == "messages" else self.inputs(clouds) * weight[:, None])
 
     def _apart(self, clouds: PointClouds, neighbors: Neighbors, by: Grouping, mask: Tensor) -> Tensor:
-        """Logits of half of the clouds with masks that nobody chose, and of the others with g's, f held fixed."""
+        """Logits of half of the clouds with masks that g cannot shape, and of the others with g's, f held fixed."""
         order = torch.randperm(len(clouds), device=clouds.device)
-        shares = torch.rand(len(clouds), device=mask.device).logit(1e-2)[clouds.batch[by.first]]  # of each, uniform
-        free = by.spread(concrete(shares + torch.randn_like(mask), self.existence.temperature))
+        if self.judged == "sampled":
+            free = (mask.detach() > 0.5).to(mask.dtype)  # of the concrete distribution: Bernoulli(p)
+        else:
+            shares = torch.rand(len(clouds), device=mask.device).logit(1e-2)[clouds.batch[by.first]]  # each uniform
+            free = concrete(shares + torch.randn_like(mask), self.existence.temperature)
+        free = by.spread(free)
         f = [p for part in (self.encoder, self.readout, self.partner) if part is not None for p in part.parameters()]
         wanted = [p.requires_grad for p in f]
         parts = []

@@ -66,7 +66,7 @@ function besideOthers(s) { // the same sample by all explainers, each in its own
     const node = clean(s.svg || Object.values(s.views)[0]), colours = painted(s, "own", id), side = s.sides[at - 1];
     paint(node, colours);
     node.classList.add(...[doubted(s, side?.name)].filter(Boolean));
-    return figure(s, node, `${side ? side.name : s.explainer}: ${colours.low} to ${colours.high}${side ? `. ${agreement(side)}` : ""}`, side ? side.name : s.explainer);
+    return figure(s, node, `${side ? side.name : s.explainer}: ${colours.low} to ${colours.high}${side ? `. ${[words(side.about), agreement(side)].filter(Boolean).join(" ")}` : ""}`, side ? side.name : s.explainer);
   }));
 }
 const agreement = side => finite(side.rank_correlation) ? words(`Against ${samples[state.at].explainer}: rank correlation ${side.rank_correlation.toFixed(2)}, ${(side.overlap * 100).toFixed(0)}\u00a0% of the ${side.most} most important {points} shared`) : "";

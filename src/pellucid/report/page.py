@@ -133,7 +133,8 @@ def _more_columns(samples: list[Sample], words: Words) -> dict[str, dict[str, An
         for side in sample.sides:
             found.setdefault(_BY + side.name, {
                 **plain, "label": f"Importance by {side.name}", "signed": side.signed, "unit": side.unit,
-                "of": _bare(sample.predicts), "about": f"Importance of the {words.points} by {side.name}."})
+                "of": _bare(sample.predicts),
+                "about": words.of(side.about) or f"Importance of the {words.points} by {side.name}."})
     return found
 
 
@@ -192,7 +193,7 @@ def _sample(sample: Sample) -> dict[str, Any]:
         or [_answer(Answer(sample.predicts, sample.prediction, sample.target), bool(sample.probability))],
         "explainer": sample.explainer,
         "sides": [_clean({"name": side.name, "rank_correlation": side.rank_correlation, "overlap": side.overlap,
-                          "most": side.most, "level": side.level}) for side in sample.sides],
+                          "most": side.most, "level": side.level, "about": side.about}) for side in sample.sides],
     }  # fmt: skip
     if sample.covariance is not None:
         variances, axes = np.linalg.eigh(sample.covariance)

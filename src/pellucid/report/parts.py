@@ -180,6 +180,8 @@ class Side:
         overlap: Share of the ``most`` important points that both have.
         most: Their number.
         level: How far it can be trusted, as :class:`pellucid.metrics.trust.Trust` says; ``"no"`` is drawn muted.
+        about: What its numbers say, in one sentence; may have the placeholders of
+            :class:`~pellucid.report.words.Words`.
 
     Example:
         >>> Side("occlusion", [0.5, -1.0], signed=True, unit="log-odds").importance.shape
@@ -194,6 +196,7 @@ class Side:
     overlap: float = math.nan
     most: int = 0
     level: Level = "unclear"
+    about: str = ""
 
     def __post_init__(self) -> None:
         text_of(self.name, "the name of an explainer")
