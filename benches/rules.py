@@ -204,7 +204,40 @@ def table(records: list[dict[str, Any]]) -> str:
             for additive, title in ((False, "mean ROC AUC"), (True, "mean Spearman, additive")):
                 lines.append(f"| **{title}** | " + " | ".join(
                     f"{np.mean(means[additive, p]):.3f}" if (additive, p) in means else "" for p in peers) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *warned(records), *advised(records)])
+
+
+def warned(records: list[dict[str, Any]]) -> list[str]:
+    """How often a run says that its importance is no answer, where it is none and where it is one; sums apart."""
+    lines = []
+    for half in ("development", "reported"):
+        runs = [(r["own"]["mean"], r["trust"]) for r in records
+                if r["half"] == half and r["kind"] != "additive" and isinstance(r.get("trust"), str)]
+        low, high = [level for auc, level in runs if auc < 0.7], [level for auc, level in runs if auc > 0.9]
+        if runs:
+            lines += ["", f"{half}, all methods, rules and seeds: {low.count('no')} of {len(low)} runs with a ROC AUC "
+                      f"below .7 say that they are no answer, and {high.count('no')} of {len(high)} above .9."]
+    return lines
+
+
+def advised(records: list[dict[str, Any]]) -> list[str]:
+    """How far the explainer that was recommended without the truth is from the best of all."""
+    lines = []
+    for half in ("development", "reported"):
+        found = []
+        for r in records:
+            if r["half"] != half or "recommended" not in r:
+                continue
+            known = {name: one["mean"] for name, one in r["by"].items() if one.get("mean") is not None}
+            best = max(known, key=lambda name: known[name])
+            found.append((known[best] - known.get(r["recommended"], float("nan")), r, best))
+        if found:
+            near = sum(gap <= 0.02 for gap, *_ in found)
+            lines += ["", f"{half}: the recommended explainer is within .02 of the best in {near} of {len(found)} "
+                      "runs."]
+            lines += [f"- {r['rule']} {r['geometry']} seed {r['seed']}: {r['recommended']} {gap:.3f} below {best}"
+                      for gap, r, best in found if not gap <= 0.02]
+    return lines
 
 
 if __name__ == "__main__":
