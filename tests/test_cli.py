@@ -23,6 +23,7 @@ from rdkit.Chem import AllChem
 import pellucid
 from pellucid import cli, progress
 from pellucid.benchmarks.live import outline_table
+from pellucid.command_line import parts
 from pellucid.commands import benching
 from pellucid.datasets import zinc
 from pellucid.families import families
@@ -99,7 +100,7 @@ ODD = "a[red]b[/] [h_i, h_j] C[C:1](=O):on: [/x]"
 
 
 @pytest.mark.parametrize("shown", [
-    lambda: cli._print({ODD: ODD}, False, ODD), lambda: cli.log.print(ODD),
+    lambda: parts.print_content({ODD: ODD}, False, ODD), lambda: cli.log.print(ODD),
     lambda: cli.out.print(outline_table({"rows": [dict.fromkeys(("dataset", "backbone", "method"), ODD)
                                                   | {"runs": 1, "seconds": 1}], "runs": 1, "from the store": 0,
                                          "seconds": 1, "slots": 1, "unprepared": [ODD]}))])
@@ -520,7 +521,7 @@ def test_bench_tells_its_plan(world, capsys):
     words = ["bench", "lri-table2", "--datasets", "synmol", "--preset", "smoke", "--size", "60", "--dry-run"]
     assert run(*words, "--json") == 0
     plan = json.loads(capsys.readouterr().out)
-    assert plan["runs"] == sum(row["runs"] for row in plan["rows"]) == 45
+    assert plan["runs"] == sum(row["runs"] for row in plan["rows"]) == 51
     assert run(*words, "--methods", "gradgeo", "--backbones", "egnn") == 0
     assert "2 runs to do" in capsys.readouterr().out
 
