@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pellucid.api import fit
 from pellucid.clouds import PointClouds
-from pellucid.commands.explaining import OWN, ExplainedRun, prepare
+from pellucid.commands.explaining import OWN, ExplainedRun, prepare, refuse_unknown
 from pellucid.datasets.base import PreparedDataset, load_dataset
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
@@ -151,8 +151,7 @@ def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False
         own of erm finds the planted rule best (ROC AUC 0.981 over 80 molecules). The model predicts ...
     """
     for name in by:
-        if name != OWN:
-            explainers[name]  # refuses an unknown name before work starts
+        refuse_unknown(name)
     for name in methods:
         known_methods[name]
     geometry = {"geometry": "graph"} if graph else {}

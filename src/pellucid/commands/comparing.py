@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pellucid.clouds import PointClouds
-from pellucid.commands.explaining import COMPARED, MODEL, OWN, Asked, ExplainedRun, output_name, prepare
+from pellucid.commands.explaining import COMPARED, MODEL, OWN, Asked, ExplainedRun, output_name, prepare, refuse_unknown
 from pellucid.errors import PellucidError
 from pellucid.explainers.base import Explainer, Predictor, Ready, explainers, of_clouds, ready
 from pellucid.explainers.making import make_explainer
@@ -84,7 +84,6 @@ class Comparison:
             "recommended": self.recommended, "reason": self.reason,
             "explainers": {row.name: row.document() for row in self.rows}, "agreement": self.agreement,
             "left_out": self.left_out, "seconds": self.seconds, "version": __version__}))
-
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Names of the columns, and a row an explainer, the largest effect first; for printing.
@@ -178,8 +177,7 @@ def compare_run(run: Path, device: torch.device, clouds: PointClouds, *, samples
     began = time.perf_counter()
     wanted = list(dict.fromkeys(names)) or [OWN, *explainers]
     for name in wanted:
-        if name != OWN:
-            explainers[name]  # refuses an unknown name with the near misses
+        refuse_unknown(name)
     source, asked = _opened(run, device), Asked(target)
     targets = source.model.targets
     name, validation = output_name(targets, target), clouds.split("val")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pellucid.clouds import PointClouds
 from pellucid.commands.data import data_name, data_of
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, UnknownNameError
 from pellucid.explanation import Explanation, asking
 from pellucid.families import explainers
 from pellucid.files import read_json, sha256
@@ -111,6 +111,7 @@ class ExplainedRun:
         if own not in (OWN, config.method.name):
             from pellucid.explainers.making import make_explainer
 
+            refuse_unknown(method)
             about |= {"explainer": method, "options": dict(options or {})}
             return ExplainedRun(run, model, config, spec, about, make_explainer(method, options))
         if not model.explains:
@@ -172,6 +173,16 @@ class ExplainedRun:
         found = explain_clouds(self.model, clouds, target=asked.target, provenance=about,
                                prediction_draws=asked.prediction_draws, seed=seed)
         return found.column(self.column) if self.column else found
+
+
+def refuse_unknown(name: str) -> None:
+    """Raises an error for what is neither an explainer nor what the run itself says, with the near misses.
+
+    Raises:
+        UnknownNameError: for an unknown name.
+    """
+    if name != OWN and name not in explainers:
+        raise UnknownNameError("explainer", name, [OWN, *explainers])
 
 
 def output_name(targets: Targets, target: str | int | None = None) -> str:
