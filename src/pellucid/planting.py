@@ -22,8 +22,8 @@ from pellucid.explanation import Explanation
 from pellucid.files import json_ready, read_json, write_json
 from pellucid.methods import methods as known_methods
 from pellucid.metrics.bootstrap import estimate
+from pellucid.metrics.contributions import contribution_values
 from pellucid.metrics.interpretation import best_explanation_values
-from pellucid.metrics.stability import rank_correlation_values
 from pellucid.metrics.trust import FAIR
 from pellucid.progress import say, waiting
 from pellucid.training.devices import pick_device
@@ -209,8 +209,7 @@ def judged(clouds: PointClouds, most: int, seed: int = 0) -> PointClouds:
 def scores(clouds: PointClouds, importance: Tensor) -> Tensor:
     """(clouds,) how well importance finds the planted rule; see :class:`Found`."""
     if "contribution" in clouds:
-        both = torch.stack([importance.double(), clouds["contribution"].double()])
-        return rank_correlation_values(both, clouds.ptr).nan_to_num(0.0)  # an importance that orders nothing finds none
+        return contribution_values(importance, clouds["contribution"], clouds.ptr)
     return best_explanation_values(importance, clouds["important"], clouds["explanations"], clouds.ptr)
 
 

@@ -58,6 +58,9 @@ _ABOUT: dict[str, tuple[str, str]] = {
     "comprehensiveness": ("Comprehensiveness", "how far the prediction falls without the important {points}"),
     "sufficiency": (
         "Sufficiency", "how far the prediction falls with only the important {points}; lower is better"),
+    "contributions.rank_correlation": (
+        "True contributions (Spearman)", "rank correlation of importance with what each {point} truly adds, signs "
+        "included; 0 is chance"),
     "removal.agreement": ("Agreement with removal (ROC AUC)", "how well importance finds the {points} whose removal "
                           "changes the prediction most; 0.5 is chance, below it importance is upside down"),
     "removal.share": ("Effect against removal's own", "effect of the most important {points} when they leave, beyond "

@@ -13,7 +13,8 @@ from pellucid.report.content import PublishedCell, is_number
 from pellucid.report.metric_names import VALUE_KEYS, better, readable
 from pellucid.report.words import CLOUDS, Words
 
-_KEY_NUMBERS = ("interpretation.roc_auc", "interpretation.roc_auc_per_cloud", "fidelity.deletion.auc")
+_KEY_NUMBERS = ("contributions.rank_correlation.value", "interpretation.roc_auc", "interpretation.roc_auc_per_cloud",
+                "fidelity.deletion.auc")
 _NO_METRICS = ("selected_epoch", "seconds", "stability.draws", "stability.jitter", "trust", "targets")
 """What ``metrics.json`` holds besides."""
 
@@ -164,7 +165,7 @@ def key_numbers(table: list[MetricLine], words: Words = CLOUDS) -> str:
             if path.startswith("prediction.") and path.endswith(f".{metric}"):
                 targets.setdefault(path.removesuffix(f".{metric}"), path)
     order = sorted(targets.values(), key=list(by_path).index)[:3]
-    wanted = [*order, *_KEY_NUMBERS[:2], *precisions, *_KEY_NUMBERS[2:]]
+    wanted = [*order, *_KEY_NUMBERS[:3], *precisions, *_KEY_NUMBERS[3:]]
     chosen = [by_path[path] for path in wanted if path in by_path][:6] or list(by_path.values())[:4]
     cards = []
     for row in chosen:
