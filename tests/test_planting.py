@@ -60,7 +60,7 @@ def test_a_finished_run_of_the_same_rule_is_taken_again_and_absence_is_refused(t
 
 
 def test_what_cannot_be_asked_is_refused_before_work_starts(tmp_path):
-    with pytest.raises(UnknownNameError, match="did you mean .occlusion.. Known: .*, own, "):
+    with pytest.raises(UnknownNameError, match=r"did you mean .occlusion.. Known: .*, own, "):
         trust("amide", out=tmp_path / "out", by=("oclusion",))
     with pytest.raises(UnknownNameError, match="erm"):
         trust("amide", out=tmp_path / "out", methods=("emr",))
