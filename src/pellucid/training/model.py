@@ -127,8 +127,9 @@ def load_model(run: Path, device: torch.device | str = "cpu") -> tuple[Method, R
     """
     if not (run / "config.json").is_file():
         if (folds := sorted(path.parent.name for path in run.glob("*/config.json"))):
+            more = "; where several are taken, name others by --with (with_runs)" if len(folds) > 1 else ""
             raise PellucidError(f"expected a run, got a folder of {len(folds)}, {run}; give one of them, such as "
-                                f"{run / folds[0]}; where several are taken, name others by --with (with_runs)")
+                                f"{run / folds[0]}{more}")
         raise PellucidError(f"expected a run folder with config.json, got {run}; give the --out folder of a training")
     refuse_old(run)
     if not (run / "model.safetensors").is_file():
