@@ -521,7 +521,7 @@ def test_bench_tells_its_plan(world, capsys):
     words = ["bench", "lri-table2", "--datasets", "synmol", "--preset", "smoke", "--size", "60", "--dry-run"]
     assert run(*words, "--json") == 0
     plan = json.loads(capsys.readouterr().out)
-    assert plan["runs"] == sum(row["runs"] for row in plan["rows"]) == 51
+    assert plan["runs"] == sum(row["runs"] for row in plan["rows"]) == 54
     assert run(*words, "--methods", "gradgeo", "--backbones", "egnn") == 0
     assert "2 runs to do" in capsys.readouterr().out
 

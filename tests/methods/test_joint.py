@@ -141,9 +141,10 @@ def test_with_certain_existence_it_predicts_as_the_moved_cloud_alone(backbone, c
     assert not torch.allclose(draws[0], quiet)
 
 
+@pytest.mark.parametrize("masks", ["messages", "features", "both"])
 @BOTH
-def test_with_hardly_any_movement_it_predicts_as_the_masked_cloud(backbone, clouds):
-    model = make("joint", backbone).eval()
+def test_with_hardly_any_movement_it_predicts_as_the_masked_cloud(backbone, masks, clouds):
+    model = make("joint", backbone, masks=masks).eval()
     final = model.interpreter[-1]
     with torch.no_grad():
         final.weight.zero_()
@@ -156,7 +157,9 @@ def test_with_hardly_any_movement_it_predicts_as_the_masked_cloud(backbone, clou
         random.normal(clouds.sizes, 3)  # the movement
         u = random.uniform(clouds.sizes, dtype=torch.float32)
         mask = (-1 + u.logit()).sigmoid()  # the binary concrete distribution at temperature 1
-        torch.testing.assert_close(got, model.logits(clouds, table, point_weight=mask), atol=2e-3, rtol=2e-3)
+        kept = {} if masks == "messages" else {"inputs": model.inputs(clouds) * mask[:, None]}
+        kept |= {} if masks == "features" else {"point_weight": mask}
+        torch.testing.assert_close(got, model.logits(clouds, table, **kept), atol=2e-3, rtol=2e-3)
 
 
 @pytest.mark.parametrize(("logit", "variance", "kind"), [
@@ -189,12 +192,12 @@ def test_joint_refuses_what_makes_no_sense():
         make("joint", beta_existence=-1)
 
 
-def test_the_options_of_both_parents_are_there_but_for_the_masking():
+def test_the_options_of_both_parents_are_there_but_for_the_judging():
     known = methods["joint"].known_options()
     for parent in ("lri-gaussian", "lri-bernoulli"):
         own = methods[parent].known_options()
-        assert {name: known.get(name) for name in own if own[name] != "masking"} == {
-            name: group for name, group in own.items() if group != "masking"}
+        assert {name: known.get(name) for name in own if own[name] != "judging"} == {
+            name: group for name, group in own.items() if group != "judging"}
     assert {name for name, group in known.items() if group == "together"} == {"beta_existence", "noise"}
     model = make("joint", beta_existence=0.25, alpha=0.6, decay=3, temperature=0.5, beta=0.125, noise_dim=2, hops=1)
     assert (model.together.beta_existence, model.beta, model.dim, model.hops) == (0.25, 0.125, 2, 1)

@@ -58,7 +58,7 @@ class Joint(LRIGaussian):
         + 1/2 [CE(f(moved cloud), y) + beta * mean_v KL(N(0, Sigma_v) || N(0, I))]
 
     with one f and one g, at the cost of a single parent. A message from u to v of a masked cloud is multiplied by m_u
-    m_v; a moved cloud's neighbourhoods are rebuilt. With ``noise="both"`` every cloud bears and pays for both; then the
+    m_v (with ``masks`` also, or instead, what the layers start from by m_v); a moved cloud's neighbourhoods are rebuilt. With ``noise="both"`` every cloud bears and pays for both; then the
     two compete for what a point tells, and each finds less than alone (docs/results.md). In eval mode
     nothing is masked or moved.
 
@@ -107,7 +107,8 @@ class Joint(LRIGaussian):
         log_determinant = noise.log_det()
         prior = self.existence.prior(epoch)
         exists, placed = bernoulli_kl(logit, prior), noise.kl(log_determinant)
-        kl_existence, kl, weight = exists, placed, None
+        kl_existence, kl = exists, placed
+        weights: dict[str, Tensor | None] = {}
         if self.training or random is not None:
             eps = self.drawn(self.moving(raw[:, :-1], noise, clouds), by, clouds, random)
             uniform = None if random is None else random.uniform(by.of_clouds(clouds), dtype=logit.dtype)
@@ -119,13 +120,12 @@ class Joint(LRIGaussian):
                 eps, mask = torch.where(masked[:, None], 0, eps), torch.where(masked, mask, 1)
                 kl_existence, kl = torch.where(masked, exists, 0), torch.where(masked, 0, placed)
             pos, rebuilt = self.move(clouds, by.spread(eps))
-            weight = by.spread(mask)
+            weights = self.existence.masked(by.spread(mask), lambda: self.inputs(clouds))
         else:
             pos, rebuilt = self.unmoved(clouds, neighbors)
         kl_existence, kl = kl_existence.sum() / max(by.count, 1), kl.sum() / max(by.count, 1)
         with perturbed(self.encoder):
-            h = self.encoder(clouds, rebuilt, pos=pos, edge_weight=self.edge_weight(pos, rebuilt),
-                             point_weight=weight).scalars
+            h = self.encoder(clouds, rebuilt, pos=pos, edge_weight=self.edge_weight(pos, rebuilt), **weights).scalars
         output = Output(self.classify(h, clouds), self.beta * kl + self.together.beta_existence * kl_existence,
                         by.spread((logit - log_determinant).detach()),
                         parts={"kl": kl.detach(), "kl_existence": kl_existence.detach()})

@@ -22,9 +22,9 @@ from pellucid.randomness import CloudRandom
 from pellucid.targets import Targets
 
 MASKS = ("messages", "features", "both")
-"""What the mask of LRI-Bernoulli multiplies."""
+"""What the mask of existence multiplies; see :class:`Existence`."""
 JUDGED = ("together", "apart", "sampled")
-"""Whose masks the classifier learns from; see :class:`Masking`."""
+"""Whose masks the classifier learns from; see :class:`Judging`."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,17 @@ class Existence:
         alpha: Final prior r, in [0.5, 1).
         decay: r starts at 0.9 and falls by 0.1 every ``decay`` joint epochs down to alpha.
         temperature: Of the concrete relaxation.
+        masks: What m multiplies: ``"messages"``, ``"features"`` or ``"both"``.
     """
 
     alpha: float = 0.7
     decay: int = 10
     temperature: float = 1.0
+    masks: str = "messages"
 
     def __post_init__(self) -> None:
+        if self.masks not in MASKS:
+            raise PellucidError(f"expected masks to be {', '.join(MASKS[:-1])} or {MASKS[-1]}, got {self.masks!r}")
         if not 0.5 <= self.alpha < 1:
             raise PellucidError(f"expected alpha in [0.5, 1), got {self.alpha}; Bern(0.5) is the most random prior")
         if self.decay < 1 or not self.temperature > 0:
@@ -51,13 +55,22 @@ class Existence:
         """The prior r of a joint epoch; see :func:`prior_at`."""
         return prior_at(epoch, self.alpha, self.decay)
 
+    def masked(self, weight: Tensor, inputs: Callable[[], Tensor]) -> dict[str, Tensor | None]:
+        """What an encoder is given so that points exist by so much.
+
+        Args:
+            weight: (points,) the mask.
+            inputs: (points, hidden) embedding of their features.
+        """
+        return {"point_weight": None if self.masks == "features" else weight,
+                "inputs": None if self.masks == "messages" else inputs() * weight[:, None]}
+
 
 @dataclass(frozen=True)
-class Masking:
-    """What the mask does.
+class Judging:
+    """Whose masks the classifier learns from.
 
     Attributes:
-        masks: What m multiplies: ``"messages"``, ``"features"`` or ``"both"``.
         judged: ``"together"``, f learns from g's masks (paper). Then both can agree on a code: to silence what decides
             tells f as much as to keep it, and p is upside down. ``"apart"``, f learns from masks that are drawn without
             g, on half of the clouds, and judges g's masks on the others without learning from them, so that silence
@@ -67,12 +80,9 @@ class Masking:
             ICML 2024, who train f on them at the end, with g fixed; in each step, beside g, is ours).
     """
 
-    masks: str = "messages"
     judged: str = "together"
 
     def __post_init__(self) -> None:
-        if self.masks not in MASKS:
-            raise PellucidError(f"expected masks to be {', '.join(MASKS[:-1])} or {MASKS[-1]}, got {self.masks!r}")
         if self.judged not in JUDGED:
             raise PellucidError(f"expected judged to be {', '.join(JUDGED[:-1])} or {JUDGED[-1]}, got {self.judged!r}")
 
@@ -136,7 +146,7 @@ class LRIBernoulli(LRI):
         common: Options of every method.
         interpreter: Options of g.
         existence: Options of the noise.
-        masking: What the mask multiplies.
+        judging: Whose masks f learns from.
     """
 
     supports = Supports()
@@ -144,14 +154,13 @@ class LRIBernoulli(LRI):
     check = "KL against torch.distributions; the mask's mean equals p; beta = 0 leaves the cross-entropy alone"
     importance_name = "existence importance, p"
     option_groups: ClassVar[Mapping[str, type]] = {"common": Common, "interpreter": Interpreter,
-                                                   "existence": Existence, "masking": Masking}
+                                                   "existence": Existence, "judging": Judging}
 
     def __init__(self, make_backbone: Callable[[], Backbone], targets: Targets, common: Common | None = None,
                  interpreter: Interpreter | None = None, existence: Existence | None = None,
-                 masking: Masking | None = None) -> None:
+                 judging: Judging | None = None) -> None:
         super().__init__(make_backbone, targets, common, interpreter)
-        self.existence, masking = existence or Existence(), masking or Masking()
-        self.masks, self.judged = masking.masks, masking.judged
+        self.existence, self.judged = existence or Existence(), (judging or Judging()).judged
 
     def interpreter_outputs(self) -> int:
         """One logit a point."""
@@ -177,8 +186,7 @@ class LRIBernoulli(LRI):
     def _masked(self, clouds: PointClouds, neighbors: Neighbors, weight: Tensor) -> Tensor:
         """Logits of clouds whose points exist by so much."""
         with perturbed(self.encoder):
-            return self.logits(clouds, neighbors, point_weight=None if self.masks == "features" else weight,
-                               inputs=None if self.masks == "messages" else self.inputs(clouds) * weight[:, None])
+            return self.logits(clouds, neighbors, **self.existence.masked(weight, lambda: self.inputs(clouds)))
 
     def _apart(self, clouds: PointClouds, neighbors: Neighbors, by: Grouping, mask: Tensor) -> Tensor:
         """Logits of half of the clouds with masks that g cannot shape, and of the others with g's, f held fixed."""
