@@ -72,7 +72,7 @@ class Judging:
 
     Attributes:
         judged: ``"together"``, f learns from g's masks (paper). Then both can agree on a code: to silence what decides
-            tells f as much as to keep it, and p is upside down. ``"apart"``, f learns from masks that are drawn without
+            tells f as much as to keep it. ``"apart"``, f learns from masks that are drawn without
             g, on half of the clouds, and judges g's masks on the others without learning from them, so that silence
             means nothing but that a point is gone (REAL-X: Jethani et al., Have We Learned to Explain?, AISTATS 2021).
             ``"sampled"``, likewise, but f's masks are whole subsets out of g's distribution, each point in it with
