@@ -1,6 +1,7 @@
 """A planted rule says how well explainers find it."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -44,7 +45,8 @@ def test_a_rule_in_ones_own_molecules(tmp_path, monkeypatch):
     assert "gradgeo" in {one.name for one in found.found if one.trouble}  # bonds alone have no coordinates
     assert found.sentence == told["sentence"]
     assert "finds the planted rule best (ROC AUC" in found.sentence
-    assert (tmp_path / "out" / "erm" / "report.html").is_file()
+    page = (tmp_path / "out" / "erm" / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"<h1>erm with gin on &#x27;\[OX2\]&#x27; in [^<]+</h1>", page)
 
 
 def test_a_finished_run_of_the_same_rule_is_taken_again_and_absence_is_refused(tmp_path, monkeypatch):

@@ -107,11 +107,16 @@ def told(provenance: Mapping[str, Any]) -> list[str]:
 def data_name(run: Path) -> str:
     """What people call the data that a run was trained on: the file of a user's own table, else the dataset.
 
+    A rule that labels the samples is told first.
+
     Args:
         run: Its folder.
     """
     data = read_json(run / "provenance.json").get("data", {})
-    return Path(data["source"]).name if "labels" in data else str(read_json(run / "config.json").get("dataset", ""))
+    if "labels" not in data:
+        return str(read_json(run / "config.json").get("dataset", ""))
+    planted = f"{data['rule']} in " if "rule" in data else ""
+    return planted + Path(data["source"]).name
 
 
 def _is_file(path: str | Path) -> bool:

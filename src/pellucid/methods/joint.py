@@ -58,9 +58,9 @@ class Joint(LRIGaussian):
         + 1/2 [CE(f(moved cloud), y) + beta * mean_v KL(N(0, Sigma_v) || N(0, I))]
 
     with one f and one g, at the cost of a single parent. A message from u to v of a masked cloud is multiplied by m_u
-    m_v (with ``masks`` also, or instead, what the layers start from by m_v); a moved cloud's neighbourhoods are rebuilt. With ``noise="both"`` every cloud bears and pays for both; then the
-    two compete for what a point tells, and each finds less than alone (docs/results.md). In eval mode
-    nothing is masked or moved.
+    m_v (with ``masks`` also, or instead, what the layers start from by m_v); a moved cloud's neighbourhoods are
+    rebuilt. With ``noise="both"`` every cloud bears and pays for both; then the two compete for what a point tells, and
+    each finds less than alone (docs/results.md). In eval mode nothing is masked or moved.
 
     Importance is logit(p) - log det Sigma: minus the logarithm of the noise's volume, where existence counts by its
     noise-to-signal ratio, (1 - p) / p = Var m / (E m)^2 for a Bernoulli mask, as a variance beside those of the D
