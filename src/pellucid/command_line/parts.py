@@ -37,7 +37,7 @@ TargetName = Annotated[str | None, typer.Option("--target", help="What is predic
 
 
 def dataset_options(source: str | None, source_dir: Path | None, size: int | None, seed: int | None,
-             data: list[str] | None = None) -> dict[str, Any]:
+                    data: list[str] | None = None) -> dict[str, Any]:
     """Options of a dataset out of the flags that all datasets share and ``--data``."""
     from pellucid.commands.settings_text import parse_settings
 
