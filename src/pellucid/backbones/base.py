@@ -39,6 +39,8 @@ class Geometry:
     embedding: Tensor | None = None
     """(points, k, E) what the backbone makes of distance, direction and features of given edges; None before that, and
     where there is nothing to make it from."""
+    mixing: Tensor | None = None
+    """(W, E) of a backbone whose layers see W linear combinations of the embedding; see :attr:`EdgeBasis.mixing`."""
 
     @property
     def features(self) -> Tensor:
@@ -84,12 +86,21 @@ class EdgeBasis(nn.Module):
     """What the layers of a backbone see of each edge: ``forward(geometry)`` gives (points, k, width).
 
     Attributes:
-        width: Numbers an edge.
+        width: Numbers an edge that the layers see.
         direction: Whether the direction is among them; without it they do not change when a cloud is turned.
     """
 
     width: int
     direction: bool
+
+    @property
+    def mixing(self) -> Tensor | None:
+        """(width, E) where ``forward`` gives E < width numbers an edge, of which the layers see linear combinations.
+
+        A layer's weights times these are a small matrix, so that the combinations need not be written out once an edge.
+        None where ``forward`` gives what the layers see.
+        """
+        return None
 
 
 class EdgeEmbedding(EdgeBasis):
@@ -475,18 +486,23 @@ class Backbone(nn.Module, ABC):
     def _where(self, clouds: PointClouds, neighbors: Neighbors, placed: Tensor | None) -> Geometry:
         """Where neighbours are, and the edge embedding; without columns where layers see nothing of coordinates."""
         parts: list[Tensor] = []
+        mixing = None
         if self.edges is not None and placed is not None:
             where = geometry(placed / self.length_scale, neighbors)
             parts.append(self.edges(where))
+            mixing = self.edges.mixing
         else:
             shape = neighbors.index.shape if neighbors.mask is None else neighbors.sources.shape
             nothing = torch.zeros(*shape, 0, device=clouds.device)
             where = Geometry(nothing, nothing, nothing)
         if self.given is not None:
             parts.append(self.given(clouds, neighbors))
+            if mixing is not None:
+                mixing = torch.block_diag(mixing, torch.eye(self.given.width).to(mixing))  # type: ignore[no-untyped-call]
         if not parts:
             return where
-        return replace(where, embedding=parts[0] if len(parts) == 1 else torch.cat(same_dtype(*parts), -1))
+        return replace(where, embedding=parts[0] if len(parts) == 1 else torch.cat(same_dtype(*parts), -1),
+                       mixing=mixing)
 
 
 __all__ = ["Backbone", "Directions", "Dropout", "EdgeBasis", "Embedding", "Gaussians", "Geometry",

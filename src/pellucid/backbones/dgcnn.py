@@ -85,6 +85,8 @@ class ReleaseEdgeConv(ResidualLayer):
         own, other, edge = self.message.weight.tensor_split((width, 2 * width), 1)
         target = nn.functional.linear(h, own - other, self.message.bias)
         source = h @ other.t()
+        if where.mixing is not None:
+            edge = edge @ where.mixing
         message = (neighbors.gather(source) + neighbors.spread(target) if where.embedding is None else
                    edge_linear(source, target, where.embedding, edge, neighbors))
         total = norm_relu_dropout_sum(message, self.inner, neighbors, weight, 0.0)
@@ -101,6 +103,8 @@ class ReleaseEdgeConv(ResidualLayer):
 class LinearEdges(EdgeBasis):
     """Two linear maps of distance and direction, one after the other, as in the authors' release of LRI.
 
+    Together they are one map of distance, direction and 1, which layers multiply into their weights (:attr:`mixing`).
+
     Args:
         dim: Number of coordinates.
         direction: Whether the direction is seen.
@@ -112,9 +116,16 @@ class LinearEdges(EdgeBasis):
         self.direction, self.width = direction, width
         self.maps = nn.Sequential(nn.Linear(1 + dim if direction else 1, width), nn.Linear(width, width))
 
+    @property
+    def mixing(self) -> Tensor:
+        """(width, 2 + D) or, without direction, (width, 2)."""
+        first, second = (linear for linear in self.maps if isinstance(linear, nn.Linear))
+        return torch.cat([second.weight @ first.weight, second(first.bias)[:, None]], 1)
+
     def forward(self, where: Geometry) -> Tensor:
-        """(points, k, width)."""
-        return self.maps(where.features if self.direction else where.distance)  # type: ignore[no-any-return]
+        """(points, k, 2 + D) distance, direction and 1, or (points, k, 2) distance and 1."""
+        parts = [where.distance, where.direction] if self.direction else [where.distance]
+        return torch.cat([*parts, torch.ones_like(where.distance)], -1)
 
 
 @backbones.register("dgcnn")
