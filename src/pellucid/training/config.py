@@ -115,6 +115,9 @@ class TrainingConfig(_Strict):
     settle: float = Field(0.0, ge=0, lt=1)
     """Share of the epochs after warm-up, from the first, that are not chosen from: the interpreter has hardly learned
     then, and on a small validation split one of them may predict best by chance."""
+    select_by: Literal["score", "loss"] = "score"
+    """Which number of the validation split decides which epoch is kept: the score (ROC AUC, R2, ...; of equal ones that
+    with the smaller loss), or the loss, which tells epochs apart where nearly all samples are ranked rightly."""
     rotate: bool = False
     """Whether each cloud is turned at random in every training step (for data whose orientation means nothing)."""
     swap_partner: float = Field(0.0, ge=0, lt=1)

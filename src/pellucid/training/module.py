@@ -33,8 +33,9 @@ def one_cycle(step: int, steps: int) -> float:
 class TrainingModule(L.LightningModule):
     """Trains a method and remembers the epoch with the best validation prediction.
 
-    Selection: the highest score that the objective gives on the validation split, ties by the lower loss; only epochs
-    in which the interpreter trains, and has settled (``training.settle``), count.
+    Selection: the highest score that the objective gives on the validation split, ties by the lower loss, or the lowest
+    loss (``training.select_by``); only epochs in which the interpreter trains, and has settled (``training.settle``),
+    count.
 
     Args:
         model: What to train.
@@ -132,6 +133,8 @@ class TrainingModule(L.LightningModule):
         entry |= self.validate_now()
         self.history.append(entry)
         score = (entry["val_score"], -entry["val_loss"])
+        if self.config.training.select_by == "loss":
+            score = (-entry["val_loss"], entry["val_score"])
         best = self.best if self.joint else self.warm_up_best
         settling = self.joint and self.joint_epoch < int(self.config.training.settle * self.config.training.epochs)
         # With a frozen classifier the prediction only says how small the noise still is: the last epoch counts.
