@@ -546,5 +546,15 @@ def test_epochs_before_the_interpreter_has_settled_are_not_chosen(settle: float,
     assert run.metrics["selected_epoch"] == max(known, key=lambda epoch: (known[epoch], -epoch))
 
 
+@pytest.mark.parametrize("select_by", ["score", "loss"])
+def test_the_epoch_is_the_best_by_what_was_asked(select_by: str, tmp_path: Path, monkeypatch) -> None:
+    said = [(0.9, 0.3), (1.0, 0.5), (1.0, 0.4), (0.8, 0.2), (0.7, 0.2)]  # score and loss of each epoch
+    left = iter(said)
+    monkeypatch.setattr(TrainingModule, "validate_now", lambda self: dict(
+        zip(("val_score", "val_loss"), next(left), strict=True)))
+    run = train(toy_config("erm", warmup=0, epochs=5, select_by=select_by), toy_clouds(), tmp_path / "run", **OPTIONS)
+    assert run.metrics["selected_epoch"] == {"score": 2, "loss": 3}[select_by]  # of equal ones the other decides
+
+
 def run_history(folder: Path) -> list[dict]:
     return json.loads((folder / "history.json").read_text())
