@@ -28,10 +28,8 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import MessagePassing, global_add_pool
 from torch_geometric.utils import softmax
 
+from pellucid.backbones import dgcnn, egnn, point_transformer
 from pellucid.backbones.base import Backbone, Geometry
-from pellucid.backbones.dgcnn import DGCNN
-from pellucid.backbones.egnn import EGNN
-from pellucid.backbones.point_transformer import PointTransformer
 from pellucid.clouds import PointClouds
 from pellucid.methods import Method
 from pellucid.methods.erm import ERM
@@ -93,6 +91,28 @@ class EdgeConv(MessagePassing):
         return message if weight is None else message * weight
 
 
+class ReleaseConv(MessagePassing):
+    """DGCNN's layer in the authors' release: the whole MLP once an edge."""
+
+    def __init__(self, ours: nn.Module) -> None:
+        super().__init__(aggr="mean")
+        hidden = ours.post.out_features
+        self.edge_nn = nn.Linear(ours.message.in_features, 2 * hidden)
+        self.inner = nn.BatchNorm1d(2 * hidden)
+        self.out = nn.Linear(2 * hidden, hidden)
+        self.post = nn.Linear(hidden, hidden)
+        self.norm = nn.BatchNorm1d(hidden)
+        self.drop = nn.Dropout(ours.drop.p)
+
+    def forward(self, x: Tensor, edge_index: Tensor, where: Geometry, weight: Tensor | None) -> Tensor:
+        mean = self.propagate(edge_index, x=x, edge_attr=where.embedding, weight=weight)
+        return self.drop(x + self.norm(self.post(mean)).relu())
+
+    def message(self, x_i: Tensor, x_j: Tensor, edge_attr: Tensor, weight: Tensor | None) -> Tensor:
+        message = self.out(self.inner(self.edge_nn(torch.cat([x_i, x_j - x_i, edge_attr], -1))).relu())
+        return message if weight is None else message * weight
+
+
 class EquivariantConv(MessagePassing):
     def __init__(self, ours: nn.Module) -> None:
         super().__init__(aggr="add")
@@ -141,7 +161,10 @@ class VectorAttention(MessagePassing):
         return message if weight is None else message * weight
 
 
-CONVS: dict[type, type[MessagePassing]] = {DGCNN: EdgeConv, EGNN: EquivariantConv, PointTransformer: VectorAttention}
+CONVS: dict[type, type[MessagePassing]] = {dgcnn.EdgeConv: EdgeConv, dgcnn.ReleaseEdgeConv: ReleaseConv,
+                                           egnn.EquivariantConv: EquivariantConv,
+                                           point_transformer.VectorAttention: VectorAttention}
+"""Of each layer of pellucid's."""
 
 
 class Encoder(nn.Module):
@@ -150,11 +173,12 @@ class Encoder(nn.Module):
         self.length_scale = ours.length_scale
         self.embeddings = nn.ModuleList(nn.Embedding(table.num_embeddings, ours.hidden) for table in ours.embeddings)
         self.edges = copy.deepcopy(ours.edges)  # sees each edge on its own: there is no other way to write it
-        self.layers = nn.ModuleList(CONVS[type(ours)](layer) for layer in ours.layers)
+        self.layers = nn.ModuleList(CONVS[type(layer)](layer) for layer in ours.layers)
 
     def forward(self, categories: Tensor, pos: Tensor, edge_index: Tensor, weight: Tensor | None) -> Tensor:
         where = edge_geometry(pos / self.length_scale, edge_index)
-        where = replace(where, embedding=self.edges(where))
+        linear = isinstance(self.edges, dgcnn.LinearEdges)  # which pellucid never writes out once an edge
+        where = replace(where, embedding=self.edges.maps(where.features) if linear else self.edges(where))
         x = torch.stack([table(categories[:, c]) for c, table in enumerate(self.embeddings)]).sum(0)
         for layer in self.layers:
             x = layer(x, edge_index, where, weight)
@@ -290,7 +314,8 @@ def from_ours(method: Method, *, clean_pass: bool = True) -> Peer:
         ValueError: for anything else.
     """
     ours = method.encoder
-    if (type(method) not in PEERS or type(ours) not in CONVS or not len(ours.embeddings) or ours.features is not None
+    if (type(method) not in PEERS or type(ours.layers[0]) not in CONVS or not len(ours.embeddings)
+            or ours.features is not None
             or [t.kind for t in method.targets] != ["binary"] or getattr(method, "own_encoder", None) is not None):
         raise ValueError("expected a known method and backbone on categories, a binary target and a shared encoder")
     peer = PEERS[type(method)](method, clean_pass).to(next(method.parameters()))

@@ -30,6 +30,7 @@ from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
 from peer import from_ours, to_data
+from pellucid.backbones import dgcnn
 from pellucid.clouds import PointClouds
 from pellucid.datasets import load_dataset
 from pellucid.methods import Method
@@ -274,6 +275,7 @@ def measure(config: RunConfig, clouds: PointClouds, args: argparse.Namespace) ->
 
 def memory_in_child(config: RunConfig, args: argparse.Namespace, side: str) -> dict[str, int]:
     command = [sys.executable, __file__, "--backbones", config.backbone.name, "--methods", config.method.name,
+               "--form", args.form,
                "--threads", str(args.threads), "--steps", str(args.steps), "--memory-of", side]
     command += ["--synthetic"] * args.synthetic + ["--without-clean-pass"] * args.without_clean_pass
     command += ["--source-dir", args.source_dir] if args.source_dir else []
@@ -325,6 +327,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbones", nargs="+", default=["egnn", "dgcnn", "point_transformer"])
     parser.add_argument("--methods", nargs="+", default=["lri-gaussian"], help="lri-gaussian, lri-bernoulli, erm")
+    parser.add_argument("--form", default="release", choices=dgcnn.FORMS, help="of the layers of dgcnn")
     parser.add_argument("--source-dir", help="folder with the raw SynMol files of the paper; default: ZINC")
     parser.add_argument("--synthetic", action="store_true", help="random clouds instead of molecules")
     parser.add_argument("--threads", type=int, default=2)
@@ -347,7 +350,8 @@ def main() -> None:
     results = []
     for method, backbone in itertools.product(args.methods, args.backbones):
         # the joint phase is what is measured, so the run has no warm-up
-        config = settings("synmol", method, backbone, "paper", {"training": {"warmup": 0}})
+        over = {"backbone": {"options": {"form": args.form}}} if backbone == "dgcnn" else {}
+        config = settings("synmol", method, backbone, "paper", {"training": {"warmup": 0}, **over})
         if args.memory_of:
             print(json.dumps(measure_memory(config, clouds, args)))
             return

@@ -49,13 +49,19 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+BACKBONES = ["dgcnn", "dgcnn release", "egnn", "point_transformer"]
+
+
 def model_of(backbone, method, options):
     torch.manual_seed(1)
     if method == "lri-gaussian":
         options = {"reconstruct": NeighborRule(value=4), "neighbor_distance": 0.7, **options}
 
+    name, _, form = backbone.partition(" ")
+
     def make():
-        return backbones[backbone](3, (6, 6), hidden=8, layers=2, dropout=0.0, length_scale=1.3)
+        return backbones[name](3, (6, 6), hidden=8, layers=2, dropout=0.0, length_scale=1.3,
+                               **({"form": form} if form else {}))
 
     model = methods[method].make(make, Targets.of("binary"), scale=4.0, dropout=0.0, **options).double()
     with torch.no_grad():  # away from the special values that batch norm starts with
@@ -86,7 +92,7 @@ def close(a, b):
 @pytest.mark.parametrize("clean_pass", [True, False])
 @pytest.mark.parametrize("sizes", [(9, 5, 14, 7), (1, 3, 8, 12)], ids=["full", "masked"])
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("backbone", ["dgcnn", "egnn", "point_transformer"])
+@pytest.mark.parametrize("backbone", BACKBONES)
 def test_peer_computes_the_same_in_training(peer, random_clouds, backbone, method, sizes, clean_pass):
     clouds, model = random_clouds(sizes, categories=(6, 6), outputs=1), model_of(backbone, *METHODS[method])
     theirs = peer.from_ours(model, clean_pass=clean_pass)
@@ -114,7 +120,7 @@ def test_peer_computes_the_same_in_training(peer, random_clouds, backbone, metho
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("backbone", ["dgcnn", "egnn", "point_transformer"])
+@pytest.mark.parametrize("backbone", BACKBONES)
 def test_peer_computes_the_same_in_evaluation(peer, random_clouds, backbone, method):
     clouds, model = random_clouds((9, 5, 14, 7), categories=(6, 6), outputs=1), model_of(backbone, *METHODS[method])
     model(clouds, model.neighbors(clouds))  # running statistics that are not those of a new model
