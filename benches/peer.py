@@ -12,8 +12,8 @@ three passes of the encoder a training step:
    ``clean_pass=False`` leaves it out, to see what it costs; evaluation never makes it here (the release does).
 
 Kind to the peer: neighbourhoods of perturbed points come from pellucid's own batched kNN, the networks are pellucid's
-(the release's messages are wider, DGCNN's ``form: release`` aside), and none of the release's logging of metrics in each
-batch is done.
+(the release's messages are wider, DGCNN's ``form: release`` aside), and none of the release's logging of metrics in
+each batch is done.
 """
 
 from __future__ import annotations
