@@ -30,7 +30,8 @@ from torch_geometric.nn import MessagePassing, global_add_pool
 from torch_geometric.utils import softmax
 
 from pellucid.backbones import dgcnn, egnn, point_transformer
-from pellucid.backbones.base import Backbone, Geometry
+from pellucid.backbones.base import Backbone
+from pellucid.backbones.edges import Geometry
 from pellucid.clouds import PointClouds
 from pellucid.methods import Method
 from pellucid.methods.erm import ERM

@@ -8,7 +8,8 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import functional_call
 
-from pellucid.backbones.base import Dropout, geometry, mlp
+from pellucid.backbones.base import Dropout, mlp
+from pellucid.backbones.edges import geometry
 from pellucid.backbones.kernels import (
     Norm,
     attend,

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from pellucid.lazy import lazy
 
 if TYPE_CHECKING:
-    from pellucid.backbones.base import Backbone, Embedding, Geometry, backbones, geometry
+    from pellucid.backbones.base import Backbone, Embedding, backbones
+    from pellucid.backbones.edges import Geometry, geometry
 
-lazy(__name__, {"base": ["Backbone", "Embedding", "Geometry", "backbones", "geometry"]})
+lazy(__name__, {"base": ["Backbone", "Embedding", "backbones"], "edges": ["Geometry", "geometry"]})
 
 __all__ = ["Backbone", "Embedding", "Geometry", "backbones", "geometry"]

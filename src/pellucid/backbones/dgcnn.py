@@ -7,17 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid.backbones.base import (
-    Backbone,
-    Dropout,
-    EdgeBasis,
-    Geometry,
-    ResidualLayer,
-    backbones,
-    edge_map,
-    message_sum,
-    mlp,
-)
+from pellucid.backbones.base import Backbone, Dropout, ResidualLayer, backbones, edge_map, message_sum, mlp
+from pellucid.backbones.edges import EdgeBasis, Geometry
 from pellucid.backbones.kernels import Norm, edge_linear, norm_relu_dropout_sum, sum_neighbors
 from pellucid.errors import PellucidError
 from pellucid.neighbors import Neighbors

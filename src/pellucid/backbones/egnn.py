@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pellucid.backbones.base import Backbone, Geometry, ResidualLayer, backbones, edge_map, message_sum, mlp
+from pellucid.backbones.base import Backbone, ResidualLayer, backbones, edge_map, message_sum, mlp
+from pellucid.backbones.edges import Geometry
 from pellucid.backbones.kernels import Norm, norm_relu_dropout_sum, sum_neighbors
 from pellucid.neighbors import Neighbors
 

@@ -5,15 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pellucid.backbones.base import (
-    Backbone,
-    Dropout,
-    Geometry,
-    backbones,
-    edge_map,
-    message_sum,
-    weights_of_others,
-)
+from pellucid.backbones.base import Backbone, Dropout, backbones, edge_map, message_sum, weights_of_others
+from pellucid.backbones.edges import Geometry
 from pellucid.backbones.kernels import sum_neighbors
 from pellucid.neighbors import Neighbors
 

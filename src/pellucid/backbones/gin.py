@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pellucid.backbones.base import Backbone, Geometry, backbones, edge_map, message_sum, mlp, weights_of_others
+from pellucid.backbones.base import Backbone, backbones, edge_map, message_sum, mlp, weights_of_others
+from pellucid.backbones.edges import Geometry
 from pellucid.backbones.kernels import sum_neighbors
 from pellucid.neighbors import Neighbors
 

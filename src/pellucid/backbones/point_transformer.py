@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pellucid.backbones.base import Backbone, Dropout, Geometry, ResidualLayer, backbones
+from pellucid.backbones.base import Backbone, Dropout, ResidualLayer, backbones
+from pellucid.backbones.edges import Geometry
 from pellucid.backbones.kernels import Norm, attend, edge_linear
 from pellucid.neighbors import Neighbors
 

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.backbones.base import Backbone, Dropout, EdgeBasis, Gaussians, Geometry, ResidualLayer, backbones
+from pellucid.backbones.base import Backbone, Dropout, ResidualLayer, backbones
+from pellucid.backbones.edges import EdgeBasis, Gaussians, Geometry
 from pellucid.backbones.kernels import sum_neighbors
 from pellucid.neighbors import Neighbors
 

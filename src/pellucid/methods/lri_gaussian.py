@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.backbones.base import Backbone, geometry
+from pellucid.backbones.base import Backbone
+from pellucid.backbones.edges import geometry
 from pellucid.backbones.kernels import perturbed
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError

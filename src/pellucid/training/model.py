@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from pellucid.backbones.base import Backbone, backbones, geometry
+from pellucid.backbones.base import Backbone, backbones
+from pellucid.backbones.edges import geometry
 from pellucid.clouds import PointClouds
 from pellucid.errors import DamagedFileError, PellucidError, UnknownNameError
 from pellucid.families import objectives
