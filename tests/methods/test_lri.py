@@ -55,7 +55,7 @@ def test_additive_erm_is_a_bias_and_a_sum_over_points(task, method, random_cloud
         table = model.neighbors(clouds)
         each = model.readout.head(model.encoder(clouds, table).scalars)
         out = model(clouds, table)
-    close(out.importance, each)
+        close(model.contributions(clouds, table), each)
     sums = torch.stack([each[a:b].sum(0) for a, b in ((0, 5), (5, 6), (6, 14), (14, 14))])
     close(out.logits, sums + model.readout.bias)
     close(out.logits[3], model.readout.bias)
@@ -63,12 +63,13 @@ def test_additive_erm_is_a_bias_and_a_sum_over_points(task, method, random_cloud
         model.add_partner(lambda: torch.nn.Identity())
 
 
+@pytest.mark.parametrize("through", ["readout", "network"])
 @pytest.mark.parametrize("readout", ["additive", "interacting"])
 @pytest.mark.parametrize("task", list(TASKS))
-def test_contributions_and_baseline_sum_to_the_prediction(task, readout, method, random_clouds):
+def test_contributions_and_baseline_sum_to_the_prediction(task, readout, through, method, random_clouds):
     """In the unit of each target: log mol/L for a solubility, log-odds for a class."""
     clouds, spec = random_clouds((5, 1, 8), features=2), TASKS[task]
-    model = method("erm", spec, backbone="dgcnn", features=2, readout=readout)
+    model = method("erm", spec, backbone="dgcnn", features=2, readout=readout, through=through, nodes=3)
     with torch.no_grad():
         for parameter in model.readout.parameters():
             parameter.uniform_(-1, 1)

@@ -100,12 +100,14 @@ def test_what_is_declared_is_given(name, backbone, edge_directions, readout, met
         out = model(clouds, model.neighbors(clouds))
     assert model.explains == (model.supports.importance or readout != "pooled")
     assert model.signed == (name == "erm" and readout != "pooled")
-    assert (out.importance is not None) == model.explains
+    assert (out.importance is not None) == (model.explains and not model.signed)
+    if model.signed:
+        assert model.contributions(clouds, model.neighbors(clouds)).shape == (clouds.points, 6)
     sees = model.encoder.directions == "coordinates"
     assert (out.covariance is not None) == (model.supports.directions and sees)
     assert (out.radius is not None) == (model.supports.directions and not sees)
     if out.importance is not None:
-        assert out.importance.shape == ((clouds.points, 6) if model.signed else (clouds.points,))
+        assert out.importance.shape == (clouds.points,)
         assert not out.importance.requires_grad
     if out.covariance is not None:
         assert out.covariance.shape == (clouds.points, 3, 3)

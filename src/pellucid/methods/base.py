@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, get_args
 
@@ -106,7 +106,7 @@ class Output:
     Attributes:
         logits: (clouds, outputs), or (points, outputs) for targets of points.
         penalty: Scalar regulariser, already weighted; None where there is none.
-        importance: (points,), or (points, outputs) of contributions to each output; None where there is none.
+        importance: (points,); None where there is none, or where it is :meth:`Method.contributions`.
         covariance: (points, D, D) in the squared unit of ``clouds.pos``, or None.
         radius: (points,) standard deviation in every direction that noise moves, in the unit of ``clouds.pos``, where a
             point may move alike in all of them; else None.
@@ -235,6 +235,23 @@ class Method(nn.Module, ABC):
         """Whether importance is a signed contribution to each output."""
         return False
 
+    def contributions(self, clouds: PointClouds, neighbors: Neighbors, outputs: Sequence[int] | None = None) -> Tensor:
+        """What each point adds to each logit, signs included, of a method that is :attr:`signed`.
+
+        Args:
+            clouds: The clouds.
+            neighbors: Their neighbourhoods.
+            outputs: Which outputs, one at least; None for all.
+
+        Returns:
+            (points, outputs), which with :meth:`Readout.baseline` sum to the logits of each cloud.
+
+        Raises:
+            PellucidError: of a method that is not signed.
+        """
+        raise PellucidError(f"expected a method whose importance is contributions, got {type(self).__name__}; choose "
+                            "erm with method.readout=interacting")
+
     def add_partner(self, make_partner: Callable[[], nn.Module]) -> None:
         """Makes it a method for samples of two clouds, whose pooled embeddings add up (paper, section 5.4).
 
@@ -273,10 +290,10 @@ class Method(nn.Module, ABC):
         """The neighbourhoods of unperturbed clouds."""
         return self.rule(clouds)
 
-    def answer(self, h: Tensor, clouds: PointClouds, *, shares: bool = False) -> Answer:
+    def answer(self, h: Tensor, clouds: PointClouds, *, shares: bool = False, weight: Tensor | None = None) -> Answer:
         """(points, hidden) -> what the readout says of them and of second clouds; see :meth:`Readout.forward`."""
         partner = None if self.partner is None else self.partner(clouds)
-        return self.readout(h, clouds, partner, shares=shares)  # type: ignore[no-any-return]
+        return self.readout(h, clouds, partner, shares=shares, weight=weight)  # type: ignore[no-any-return]
 
     def classify(self, h: Tensor, clouds: PointClouds) -> Tensor:
         """(points, hidden) -> logits, as in :class:`Output`."""

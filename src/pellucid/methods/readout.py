@@ -143,7 +143,8 @@ class Readout(nn.Module):
         """(outputs,) what the shares are added to, the logits of a cloud without points; None where there are none."""
         return self.head.baseline() if isinstance(self.head, Interactions) else self.bias
 
-    def forward(self, h: Tensor, clouds: PointClouds, partner: Tensor | None = None, *, shares: bool = False) -> Answer:
+    def forward(self, h: Tensor, clouds: PointClouds, partner: Tensor | None = None, *, shares: bool = False,
+                weight: Tensor | None = None) -> Answer:
         """Reads embeddings.
 
         Args:
@@ -151,10 +152,13 @@ class Readout(nn.Module):
             clouds: Whose points they are.
             partner: (clouds, width) that is added to what is pooled: the second clouds.
             shares: Whether contributions are wanted, where they cost something; in eval mode.
+            weight: (points,) how much of each point's term in the sum over points is there; None for all of it.
 
         Raises:
             PellucidError: for a partner and a readout that does not pool.
         """
+        if weight is not None and self.kind != "additive":
+            h = h * weight[:, None]
         if self.kind == "pooled":
             pooled = segment_sum(h, clouds.ptr)
             return Answer(self.head(pooled if partner is None else pooled + partner))
@@ -165,4 +169,6 @@ class Readout(nn.Module):
         if self.bias is None:
             return Answer(self.head(h))
         each = self.head(h) / self.points
+        if weight is not None:
+            each = each * weight[:, None]
         return Answer(segment_sum(each, clouds.ptr) + self.bias, each)

@@ -234,6 +234,9 @@ def assert_method(cls: type[Method], **options: Any) -> None:
         for quantity in ("importance", "covariance", "radius"):
             if (whole := getattr(found, quantity)) is not None:
                 expect_close(getattr(alone, quantity), whole[rows], f"{quantity} of {name} alone and in a batch")
+        if model.signed:
+            expect_close(model.contributions(one, model.neighbors(one)), model.contributions(clouds, table)[rows],
+                         f"contributions of {name} alone and in a batch")
     other = make(seed=3)
     other.load_state_dict(model.state_dict())
     with torch.no_grad():
@@ -261,10 +264,11 @@ def _finite_method(model: Method, targets: Targets, sizes: tuple[int, ...], spre
            f"{targets.outputs}) of {what}, got {tuple(output.logits.shape)}")
     expect_finite(output.logits, f"logits of {what}")
     if model.explains:
-        shape = None if output.importance is None else tuple(output.importance.shape)
+        importance = model.contributions(clouds, table) if model.signed else output.importance
+        shape = None if importance is None else tuple(importance.shape)
         wanted = (clouds.points, targets.outputs) if model.signed else (clouds.points,)
         expect(shape == wanted, f"expected importance of shape {wanted} of {what}, got {shape}")
-        expect_finite(output.importance, f"importance of {what}")
+        expect_finite(importance, f"importance of {what}")
     with torch.random.fork_rng([]):
         output = model.train()(clouds, table, epoch=1)
     loss = targets.loss(output.logits, clouds["y"]) + (0 if output.penalty is None else output.penalty)

@@ -152,6 +152,7 @@ def _without_truth(model: Method, explanation: Explanation, target: Target, name
                    validation: PointClouds | None = None) -> dict[str, Any]:
     """What stands in for a known truth: fidelity, removal, randomisation, and stability where there are coordinates."""
     found: dict[str, Any] = {}
+    name = target.name if name is None else name  # contributions to other outputs need not be computed
     if target.level == "cloud":
         found["fidelity"] = _fidelity(model, explanation, target, chosen, seed, areas_alone=areas_alone)
         if validation is not None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pellucid.clouds import PointClouds
 from pellucid.errors import PellucidError
 from pellucid.explanation import Explanation
 from pellucid.methods.base import Method
+from pellucid.targets import Explained
 from pellucid.training.batches import Batches
 from pellucid.training.predict import batches_of, run_over
 
@@ -43,14 +45,17 @@ def explain_clouds(model: Method, clouds: PointClouds, *, target: str | int | No
     asked = model.targets.find(target)
     batches = batches or batches_of(model, clouds)
     output = run_over(model, batches)
-    assert output.importance is not None
     about = dict(provenance or {})
     if prediction_draws:
         noisy = torch.stack([model.targets.predict(run_over(model, batches, noise=seed + k).logits).cpu()
                              for k in range(prediction_draws)])
         about["prediction_draws"] = {"draws": prediction_draws, "mean": noisy.mean(0).tolist(),
                                      "std": noisy.std(0, unbiased=prediction_draws > 1).tolist()}
-    importance, baseline = output.importance.cpu(), None
+    importance, baseline = output.importance, None
+    if model.signed:
+        importance = _contributions(model, batches, None if target is None else asked)
+    assert importance is not None
+    importance = importance.cpu()
     if model.signed:
         scale = importance.new_tensor(model.targets.scale())
         centers = importance.new_tensor([t.center for t in model.targets for _ in range(t.outputs)])
@@ -66,3 +71,15 @@ def explain_clouds(model: Method, clouds: PointClouds, *, target: str | int | No
                        None if output.radius is None else output.radius.cpu(), model.targets,
                        rows[first] if model.targets.level == "point" else rows, signed=model.signed, baseline=baseline)
     return made if target is None else made.of(target)
+
+
+@torch.no_grad()
+def _contributions(model: Method, batches: Batches, asked: Explained | None) -> Tensor:
+    """(points, outputs) contributions to what is asked about, and zeros for other outputs; None asks about all."""
+    start = 0 if asked is None else model.targets.starts[asked.column]
+    outputs = range(start, start + (model.targets.outputs if asked is None else asked.target.outputs))
+    found = [model.contributions(clouds, neighbors, outputs) for clouds, neighbors in batches]
+    points = sum(len(each) for each in found)
+    whole = next(model.parameters()).new_zeros(points, model.targets.outputs)
+    whole[:, outputs] = torch.cat([whole[:0, outputs], *found])
+    return whole
