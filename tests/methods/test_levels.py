@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_models import build
+from torch import nn
 
-from pellucid.backbones import backbones
-from pellucid.methods import methods
+from pellucid.backbones import Backbone, backbones
+from pellucid.errors import PellucidError
+from pellucid.methods import NeighborRule, methods
 from pellucid.methods.readout import Readout
 from pellucid.targets import Targets
 
@@ -87,6 +90,98 @@ def test_nothing_is_said_before_anything_was_learned(random_clouds):
         torch.randn(clouds.points, 12, dtype=torch.float64), clouds, shares=True)
     assert not answer.contributions.any()
     assert not answer.logits.any()
+
+
+def through_network(nodes, backbone="egnn", task="two binary", readout="interacting"):
+    model = build("erm", task, backbone=backbone, features=2, readout=readout, through="network", nodes=nodes,
+                  encoder={"read_all": True})
+    randomised(model.readout)
+    return model
+
+
+@pytest.mark.parametrize("backbone", ["egnn", "dgcnn"])
+@pytest.mark.parametrize("readout", ["additive", "interacting"])
+def test_a_contribution_through_the_network_is_what_the_points_own_features_add_as_all_fade_in(
+        backbone, readout, random_clouds):
+    """By finite differences of the prediction itself, one point after the other."""
+    clouds = random_clouds((4, 6), features=2)
+    model = through_network(128, backbone, readout=readout)
+    table = model.neighbors(clouds)
+
+    @torch.no_grad()
+    def faded(there):
+        h = model.embed(clouds, table, inputs=model.inputs(clouds) * there[:, None])
+        if readout == "additive":
+            each = model.readout.head(h) / model.readout.points * there[:, None]
+            return torch.stack([each[:4].sum(0), each[4:].sum(0)]) + model.readout.bias
+        return model.readout.head(torch.stack([(h * there[:, None])[:4].sum(0), (h * there[:, None])[4:].sum(0)]))
+
+    steps, byhand = 60, torch.zeros(10, 2, dtype=torch.float64)
+    for k in range(steps):
+        for point in range(10):
+            there = torch.full((10,), (k + 0.5) / steps, dtype=torch.float64)
+            up, down = there.clone(), there.clone()
+            up[point] += 1e-5
+            down[point] -= 1e-5
+            byhand[point] += (faded(up) - faded(down))[0 if point < 4 else 1] / 2e-5 / steps
+    found = model.contributions(clouds, table)
+    assert torch.allclose(found, byhand, atol=0.02 * float(byhand.abs().max()))
+    few = through_network(4, backbone, readout=readout).contributions(clouds, table)
+    ends = model.logits(clouds, table) - model.readout.baseline()
+    assert torch.allclose(torch.stack([few[:4].sum(0), few[4:].sum(0)]), ends, atol=1e-12)  # whatever the nodes miss
+
+
+def test_only_what_is_asked_is_computed_and_it_is_the_same(random_clouds):
+    clouds = random_clouds((4, 1, 0, 6), features=2)
+    model = through_network(3, task="mixed")
+    table = model.neighbors(clouds)
+    whole = model.contributions(clouds, table)
+    assert whole.shape == (11, 6)
+    assert torch.equal(model.contributions(clouds, table, [4, 1]), whole[:, [4, 1]])
+    with torch.no_grad():
+        assert torch.equal(model.contributions(clouds, table), whole)
+
+
+class Heard(Backbone):
+    """Each point knows what its neighbours are, and nothing of itself."""
+
+    citation = "none"
+
+    def layer(self):
+        return Listening()
+
+
+class Listening(nn.Module):
+    def forward(self, h, where, neighbors, weight):
+        return (neighbors.gather(h) * (neighbors.index != torch.arange(len(h))[:, None])[..., None]).sum(1)
+
+
+def test_what_a_neighbour_told_is_the_neighbours_as_well(random_clouds):
+    """A sum of products e_u e_v of who is told and who tells: half each. The readout alone gives all to who is told."""
+    clouds = random_clouds((2,), features=1).replace(features=torch.tensor([[3.0], [0.0]], dtype=torch.float64))
+    options = {"rule": NeighborRule("knn", 2), "readout": "additive", "dropout": 0.0}
+    found = {}
+    for through in ("readout", "network"):
+        model = methods["erm"].make(lambda: Heard(3, (), 1, hidden=1, layers=1, dropout=0.0), Targets.of("regression"),
+                                    through=through, nodes=1, **options).double().eval()
+        model.readout.head = nn.Linear(1, 1, bias=False).double()
+        for parameter in (model.encoder.features.weight, model.readout.head.weight):
+            nn.init.ones_(parameter)
+        nn.init.zeros_(model.encoder.features.bias)
+        found[through] = model.contributions(clouds, model.neighbors(clouds))[:, 0].tolist()
+    assert found == {"readout": [0.0, 3.0], "network": [1.5, 1.5]}
+
+
+@pytest.mark.parametrize("options", [{"through": "both"}, {"nodes": 0}])
+def test_sharing_that_cannot_be_is_refused(options):
+    with pytest.raises(PellucidError, match=r"expected through to be readout or network|expected at least 1 node"):
+        methods["erm"].make(lambda: backbones["egnn"](), Targets.of("binary"), **options)
+
+
+def test_contributions_of_a_method_without_are_refused(random_clouds):
+    model, clouds = build("lri-gaussian"), random_clouds((3,))
+    with pytest.raises(PellucidError, match="expected a method whose importance is contributions, got LRIGaussian"):
+        model.contributions(clouds, model.neighbors(clouds))
 
 
 @pytest.mark.parametrize("name", [n for n in sorted(methods) if n != "erm"])

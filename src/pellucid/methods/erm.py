@@ -87,9 +87,9 @@ class ERM(Method):
 
             c_v = int_0^1 dF / de_v at (a, ..., a) da,
 
-        integrated gradients (Sundararajan et al., ICML 2017) on the way from a cloud whose points are nothing but places
-        to the cloud, or Aumann and Shapley's values (1974) of points that fade in. They sum to F(1) - F(0), F(0) being
-        the baseline of the readout. The integral is by Gauss and Legendre; what its nodes miss of that sum goes to the
+        integrated gradients (Sundararajan et al., ICML 2017) on the way from a cloud whose points are but places to the
+        cloud, or Aumann and Shapley's values (1974) of points that fade in. They sum to F(1) - F(0), F(0) being the
+        baseline of the readout. The integral is by Gauss and Legendre; what its nodes miss of that sum goes to
         points in proportion to |c_v|.
         """
         chosen = list(range(self.targets.outputs) if outputs is None else outputs)
