@@ -86,9 +86,7 @@ def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
         content = merge(content, own.get("common", {}))
         content = merge(content, own.get(backbone, {}))
         if not coordinates:
-            graphs = _content(dataset).get("graphs", {})
-            content = merge(content, graphs.get("common", {}))
-            content = merge(content, graphs.get("methods", {}).get(method, {}))
+            content = merge(content, _content(dataset).get("graphs", {}).get("common", {}))
     elif preset != "fast":
         raise UnknownNameError(f"preset of {dataset}", preset, known)
     content = merge(content, {"method": {"name": method}, "backbone": {"name": backbone}})
