@@ -86,7 +86,9 @@ def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
         content = merge(content, own.get("common", {}))
         content = merge(content, own.get(backbone, {}))
         if not coordinates:
-            content = merge(content, _content(dataset).get("graphs", {}).get("common", {}))
+            graphs = _content(dataset).get("graphs", {})
+            content = merge(content, graphs.get("common", {}))
+            content = merge(content, graphs.get("methods", {}).get(method, {}))
     elif preset != "fast":
         raise UnknownNameError(f"preset of {dataset}", preset, known)
     content = merge(content, {"method": {"name": method}, "backbone": {"name": backbone}})
