@@ -1,50 +1,75 @@
-"""Prints run folders as the Markdown rows of docs/results.md, the published numbers beside them.
+"""Joins results of `pellucid bench` that were computed in parts, by seeds or methods, into one record and its tables.
 
-    python scripts/results.py runs/fast-*
+    python scripts/results.py benches/records/synmol.jsonl --add PART/results.json ...   # of any tables
+    python scripts/results.py benches/records/synmol.jsonl --add PART/results.json ...  # of any tables
+    python scripts/results.py benches/records/synmol.jsonl                              # Markdown, published beside
+A line of the record is one run in one table: dataset, backbone, method and seed, with its metrics, the day, the machine
+and the code (what `pellucid bench` calls so). A run that is there already is left as it is.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from pellucid.training.presets import published
+from pellucid.benchmarks.experiments import experiment
+from pellucid.benchmarks.results import Cell, ResultTable
+from pellucid.files import write_text
+from pellucid.report.benchmark import markdown
 
-METRICS = ("classification.roc_auc", "interpretation.roc_auc", "interpretation.precision@5",
-           "interpretation.precision@8", "interpretation.roc_auc_per_cloud")
-
-
-def value(metrics: dict, place: str) -> float | None:
-    for key in place.split("."):
-        metrics = metrics.get(key, {}) if isinstance(metrics, dict) else {}
-    return metrics if isinstance(metrics, float) else None
+RUN = ("table", "preset", "dataset", "backbone", "method", "seed")
 
 
-def row(folder: Path) -> str:
-    config = json.loads((folder / "config.json").read_text())
-    metrics = json.loads((folder / "metrics.json").read_text())
-    history = json.loads((folder / "history.json").read_text())
-    method, backbone = config["method"]["name"], config["backbone"]["name"]
-    cells = {c.metric: c for c in published(config["dataset"], method, backbone)}
-    best = history[metrics["selected_epoch"]]
-    parts = [method, backbone, f"{best['val_roc_auc']:.4f}"]
-    for name in METRICS:
-        ours = value(metrics, name)
-        text = "" if ours is None else f"{ours:.4f}"
-        if name in cells and ours is not None:
-            text = f"**{text}**" if ours >= cells[name].mean else text
-            text += f" ({cells[name].mean:.4f} ± {cells[name].std:.4f})"
-        parts.append(text)
-    return f"| {' | '.join(parts)} | {metrics['seconds']['training']:.0f} s |"
+def runs(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """The runs of a results.json."""
+    made = results["provenance"]
+    about = {"date": made["date"], "machine": made["machine"], "code": made["code"]}
+    found: dict[tuple[Any, ...], dict[str, float]] = {}
+    for cell in results["cells"]:
+        for seed, value in zip(cell["seeds"], cell["values"], strict=True):
+            place = (results["name"], results["preset"], cell["dataset"], cell["backbone"], cell["method"], seed)
+            found.setdefault(place, {})[cell["metric"]] = round(value, 6)
+    return [{**dict(zip(RUN, place, strict=True)), "metrics": metrics, **about} for place, metrics in found.items()]
+
+
+def joined(records: Iterable[dict[str, Any]], added: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Both, each run once, in the order of their tables."""
+    known = {tuple(one[key] for key in RUN): one for one in added} | {
+        tuple(one[key] for key in RUN): one for one in records}
+    return [known[place] for place in sorted(known)]
+
+
+def table(records: list[dict[str, Any]]) -> ResultTable:
+    """The runs of one table, with the published numbers."""
+    first = records[0]
+    known = experiment(first["table"])
+    values: dict[tuple[str, str, str, str], dict[int, float]] = {}
+    for one in records:
+        for metric, value in one["metrics"].items():
+            values.setdefault((one["dataset"], one["backbone"], one["method"], metric), {})[one["seed"]] = value
+    cells = tuple(Cell(*place, tuple(own.values()), tuple(own), len(own), known.published(*place))
+                  for place, own in values.items())
+    metrics = tuple(dict.fromkeys(metric for column in known.datasets.values() for metric in column.all_metrics))
+    made = {key: ", ".join(sorted({one[key] for one in records})) for key in ("date", "machine", "code")}
+    return ResultTable(known.name, known.title, known.source, first["preset"], cells, known.all_methods,
+                       tuple(known.backbones), metrics, provenance=made, labels=known.labels)
 
 
 def main() -> None:
-    print("| method | backbone | val. class. AUC | class. AUC (published) | interp. AUC (published) "
-          "| precision@5 (published) | precision@8 (published) | interp. AUC per molecule | training |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for name in sys.argv[1:]:
-        print(row(Path(name)))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("record", type=Path)
+    parser.add_argument("--add", nargs="+", type=Path, default=[], help="results.json of parts")
+    given = parser.parse_args()
+    text = given.record.read_text(encoding="utf-8") if given.record.is_file() else ""
+    records = joined((json.loads(line) for line in text.splitlines()),
+                     (run for part in given.add for run in runs(json.loads(part.read_text(encoding="utf-8")))))
+    if given.add:
+        write_text(given.record, "".join(json.dumps(one) + "\n" for one in records))
+    for name in dict.fromkeys((one["table"], one["preset"]) for one in records):
+        print(markdown(table([one for one in records if (one["table"], one["preset"]) == name])))
 
 
 if __name__ == "__main__":

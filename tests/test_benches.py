@@ -1,4 +1,4 @@
-"""The peer of the speed benchmarks computes the same functions: otherwise its times would mean nothing."""
+"""The peer of the speed benchmarks computes the same functions, or its times would mean nothing; and scripts run."""
 
 import importlib.util
 import json
@@ -18,7 +18,8 @@ with warnings.catch_warnings(action="ignore"):  # PyG scripts a class when it is
     import torch_geometric.nn  # noqa: F401
     from torch_geometric.data import Batch
 
-BENCHES = Path(__file__).parents[1] / "benches"
+ROOT = Path(__file__).parents[1]
+BENCHES = ROOT / "benches"
 METHODS = {
     "erm": ("erm", {}),
     "bernoulli": ("lri-bernoulli", {"alpha": 0.7, "beta": 0.5}),
@@ -157,3 +158,34 @@ def test_the_speed_of_masks_is_measured_on_all_sides():
     assert (result["molecules"], result["peer_molecules"], result["steps"]) == (6, 2, 2)
     assert len(result["times"]) == 3
     assert all(times["median"] > 0 for times in result["times"].values())
+
+
+def test_every_script_finds_what_it_imports():
+    """Nothing else calls most of them, so that a name that moved would be missed only by whoever runs one."""
+    code = ("import runpy, sys, pathlib\n"
+            "sys.path[:0] = ['benches', 'scripts']\n"
+            "for path in sorted([*pathlib.Path('benches').glob('*.py'), *pathlib.Path('scripts').glob('*.py')]):\n"
+            "    try:\n"
+            "        runpy.run_path(str(path), run_name='imported')\n"
+            "    except ImportError as error:\n"
+            "        raise SystemExit(f'{path}: {error}')\n")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_results_in_parts_are_one_table(tmp_path):
+    def part(seed, method, value):
+        cell = {"dataset": "synmol", "backbone": "egnn", "method": method, "metric": "interpretation.roc_auc",
+                "values": [value], "seeds": [seed]}
+        made = {"date": "2026-11-29", "machine": "here", "code": "abc"}
+        path = tmp_path / f"{seed}-{method}-{value}.json"
+        path.write_text(json.dumps({"name": "lri-table2", "preset": "standard", "cells": [cell], "provenance": made}))
+        return str(path)
+
+    script, record = str(ROOT / "scripts" / "results.py"), str(tmp_path / "record.jsonl")
+    subprocess.run([sys.executable, script, record, "--add", part(0, "gradgeo", 0.7)], check=True, capture_output=True)
+    done = subprocess.run([sys.executable, script, record, "--add", part(1, "gradgeo", 0.8), part(0, "gradgeo", 0.1),
+                           part(0, "lri-gaussian", 0.97)], check=True, capture_output=True, text=True)
+    assert "| EGNN | GradGeo | 2 of 2 | 0.7500 ± 0.0707 | 0.7349 ± 0.0523 | +0.0151 ≈ |" in done.stdout
+    assert "| EGNN | LRI-Gaussian | 1 of 1 | 0.9700 | 0.9728 ± 0.0065 | −0.0028 ≈ |" in done.stdout
+    assert len((tmp_path / "record.jsonl").read_text().splitlines()) == 3
