@@ -1,8 +1,8 @@
 """Joins results of `pellucid bench` that were computed in parts, by seeds or methods, into one record and its tables.
 
-    python scripts/results.py benches/records/synmol.jsonl --add PART/results.json ...   # of any tables
     python scripts/results.py benches/records/synmol.jsonl --add PART/results.json ...  # of any tables
     python scripts/results.py benches/records/synmol.jsonl                              # Markdown, published beside
+
 A line of the record is one run in one table: dataset, backbone, method and seed, with its metrics, the day, the machine
 and the code (what `pellucid bench` calls so). A run that is there already is left as it is.
 """
