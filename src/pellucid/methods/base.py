@@ -232,7 +232,7 @@ class Method(nn.Module, ABC):
 
     @property
     def signed(self) -> bool:
-        """Whether importance is a signed contribution to each output."""
+        """Whether importance is a signed contribution to each output; :meth:`contributions` gives it."""
         return False
 
     def contributions(self, clouds: PointClouds, neighbors: Neighbors, outputs: Sequence[int] | None = None) -> Tensor:
