@@ -33,6 +33,8 @@ SKIPPED = ("random", "centroid", "density", "pyg")
 """Explainers that ask nothing of the model; of ``pyg`` the algorithm must be named."""
 FEW = 20
 """Molecules up to which a score may be luck."""
+CHANCE_DRAWS = 20
+"""Random importances over which the score of chance is the mean."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Found:
         name: Of the explainer; ``own`` is what the model itself says, ``method:own`` that of a further method.
         method: Of the model.
         score: Mean over samples of the ROC AUC of the deciding points within the sample, against the explanation that
-            is found best; of a sum the Spearman correlation with the true contributions. Chance is 0.5 and 0.
+            is found best; of a sum the Spearman correlation with the true contributions. What chance has, and what
+            is the most: :attr:`Planted.chance`, :attr:`Planted.most`.
         low: Lower end of its 95 % bootstrap interval.
         high: Upper end.
         samples: How many were judged.
@@ -75,6 +78,10 @@ class Planted:
         found: The explainers, best first.
         samples: Of the whole dataset.
         notes: What is to be known of the data.
+        chance: Mean score of random importance on the same samples; above 0.5 where several explanations are right.
+        most: Score of an importance that makes no mistake and has no ties; of a sum below 1 where many points add the
+            same.
+        asked: What decides which molecules are judged, and of which models: rule, molecules, preset, seed, how many.
     """
 
     rule: str
@@ -84,6 +91,9 @@ class Planted:
     found: tuple[Found, ...]
     samples: int
     notes: tuple[str, ...]
+    chance: float
+    most: float
+    asked: dict[str, Any]
 
     @property
     def sentence(self) -> str:
@@ -93,11 +103,20 @@ class Planted:
         best = known[0]
         what = "ROC AUC" if self.kind == "binary" else "Spearman correlation"
         rank = "best " if len(known) > 1 else ""
-        few = ", which are few" if best.samples < FEW else ""
-        said = (f"{best.name} of {best.method} finds the planted rule {rank}({what} {best.score:.3f} over "
-                f"{best.samples} molecules{few})")
+        over = f"{best.samples} molecule{'s' * (best.samples != 1)}{', which are few' if best.samples < FEW else ''}"
+        most = f" of at most {self.most:.3f}" if self.most < 0.9995 else ""
+        told = f"({what} {best.score:.3f}{most} over {over}; chance has {self.chance:.3f})"
+        if best.score <= self.chance or best.low <= self.chance:  # not the latter where there is no interval
+            said = f"None of them surely finds the planted rule better than chance: {best.name} of {best.method} {told}"
+        else:
+            said = f"{best.name} of {best.method} finds the planted rule {rank}{told}"
+            if alike := [one for one in known[1:] if one.high >= best.score]:
+                names = ", ".join(f"{one.name} of {one.method}" for one in alike[:3])
+                more = f" and {len(alike) - 3} more" if len(alike) > 3 else ""
+                said += f", which {names}{more} may do as well"
         if own is not None and own is not best:
             said += f"; what the model says itself finds it with {own.score:.3f}"
+            said += ", which is upside down" if own.high < self.chance else ""
         predicted = self.prediction[best.method]
         kind = "r2" if "r2" in predicted else "roc_auc"
         told = f"{'R²' if kind == 'r2' else 'ROC AUC'} {predicted[kind]:.3f}"
@@ -108,8 +127,9 @@ class Planted:
     def document(self) -> dict[str, Any]:
         """As ``trust.json`` has it."""
         return dict(json_ready({"rule": self.rule, "kind": self.kind, "samples": self.samples,
-                                "prediction": self.prediction, "sentence": self.sentence,
-                                "found": [vars(one) for one in self.found], "notes": list(self.notes)}))
+                                "prediction": self.prediction, "sentence": self.sentence, "chance": self.chance,
+                                "most": self.most, "found": [vars(one) for one in self.found],
+                                "notes": list(self.notes), "asked": self.asked}))
 
 
 def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False, methods: Sequence[str] = (),
@@ -153,7 +173,9 @@ def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False
     for name in by:
         refuse_unknown(name)
     for name in methods:
-        known_methods[name]
+        if known_methods[name].supports.coordinates and graph:
+            raise PellucidError(f"expected methods that need no coordinates with graph, got {name}; leave graph "
+                                "(--graph) out, or name another method")
     geometry = {"geometry": "graph"} if graph else {}
     given = {name: value for name, value in (("source", source), ("smiles", smiles), ("id", id)) if value is not None}
     data = load_dataset("rules", rule=rule, size=size, seed=seed, progress=progress, **geometry, **given)
@@ -165,7 +187,9 @@ def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False
         raise PellucidError(f"expected test molecules in which some atoms decide and others do not, got none for "
                             f"{data.provenance['rule']}; what is absent decides without an atom: plant a rule that "
                             "asks for something, or give more molecules")
-    where, found, predicted = pick_device(device), [], {}
+    asked = dict(json_ready({"data": data.provenance["key"], "preset": preset, "seed": seed, "explained": explained}))
+    found, predicted = ([], {}) if overwrite else _before(folder, asked)
+    where = pick_device(device)
     for method in methods or (defaults("rules", not graph)[1],):
         run = folder / method
         if overwrite or not _is_there(run, data, preset, seed):
@@ -175,15 +199,35 @@ def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False
         for name in by or (OWN, *(name for name in explainers if name not in SKIPPED)):
             with waiting(f"explaining by {name}", progress):
                 one = _found(run, name, method, data.clouds, tested, where, preset, seed)
+            found = [other for other in found if (other.name, other.method) != (name, method)]
             if by or not one.trouble:
                 found.append(one)
     if not any(not one.trouble for one in found):
         raise PellucidError("expected an explainer that applies, got none: " + "; ".join(one.trouble for one in found))
     found.sort(key=lambda one: (bool(one.trouble), -one.score))
+    chance, most = limits(tested, seed)
     planted = Planted(data.provenance["rule"], kind, folder, predicted, tuple(found), len(data.clouds),
-                      (*data.provenance["labels"], *data.provenance["notes"]))
+                      (*data.provenance["labels"], *data.provenance["notes"]), chance, most, asked)
     write_json(folder / "trust.json", planted.document())
     return planted
+
+
+def _before(folder: Path, asked: dict[str, Any]) -> tuple[list[Found], dict[str, dict[str, float]]]:
+    """What was found of the same rule in the same molecules before, which further methods and explainers join.
+
+    Raises:
+        PellucidError: if what is there is of another rule, or other molecules or settings.
+    """
+    path = folder / "trust.json"
+    if not path.is_file():
+        return [], {}
+    before = read_json(path)
+    if before.get("asked") != asked:
+        raise PellucidError(f"expected a new folder, got what was found of {before.get('rule')} in {folder}, or with "
+                            "other molecules or settings; give another one, or allow to overwrite (--overwrite)")
+    none = dict.fromkeys(("score", "low", "high"), math.nan)  # JSON has no such number
+    known = [Found(**(one | {name: nan for name, nan in none.items() if one[name] is None})) for one in before["found"]]
+    return known, before["prediction"]
 
 
 def _is_there(run: Path, data: PreparedDataset, preset: str, seed: int) -> bool:
@@ -211,6 +255,21 @@ def scores(clouds: PointClouds, importance: Tensor) -> Tensor:
     if "contribution" in clouds:
         return contribution_values(importance, clouds["contribution"], clouds.ptr)
     return best_explanation_values(importance, clouds["important"], clouds["explanations"], clouds.ptr)
+
+
+def limits(clouds: PointClouds, seed: int = 0) -> tuple[float, float]:
+    """Mean score of random importance, and that of an importance that makes no mistake and has no ties.
+
+    Args:
+        clouds: From :func:`judged`.
+        seed: Of the random importances.
+    """
+    random = torch.Generator().manual_seed(seed)
+    chance = torch.stack([scores(clouds, torch.rand(clouds.points, generator=random)) for _ in range(CHANCE_DRAWS)])
+    truth = clouds["contribution" if "contribution" in clouds else "important"]
+    order = torch.empty(clouds.points, dtype=torch.float64)
+    order[truth.double().argsort(stable=True)] = torch.arange(clouds.points, dtype=torch.float64)
+    return float(chance.nanmean()), float(scores(clouds, order).nanmean())
 
 
 def _found(run: Path, name: str, method: str, data: PointClouds, tested: PointClouds, device: torch.device,

@@ -98,6 +98,12 @@ def test_molecules_labelled_by_hand(name):
     assert labels(smiles) == groups
 
 
+def test_the_page_on_trust_has_every_name():
+    page = (Path(__file__).parents[2] / "docs" / "trust.md").read_text(encoding="utf-8")
+    listed = " ".join(page.rsplit("## Functional groups", 1)[1].split(":", 1)[1].rstrip().rstrip(".").split())
+    assert listed.split(", ") == list(FUNCTIONAL_GROUPS)
+
+
 def test_every_pattern_has_an_example():
     seen = set(EXAMPLES) | {name for _, groups in LABELLED.values() for name, _ in groups}
     assert set(FUNCTIONAL_GROUPS) <= seen

@@ -134,8 +134,8 @@ class Rule:
         try:
             tree = ast.parse(text.replace("\\", "\\\\"), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise PellucidError(f"expected a rule, got {text!r}, which cannot be read ({_said(error)}); write "
-                                f"{HELP}") from error
+            raise PellucidError(f"expected a rule, got {text!r}, which is no SMARTS and cannot be read "
+                                f"({_said(error)}); write {HELP}") from error
         reader = _Reader(text)
         if _is_sum(tree):
             constant, terms = reader.sum(tree, 1.0)

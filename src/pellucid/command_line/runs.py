@@ -144,8 +144,12 @@ def trust(table: Annotated[str | None, typer.Argument(metavar="TABLE", help="You
                        title=f"{planted.rule}: how well it is found")
         for one in planted.found:
             cells = (["", one.trouble, "", ""] if one.trouble else
-                     [f"{one.score:.3f}", f"{one.low:.3f} to {one.high:.3f}", str(one.samples), f"{one.seconds:.1f}"])
+                     [f"{one.score:.3f}", f"{one.low:.3f} to {one.high:.3f}" if one.samples > 1 else "",
+                      str(one.samples), f"{one.seconds:.1f}"])
             table_.add_row(one.name, one.method, *cells)
+        table_.add_row("(chance)", "", f"{planted.chance:.3f}", "", "", "")
+        if planted.most < 0.9995:
+            table_.add_row("(at most)", "", f"{planted.most:.3f}", "", "", "")
         out.print(table_)
     log.print(planted.sentence, markup=False, soft_wrap=True)
 

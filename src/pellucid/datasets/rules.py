@@ -152,7 +152,7 @@ class Rules(Dataset):
     def build(self, options: dict[str, Any]) -> tuple[PointClouds, dict[str, Any]]:
         """See :meth:`Dataset.build`."""
         rule, recipe, table = read_rule(options["rule"]), _recipe(options), _table(options)
-        drawn = (_from_zinc if table is None else _from_table)(rule, options)
+        drawn, notes = (_from_zinc(rule, options), []) if table is None else _from_table(rule, options, table)
         encoded = encode_molecules(drawn, recipe, seed=options["seed"],
                                    processes=options["processes"] or usable_cores(),
                                    cache=self.folder / "conformers", progress=options["progress"])
@@ -171,7 +171,8 @@ class Rules(Dataset):
                        "unit": "" if recipe.geometry == "graph" else "angstrom",
                        "category_sizes": list(ATOM_CATEGORY_SIZES if recipe.features == "full" else (14,)),
                        "edge_category_sizes": list(BOND_CATEGORY_SIZES if "edge_index" in clouds else ())},
-            "labels": [summary], "recipe": recipe.document(), "rdkit": rdkit.__version__, "notes": encoded.notes,
+            "labels": [summary], "recipe": recipe.document(), "rdkit": rdkit.__version__,
+            "notes": [*notes, *encoded.notes],
             "counts": {"drawn": len(drawn), "failed": len(encoded.skipped), "molecules": len(clouds)},
             "failed": [{"id": record.name, "reason": reason, "smiles": short(record.smiles, 200)}
                        for record, reason in encoded.skipped],
@@ -233,24 +234,43 @@ def _records(smiles: list[str], rule: Rule, seed: int) -> Iterator[MoleculeRecor
                 yield _with_stereo(MoleculeRecord(f"moses-train-{row}", row + 1, smiles[row], mol), rule, seed)
 
 
-def _from_table(rule: Rule, options: Mapping[str, Any]) -> list[MoleculeRecord]:
-    """Molecules of a table, one of each kind, without those that cannot be read; at random where there are more."""
-    table = _table(options)
-    assert table is not None
+def _from_table(rule: Rule, options: Mapping[str, Any], table: MoleculeTable
+                ) -> tuple[list[MoleculeRecord], list[str]]:
+    """Molecules of a table, one of each kind, without those that cannot be read, at random where there are more.
+
+    Returns:
+        The molecules, and what is to be said of those that are left out.
+    """
     found: dict[str, MoleculeRecord] = {}
+    left = {"unreadable": 0, "unsuitable": 0, "repeated": 0}
+    example = ""
     for record in table:
         mol = record.mol if record.mol is None else prepare(record.mol, "largest").mol
-        if mol is not None and _suits(mol, rule):
-            found.setdefault(identity(mol), _with_stereo(record, rule, options["seed"]))
+        if mol is None:
+            left["unreadable"] += 1
+            example = example or f"{short(record.smiles, 60)} at {table.counted} {record.number}"
+        elif not _suits(mol, rule):
+            left["unsuitable"] += 1
+        elif (same := identity(mol)) in found:
+            left["repeated"] += 1
+        else:
+            found[same] = _with_stereo(record, rule, options["seed"])
     records = list(found.values())
+    asked = f" or do not hold {' and '.join(rule.needs)}" if rule.needs else ""
+    told = {"unreadable": f"cannot be read (such as {example})", "repeated": "are there already",
+            "unsuitable": f"have fewer than {SMALLEST} atoms{asked}"}
+    notes = [f"{sum(left.values()):,} rows of {table.source} left out: "
+             + ", ".join(f"{count:,} {told[why]}" for why, count in left.items() if count)]
+    notes = notes if any(left.values()) else []
     if len(records) < 4 * LEAST:
-        asked = f" that hold {' and '.join(rule.needs)}" if rule.needs else ""
-        raise PellucidError(f"expected at least {4 * LEAST} different molecules of {SMALLEST} atoms or more{asked} in "
-                            f"{table.source}, got {len(records)}; give more, or another rule")
+        holding = f" that hold {' and '.join(rule.needs)}" if rule.needs else ""
+        raise PellucidError(f"expected at least {4 * LEAST} different molecules of {SMALLEST} atoms or more{holding} "
+                            f"in {table.source}, got {len(records)}{f' ({notes[0]})' if notes else ''}; give more, or "
+                            "another rule")
     if len(records) > options["size"]:
         kept = np.sort(np.random.default_rng([options["seed"], 23]).permutation(len(records))[:options["size"]])
         records = [records[i] for i in kept]
-    return records
+    return records, notes
 
 
 def _with_stereo(record: MoleculeRecord, rule: Rule, seed: int) -> MoleculeRecord:
