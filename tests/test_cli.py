@@ -200,6 +200,17 @@ def test_explain_a_file_tells_what_it_left_out(world, tmp_path, capsys):
     assert set(rows["id"]) == {"ethanol", "ketone"}
 
 
+def test_explain_names_the_first_that_it_left_out_and_the_page_all(world, tmp_path, capsys):
+    source = tmp_path / "mine.smi"
+    source.write_text("CCO ethanol\n" + "".join(f"C1CC broken{i}\n" for i in range(9)))
+    assert run("explain", str(world / "run"), str(source), "--out", str(tmp_path / "e")) == 0
+    err = " ".join(capsys.readouterr().err.split())
+    assert [f"(broken{i})" in err for i in range(9)] == [True] * 3 + [False] * 6
+    assert "left out: 6 more; the report names them all." in err
+    page = (tmp_path / "e" / "report.html").read_text(encoding="utf-8")
+    assert all(f"(broken{i})" in page for i in range(9))
+
+
 def test_explain_takes_the_columns_that_are_named(world, tmp_path, capsys):
     source = tmp_path / "two.csv"
     source.write_text("a,b,name\nCCO,CCCN.Cl,one\nCCCO,c1ccccc1,two\n")

@@ -112,8 +112,10 @@ def test_what_cannot_be_asked_is_refused_before_work_starts(tmp_path):
         trust("amide", out=tmp_path / "out", methods=("emr",))
     with pytest.raises(PellucidError, match="cannot be read"):
         trust("amide and", out=tmp_path / "out")
-    with pytest.raises(PellucidError, match="expected methods that need no coordinates with graph, got lri-gaussian"):
+    with pytest.raises(PellucidError, match=r"expected coordinates for lri-gaussian, got graphs without.*: erm, lri-b"):
         trust("amide", out=tmp_path / "out", methods=("erm", "lri-gaussian"), graph=True)
+    with pytest.raises(PellucidError, match="expected a known preset of rules, got 'papre'"):
+        trust("amide", out=tmp_path / "out", preset="papre")
     assert not (tmp_path / "out").exists()
 
 

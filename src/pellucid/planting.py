@@ -20,14 +20,13 @@ from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
 from pellucid.explanation import Explanation
 from pellucid.files import json_ready, read_json, write_json
-from pellucid.methods import methods as known_methods
 from pellucid.metrics.bootstrap import estimate
 from pellucid.metrics.contributions import contribution_values
 from pellucid.metrics.interpretation import best_explanation_values
 from pellucid.metrics.trust import FAIR
 from pellucid.progress import say, waiting
 from pellucid.training.devices import pick_device
-from pellucid.training.presets import defaults, explainer_options
+from pellucid.training.presets import defaults, explainer_options, settings
 
 SKIPPED = ("random", "centroid", "density", "pyg")
 """Explainers that ask nothing of the model; of ``pyg`` the algorithm must be named."""
@@ -172,10 +171,10 @@ def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False
     """
     for name in by:
         refuse_unknown(name)
+    backbone, usual = defaults("rules", not graph)
+    methods = methods or (usual,)
     for name in methods:
-        if known_methods[name].supports.coordinates and graph:
-            raise PellucidError(f"expected methods that need no coordinates with graph, got {name}; leave graph "
-                                "(--graph) out, or name another method")
+        settings("rules", name, backbone, preset, coordinates=not graph)  # refuses what does not fit
     geometry = {"geometry": "graph"} if graph else {}
     given = {name: value for name, value in (("source", source), ("smiles", smiles), ("id", id)) if value is not None}
     data = load_dataset("rules", rule=rule, size=size, seed=seed, progress=progress, **geometry, **given)
@@ -190,7 +189,7 @@ def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False
     asked = dict(json_ready({"data": data.provenance["key"], "preset": preset, "seed": seed, "explained": explained}))
     found, predicted = ([], {}) if overwrite else _before(folder, asked)
     where = pick_device(device)
-    for method in methods or (defaults("rules", not graph)[1],):
+    for method in methods:
         run = folder / method
         if overwrite or not _is_there(run, data, preset, seed):
             fit(data, out=run, method=method, preset=preset, seed=seed, device=device, progress=progress,

@@ -112,8 +112,9 @@ def trust(table: Annotated[str | None, typer.Argument(metavar="TABLE", help="You
           = False,
           method: Annotated[list[str] | None, typer.Option(help="Models to train; default: what suits molecules. May "
                                                            "be given several times.")] = None,
-          by: Annotated[list[str] | None, typer.Option(help="Explainers; default: all that apply, and own.")] = None,
-          size: Annotated[int, typer.Option(min=1, help="Molecules at most.")] = 2000,
+          by: Annotated[list[str] | None, typer.Option(help="Explainers; default: all that ask the model and apply, "
+                                                       "and own.")] = None,
+          size: Annotated[int, typer.Option(min=80, help="Molecules at most.")] = 2000,
           explained: Annotated[int, typer.Option(min=1, help="Test molecules that are explained at most.")] = 200,
           smiles: SmilesColumn = None, id_: IdColumn = None, preset: Annotated[str, typer.Option(
               help="fast; smoke to try.")] = "fast",
@@ -228,7 +229,7 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
             device: Device = "auto", as_json: Json = False) -> None:
     """Explain molecules, events or other samples that the model never saw: what decided, where points may move."""
     from pellucid.api import explain as run_explain
-    from pellucid.commands.explaining import Outside, other_targets, prediction_table
+    from pellucid.commands.explaining import MOST_TOLD, Outside, other_targets, prediction_table
     from pellucid.commands.reporting import agreeing
     from pellucid.commands.settings_text import explainer_options
     from pellucid.explanations.ensemble import agreement
@@ -242,8 +243,11 @@ def explain(run: Annotated[Path, typer.Argument(help="Run folder")],
     explanation = found.first if isinstance(found, SideBySide) else found
     for text in explanation.provenance["notes"]:
         log.print(text, soft_wrap=True)
-    for text in explanation.provenance["skipped"]:
+    skipped = explanation.provenance["skipped"]
+    for text in skipped[:MOST_TOLD]:
         log.print(f"left out: {text}", style="yellow")
+    if len(skipped) > MOST_TOLD:
+        log.print(f"left out: {len(skipped) - MOST_TOLD} more; the report names them all.", style="yellow")
     for text in Outside(explanation.provenance["outside"]).told(explanation.clouds):
         log.print(text, style="yellow", soft_wrap=True)
     if target is None and (sentence := other_targets(explanation)) is not None:

@@ -61,13 +61,18 @@ def settings(dataset: str, method: str, backbone: str, preset: str = "fast",
 
     Raises:
         UnknownNameError: for an unknown name.
-        PellucidError: if the preset has settings for other methods or backbones alone.
+        PellucidError: if the preset has settings for other methods or backbones alone, or the method needs coordinates
+            and there are none.
 
     Example:
         >>> settings("synmol", "lri-gaussian", "dgcnn", "paper").training.warmup
         200
     """
-    methods[method], backbones[backbone]  # refuses unknown names with the near misses
+    backbones[backbone]  # refuses unknown names with the near misses
+    if methods[method].supports.coordinates and not coordinates:
+        others = ", ".join(name for name in methods if not methods[name].supports.coordinates)
+        raise PellucidError(f"expected coordinates for {method}, got graphs without; give some (leave --graph out), or "
+                            f"choose a method that needs none: {others}")
     content: dict[str, Any] = {"dataset": dataset, "preset": preset}
     known = _content(dataset)["presets"]
     if preset in known:
