@@ -41,7 +41,7 @@ class Supervised(Objective):
         many = len(targets) > 1
         entry |= {f"val_{name}{f':{target}' if many else ''}": value for target, group in found.items()
                   for name, value in group.items()}
-        if output.importance is not None and output.importance.ndim == 1 and "important" in clouds:
+        if output.importance is not None and "important" in clouds:
             chosen = counted(targets[0], clouds)
             entry["val_interpretation_roc_auc"] = pooled_roc_auc(
                 output.importance.cpu(), clouds["important"].cpu(), clouds.ptr.cpu(),
