@@ -119,6 +119,16 @@ def test_what_cannot_be_asked_is_refused_before_work_starts(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_explainer_that_cannot_apply_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setenv("PELLUCID_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("pellucid.planting.fit", lambda *a, **k: pytest.fail("trained"))
+    with pytest.raises(PellucidError, match=r"expected an explainer that applies, got none: expected coordinates for "
+                                            r"Centroid.*; .* for GradGeo"):
+        trust("'[OX2]'", {"smiles": SMILES}, out=tmp_path / "out", graph=True, by=("centroid", "gradgeo"),
+              preset="smoke", device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_left_out_of_a_table_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("PELLUCID_HOME", str(tmp_path / "home"))
     table = {"smiles": ["C(C", *SMILES, SMILES[9], "CC"]}

@@ -79,9 +79,10 @@ def fit(dataset: Any, target: str | Sequence[str] | None = None, *, out: str | P
         >>> run = pellucid.fit("mine.csv", "logS", out="runs/mine")  # doctest: +SKIP
     """
     from pellucid.commands.reporting import report_run
-    from pellucid.training.fit import train
+    from pellucid.training.fit import refuse_taken, train
     from pellucid.training.presets import defaults, settings
 
+    refuse_taken(Path(out), overwrite)  # before data are made
     asked = AskedData.of(dataset, target, dataset_options)
     own = defaults(asked.name, asked.coordinates)
     config = settings(asked.name, method or own[1], backbone or own[0], preset, merge({"seed": seed}, over or {}),
@@ -215,7 +216,7 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
         from pellucid.explanations.subgraph import parse_rule
 
         parse_rule(subgraph)  # a mistake is told before work starts
-    found_by = ""
+    found_by, asked_for = "", [] if method is None or isinstance(method, str) else list(dict.fromkeys(method))
     if method == AUTO or (isinstance(method, (list, tuple)) and AUTO in method):
         best, own, reason = recommended(Path(run), target)
         options = options or (own if isinstance(method, str) else None)
@@ -223,6 +224,9 @@ def explain(run: str | Path, samples: Any, *, out: str | Path | None = None,
         method = best if isinstance(method, str) else [best if name == AUTO else name for name in method]
     one_method = method if method is None or isinstance(method, str) else None
     several = list(dict.fromkeys(method)) if isinstance(method, (list, tuple)) else None
+    if several is not None and found_by and len(several) == 1 < len(asked_for):
+        raise PellucidError(f"expected another explainer beside {several[0]}, got {' and '.join(asked_for)}, which are "
+                            f"the same: pellucid compare recommends {several[0]}; name another one, or auto alone")
     if several is not None and (subgraph is not None or options or len(several) < 2):
         raise PellucidError(f"expected at least two methods side by side, without options and subgraph, got "
                             f"{', '.join(several) or 'none'}; name each once, or explain by one method at a time")

@@ -70,6 +70,8 @@ def cross_validate(data: Any, target: str | Sequence[str] | None = None, *, fold
         {'mean': 0.71, 'std': 0.05}
     """
     folder = Path(out)
+    if not (folder / BEGUN).is_file():
+        refuse_used(folder)  # before data are made
     own = {**(dataset_options or {}), "folds": folds}
     asked = [AskedData.of(data, target, {**own, "fold": fold}) for fold in range(folds)]
     if asked[0].prepared is not None:
@@ -106,8 +108,6 @@ def _claim(folder: Path, begun: dict[str, Any], overwrite: bool) -> None:
     if known.is_file() and not overwrite and {name: read_json(known).get(name) for name in begun} != begun:
         raise PellucidError(f"expected the cross-validation that {folder} was begun with, got another; choose another "
                             "folder or pass --overwrite")
-    if not known.is_file():
-        refuse_used(folder)
     if overwrite:
         for path in folder.glob("fold-*/metrics.json"):
             path.unlink()

@@ -18,6 +18,7 @@ from pellucid.commands.explaining import OWN, ExplainedRun, prepare, refuse_unkn
 from pellucid.datasets.base import PreparedDataset, load_dataset
 from pellucid.errors import PellucidError
 from pellucid.explainers import explainers
+from pellucid.explainers.making import make_explainer
 from pellucid.explanation import Explanation
 from pellucid.files import json_ready, read_json, write_json
 from pellucid.metrics.bootstrap import estimate
@@ -25,13 +26,16 @@ from pellucid.metrics.contributions import contribution_values
 from pellucid.metrics.interpretation import best_explanation_values
 from pellucid.metrics.trust import FAIR
 from pellucid.progress import say, waiting
+from pellucid.training.config import RunConfig
 from pellucid.training.devices import pick_device
+from pellucid.training.model import build, measured
 from pellucid.training.presets import defaults, explainer_options, settings
 
 SKIPPED = ("random", "centroid", "density", "pyg")
 """Explainers that ask nothing of the model; of ``pyg`` the algorithm must be named."""
 FEW = 20
 """Molecules up to which a score may be luck."""
+NONE_APPLIES = "expected an explainer that applies, got none: "
 CHANCE_DRAWS = 20
 """Random importances over which the score of chance is the mean."""
 
@@ -173,8 +177,7 @@ def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False
         refuse_unknown(name)
     backbone, usual = defaults("rules", not graph)
     methods = methods or (usual,)
-    for name in methods:
-        settings("rules", name, backbone, preset, coordinates=not graph)  # refuses what does not fit
+    configs = [settings("rules", name, backbone, preset, coordinates=not graph) for name in methods]  # refuses misfits
     geometry = {"geometry": "graph"} if graph else {}
     given = {name: value for name, value in (("source", source), ("smiles", smiles), ("id", id)) if value is not None}
     data = load_dataset("rules", rule=rule, size=size, seed=seed, progress=progress, **geometry, **given)
@@ -188,6 +191,8 @@ def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False
                             "asks for something, or give more molecules")
     asked = dict(json_ready({"data": data.provenance["key"], "preset": preset, "seed": seed, "explained": explained}))
     found, predicted = ([], {}) if overwrite else _before(folder, asked)
+    if by and not found:
+        _refuse_inapplicable(by, configs, data, tested)
     where = pick_device(device)
     for method in methods:
         run = folder / method
@@ -202,13 +207,34 @@ def trust(rule: str, source: Any = None, *, out: str | Path, graph: bool = False
             if by or not one.trouble:
                 found.append(one)
     if not any(not one.trouble for one in found):
-        raise PellucidError("expected an explainer that applies, got none: " + "; ".join(one.trouble for one in found))
+        raise PellucidError(NONE_APPLIES + "; ".join(one.trouble for one in found))
     found.sort(key=lambda one: (bool(one.trouble), -one.score))
     chance, most = limits(tested, seed)
     planted = Planted(data.provenance["rule"], kind, folder, predicted, tuple(found), len(data.clouds),
                       (*data.provenance["labels"], *data.provenance["notes"]), chance, most, asked)
     write_json(folder / "trust.json", planted.document())
     return planted
+
+
+def _refuse_inapplicable(by: Sequence[str], configs: Sequence[RunConfig], data: PreparedDataset, tested: PointClouds
+                         ) -> None:
+    """Raises PellucidError where none of the named explainers applies to any model, before one is trained."""
+    troubles: dict[str, str] = {}
+    train, spec = data.clouds.split("train"), data.recipe.spec(data.clouds)
+    for config in configs:
+        model = build(config, measured(spec, train, config)).eval()
+        for name in by:
+            if name == OWN:
+                if model.explains:
+                    return
+                troubles[name] = f"{config.method.name} only predicts"
+                continue
+            try:
+                make_explainer(name, explainer_options("rules", name, config.preset) or None).refuse(model, tested)
+                return
+            except PellucidError as error:
+                troubles[name] = str(error)
+    raise PellucidError(NONE_APPLIES + "; ".join(troubles.values()))
 
 
 def _before(folder: Path, asked: dict[str, Any]) -> tuple[list[Found], dict[str, dict[str, float]]]:

@@ -74,6 +74,8 @@ def test_auto_takes_what_is_recommended(runs, tmp_path):
     auto, named = (pellucid.explain(runs / "erm", toy_clouds(4), method=method) for method in ("auto", "occlusion"))
     assert torch.equal(auto.importance, named.importance)
     assert auto.provenance["notes"][0].endswith("recommends: occlusion: since it is the only one.")
+    with pytest.raises(PellucidError, match="got occlusion and auto, which are the same: pellucid compare recommends"):
+        pellucid.explain(runs / "erm", toy_clouds(4), method=["occlusion", "auto"])
     both = pellucid.explain(runs / "erm", toy_clouds(4), method=["gradgeo", "auto"])
     assert list(both.explanations) == ["gradgeo", "occlusion"]
     weights = runs / "erm" / "model.safetensors"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,8 +16,10 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+import pellucid
 from pellucid.backbones import backbones
 from pellucid.clouds import Field, PointClouds
+from pellucid.commands.data import AskedData
 from pellucid.commands.explaining import ExplainedRun
 from pellucid.errors import DamagedFileError, PellucidError
 from pellucid.methods import methods
@@ -258,11 +261,22 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     train(toy_config("erm"), toy_clouds(), tmp_path / "run", **OPTIONS)
     with pytest.raises(PellucidError, match="finished run"):
         train(toy_config("erm"), toy_clouds(), tmp_path / "run", **OPTIONS)
+    (tmp_path / "run" / "compare.json").write_text("{}")  # what others wrote beside it is no reason to refuse
     train(toy_config("erm"), toy_clouds(), tmp_path / "run", **OPTIONS, overwrite=True)
+    assert (tmp_path / "run" / "metrics.json").is_file()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("keep")
-    with pytest.raises(PellucidError, match="empty folder"):
-        train(toy_config("erm"), toy_clouds(), tmp_path / "other", **OPTIONS)
+    for overwrite in (False, True):
+        with pytest.raises(PellucidError, match="empty folder"):
+            train(toy_config("erm"), toy_clouds(), tmp_path / "other", **OPTIONS, overwrite=overwrite)
+
+
+def test_a_folder_in_use_is_refused_before_a_table_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AskedData, "prepare", lambda *a: pytest.fail("read"))
+    (tmp_path / "mine.txt").write_text("keep")
+    for begin in (pellucid.fit, partial(pellucid.cross_validate, folds=2)):
+        with pytest.raises(PellucidError, match="empty folder"):
+            begin({"smiles": ["CO"], "y": [1]}, "y", out=tmp_path)
 
 
 def test_a_begun_folder_takes_only_its_own_configuration_and_data(tmp_path: Path) -> None:

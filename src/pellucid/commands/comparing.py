@@ -91,7 +91,7 @@ class Comparison:
         ``leave`` and ``change`` are effects of the points that it names, last those of random ones; ``shuffled`` is the
         rank correlation with shuffled weights.
         """
-        head = ["", "sign", "leave", "change", "shuffled", "steady", "agrees", "s"]
+        head = ["", "±", "leave", "change", "shuffled", "steady", "agrees", "s"]
         rows = [[row.name, "±" if row.signed else "", f"{row.fidelity.value:.3g}", f"{row.in_distribution.value:.3g}",
                  _told(row.left.value), _told(row.stability), _told(row.agreement), f"{row.seconds:.1f}"]
                 for row in sorted(self.rows, key=lambda row: -row.fidelity.value)]

@@ -293,23 +293,34 @@ def _continue_from(warm_start: Path, fit: TrainingModule, checkpoint: Path) -> N
     save(checkpoint, state)
 
 
+def refuse_taken(folder: Path, overwrite: bool = False) -> None:
+    """Raises PellucidError for a run folder that is neither new nor that of an interrupted run.
+
+    Args:
+        folder: The run folder; it need not be there.
+        overwrite: Whether a run in it may be replaced; what is no run may not.
+    """
+    if not (folder / "config.json").is_file():
+        refuse_used(folder)
+    elif not overwrite:
+        refuse_old(folder)
+        if (folder / "metrics.json").is_file():
+            raise PellucidError(f"expected a new folder, got a finished run in {folder}; choose another or pass "
+                                "--overwrite")
+
+
 def _claim(folder: Path, config: RunConfig, data: str, overwrite: bool) -> Path | None:
     """Makes the run folder, or finds the checkpoint to go on from."""
     content = config.model_dump(mode="json")
     known = folder / "config.json"
-    if not overwrite:
-        refuse_old(folder)
+    refuse_taken(folder, overwrite)
     if overwrite and known.is_file():
         for name in (LAST, *OLD, "model.safetensors", "metrics.json", "history.json", "explanations.parquet",
                      "report.html", "config.json", "provenance.json", REFERENCE):
             (folder / name).unlink(missing_ok=True)
     if not known.is_file():
-        refuse_used(folder)
         write_json(known, content)
         return None
-    if (folder / "metrics.json").is_file():
-        raise PellucidError(f"expected a new folder, got a finished run in {folder}; choose another or pass "
-                            "--overwrite")
     refuse_pickled(folder)
     if read_json(known) != content:
         raise PellucidError(f"expected the configuration that {folder} was begun with, got another; choose another "
