@@ -1,10 +1,11 @@
 """Joins results of `pellucid bench` that were computed in parts, by seeds or methods, into one record and its tables.
 
     python scripts/results.py benches/records/synmol.jsonl --add PART/results.json ...  # of any tables
-    python scripts/results.py benches/records/synmol.jsonl                              # Markdown, published beside
+    python scripts/results.py benches/records/synmol.jsonl [--out FOLDER]               # Markdown, published beside
 
 A line of the record is one run in one table: dataset, backbone, method and seed, with its metrics, the day, the machine
-and the code (what `pellucid bench` calls so). A run that is there already is left as it is.
+and the code (what `pellucid bench` calls so). A run that is there already is left as it is. With --out each table also
+gets the folder that `pellucid bench` writes: FOLDER/TABLE-PRESET/results.html and the others.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from pellucid.benchmarks.experiments import experiment
 from pellucid.benchmarks.results import Cell, ResultTable
 from pellucid.files import write_text
-from pellucid.report.benchmark import markdown
+from pellucid.report.benchmark import markdown, write
 
 RUN = ("table", "preset", "dataset", "backbone", "method", "seed")
 
@@ -62,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("record", type=Path)
     parser.add_argument("--add", nargs="+", type=Path, default=[], help="results.json of parts")
+    parser.add_argument("--out", type=Path, help="folder for a page of each table")
     given = parser.parse_args()
     text = given.record.read_text(encoding="utf-8") if given.record.is_file() else ""
     records = joined((json.loads(line) for line in text.splitlines()),
@@ -69,7 +71,10 @@ def main() -> None:
     if given.add:
         write_text(given.record, "".join(json.dumps(one) + "\n" for one in records))
     for name in dict.fromkeys((one["table"], one["preset"]) for one in records):
-        print(markdown(table([one for one in records if (one["table"], one["preset"]) == name])))
+        made = table([one for one in records if (one["table"], one["preset"]) == name])
+        print(markdown(made))
+        if given.out is not None:
+            write(made, given.out / "-".join(name))
 
 
 if __name__ == "__main__":
