@@ -158,6 +158,13 @@ class LRI(Method):
             chosen = most_random(randomness(raw), neighbors, self.hops)
         return raw[chosen]
 
+    def hold_classifier(self, hold: bool) -> None:
+        """The interpreter's head alone learns, and an encoder of its own; see :meth:`Method.hold_classifier`."""
+        self.requires_grad_(not hold)
+        for own in (self.own_encoder, self.own_partner, self.interpreter):
+            if own is not None:
+                own.requires_grad_(True)
+
     def freeze_classifier(self) -> None:
         """Leaves only the interpreter to be trained; batch norms of the classifier go on taking statistics.
 

@@ -200,6 +200,11 @@ def _start(config: RunConfig, clouds: PointClouds, spec: DataSpec, target: torch
     model.refuse(clouds)
     if config.training.freeze_classifier:
         build(config, spec).freeze_classifier()  # refuses before any work starts
+    if config.training.anchor:
+        build(config, spec).hold_classifier(True)  # likewise
+        if not config.training.warmup:
+            raise PellucidError("expected training.warmup of at least 1 with training.anchor, got 0: a classifier that "
+                                "learned nothing can anchor nothing; set one of them")
     return splits, model, made.make(model, spec, config).to(target), spec, frozen
 
 
@@ -220,7 +225,8 @@ def warm_up_identity(config: RunConfig) -> str:
         del content[name]
     frozen = config.training.freeze_classifier  # then the warm-up has a schedule of its own
     content["training"]["epochs"] = content["training"].pop("warmup") if frozen else config.total_epochs
-    content["training"].pop("warmup", None)
+    for name in ("warmup", "anchor"):
+        content["training"].pop(name, None)
     method = content["method"]
     kind = methods[method.pop("name")].warm_up_kind(method.pop("options"))
     del method["reconstruct"]

@@ -70,10 +70,11 @@ class Objective(nn.Module, ABC):
         for option in config.objective.options:
             if option not in known:
                 raise UnknownNameError(f"option of the objective {config.objective.name}", option, known)
-        if not cls.needs_targets and (config.training.warmup or config.training.freeze_classifier):
-            raise PellucidError("expected training.warmup=0 and training.freeze_classifier=false for the objective "
-                                f"{config.objective.name}, which trains no interpreter, got {config.training.warmup} "
-                                f"and {config.training.freeze_classifier}; change them")
+        own = config.training
+        if not cls.needs_targets and (own.warmup or own.freeze_classifier or own.anchor):
+            raise PellucidError("expected training.warmup=0, training.freeze_classifier=false and training.anchor=0 "
+                                f"for the objective {config.objective.name}, which trains no interpreter, got "
+                                f"{own.warmup}, {own.freeze_classifier} and {own.anchor}; change them")
         try:
             return cls(model, spec, **dict[str, Any](config.objective.options))
         except TypeError as error:
