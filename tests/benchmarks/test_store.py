@@ -182,7 +182,7 @@ def test_a_lock_that_ends_in_time_is_waited_for(locked):
 
 def test_a_missed_sign_of_life_ends_nothing(tmp_path):
     path = tmp_path / "results.sqlite"
-    with Store(path, lease=0.12, wait=0.01) as store:
+    with Store(path, lease=0.12, wait=0.3) as store:
         store.claim(JOB)
         blocker = sqlite3.connect(path, isolation_level=None)
         blocker.execute("BEGIN EXCLUSIVE")
