@@ -93,8 +93,7 @@ def test_the_papers_grids():
     assert count == {"random": 1, "gradgeo": 1, "bernmask": 18, "bernmask-p": 9, "pointmask": 9, "gradgam": 1,
                      "lri-bernoulli": 12, "lri-gaussian": 12, "joint": 1, "integrated-gradients": 1,
                      "centroid": 1, "density": 1, "gradgeo-seeds": 1, "gradgam-seeds": 1, "bernmask-p-seeds": 1,
-                     "lri-bernoulli-free": 1, "lri-bernoulli-both": 1, "lri-bernoulli-apart": 1,
-                     "lri-bernoulli-sampled": 1}
+                     "lri-bernoulli-release": 1, "lri-bernoulli-apart": 1, "lri-bernoulli-sampled": 1}
     gaussian = table.points("paper", "synmol", "lri-gaussian")
     assert {tuple(point.items()) for point in gaussian} == {
         (("method.scale", c), ("method.options.beta", beta), ("training.warmup", warmup), ("training.epochs", epochs))
