@@ -455,7 +455,7 @@ def test_warm_ups_differ_where_the_classifier_would() -> None:
     for changed in (toy_config("lri-bernoulli", backbone="dgcnn"), toy_config("lri-bernoulli", learning_rate=1e-2),
                     toy_config("lri-bernoulli", epochs=3), toy_config("lri-bernoulli").model_copy(update={"seed": 1})):
         assert warm_up_identity(changed) != base
-    assert warm_up_identity(toy_config("lri-bernoulli", anchor=0.5)) == base
+    assert warm_up_identity(toy_config("lri-bernoulli", anchor=0.5, retries=2)) == base
     with pytest.raises(PellucidError, match="warm-up epochs"):
         warm_up(toy_config("erm", warmup=0), toy_clouds(), Path("never"), toy_spec())
 
@@ -501,6 +501,48 @@ def test_an_anchored_interpreter_learns_alone_at_first(tmp_path: Path, monkeypat
     with pytest.raises(PellucidError, match=r"training\.warmup of at least 1"):
         train(toy_config("lri-bernoulli", warmup=0, anchor=0.1), toy_clouds(), tmp_path / "none", **OPTIONS)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("own", [{}, {"shared": False, "start": "copy"}], ids=["shared", "own encoder"])
+def test_an_interpreter_that_contradicts_removal_at_first_is_drawn_anew(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: dict[str, object]) -> None:
+    plain = toy_config("lri-bernoulli", warmup=2, epochs=4, retries=2)
+    config = plain.model_copy(update={"method": plain.method.model_copy(update={"options": own})})
+    found, seen, draw = iter([0.3, 0.9]), [], TrainingModule._draw_anew
+
+    def watched(module: TrainingModule) -> None:
+        before = {k: v.clone() for k, v in module.model.state_dict().items()}
+        draw(module)
+        seen.append((before, {k: v.clone() for k, v in module.model.state_dict().items()}, module.warm_up_best))
+
+    monkeypatch.setattr(TrainingModule, "_agreement", lambda module: next(found))  # asked twice, and not a third time
+    monkeypatch.setattr(TrainingModule, "_draw_anew", watched)
+    run = train(config, toy_clouds(), tmp_path / "run", quick=True, **OPTIONS)
+    history = json.loads((run.folder / "history.json").read_text())
+    assert [entry.get("drawn_anew") for entry in history] == [None, None, 0.3, None, None, None]
+    assert run.metrics["selected_epoch"] > 2
+    (before, after, best), = seen
+    for name, value in after.items():
+        if name.startswith(("encoder.", "readout.")):
+            assert torch.equal(value, best["weights"][name]), name
+        if name.startswith("own_encoder."):
+            assert torch.equal(value, after[name.removeprefix("own_")]), name
+        if name.startswith("interpreter.") and value.ndim == 2:
+            assert not torch.equal(value, before[name]), name
+    with pytest.raises(PellucidError, match=r"interpreter for training\.retries, got ERM"):
+        train(toy_config("erm", retries=1), toy_clouds(), tmp_path / "erm", **OPTIONS)
+    with pytest.raises(PellucidError, match=r"training\.warmup of at least 1"):
+        train(toy_config("lri-bernoulli", warmup=0, retries=1), toy_clouds(), tmp_path / "none", **OPTIONS)
+
+
+def test_what_an_interpreter_says_at_first_is_asked_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                                                  ) -> None:
+    seen, agreement = [], TrainingModule._agreement
+    monkeypatch.setattr(TrainingModule, "_agreement", lambda module: seen.append(agreement(module)) or seen[-1])
+    config = toy_config("lri-bernoulli", warmup=1, epochs=2, retries=1)
+    train(config, toy_clouds(), tmp_path / "run", quick=True, **OPTIONS)
+    assert len(seen) == 1
+    assert 0 <= seen[0] <= 1
 
 
 @pytest.mark.parametrize("warmup", [0, 2])

@@ -338,6 +338,16 @@ class Norm(nn.Module):
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
         self.second = False
 
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """As it began."""
+        self.weight.fill_(1)
+        for values in (self.bias, *self.buffers()):
+            values.zero_()
+        for name, values in self.named_buffers():
+            if name.endswith("running_var"):
+                values.fill_(1)
+
     def split(self) -> None:
         """Adds running statistics for perturbed clouds."""
         for name in ("running_mean", "running_var", "batches"):

@@ -320,6 +320,18 @@ class Method(nn.Module, ABC):
         raise PellucidError(f"expected a method with an interpreter for training.anchor, got {type(self).__name__}; "
                             "set it to 0")
 
+    def draw_interpreter(self) -> list[nn.Parameter]:
+        """Draws what learns importance anew, from torch's generator.
+
+        Returns:
+            Its parameters.
+
+        Raises:
+            PellucidError: if the method has no part of its own for that.
+        """
+        raise PellucidError(f"expected a method with an interpreter for training.retries, got {type(self).__name__}; "
+                            "set it to 0")
+
     def join(self) -> None:
         """What happens once, after the warm-up and before the interpreter trains; nothing for most.
 

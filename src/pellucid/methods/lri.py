@@ -165,6 +165,14 @@ class LRI(Method):
             if own is not None:
                 own.requires_grad_(True)
 
+    def draw_interpreter(self) -> list[nn.Parameter]:
+        """The interpreter's head, and encoders of its own; see :meth:`Method.draw_interpreter`."""
+        parts = [own for own in (self.own_encoder, self.own_partner, self.interpreter) if own is not None]
+        for module in (module for part in parts for module in part.modules()):
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+        return [parameter for part in parts for parameter in part.parameters()]
+
     def freeze_classifier(self) -> None:
         """Leaves only the interpreter to be trained; batch norms of the classifier go on taking statistics.
 

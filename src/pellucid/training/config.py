@@ -116,6 +116,10 @@ class TrainingConfig(_Strict):
     """Share of the epochs after warm-up, from the first, rounded up, in which the interpreter alone learns, of a
     classifier that the warm-up taught whole samples: silencing what decides costs it the prediction. If both learn
     from the start, they may agree on a mask that silences just that, which tells as much as keeping it."""
+    retries: int = Field(0, ge=0)
+    """How often at most the interpreter is drawn anew, and the classifier taken back to the warm-up's best, after the
+    first epoch in which it learned: where its importance contradicts removal on validation samples (no truth is asked).
+    Which way a mask turns is settled in that epoch. Each time costs an epoch."""
     settle: float = Field(0.0, ge=0, lt=1)
     """Share of the epochs after warm-up, from the first, that are not chosen from: the interpreter has hardly learned
     then, and on a small validation split one of them may predict best by chance."""

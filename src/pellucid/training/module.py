@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.methods import Method
+from pellucid.metrics.trust import AGAINST
 from pellucid.training.batches import Batch, Batches, augmented, mix
 from pellucid.training.config import RunConfig
+from pellucid.training.evaluation import counted
 from pellucid.training.objectives.base import Objective
 from pellucid.training.statistics import reestimate
 
@@ -136,6 +138,13 @@ class TrainingModule(L.LightningModule):
             raise FloatingPointError(f"the training loss is {entry['train_loss']} in epoch {self.current_epoch}")
         entry |= self.validate_now()
         self.history.append(entry)
+        tried = sum("drawn_anew" in earlier for earlier in self.history)
+        if self.joint and tried == self.joint_epoch < self.config.training.retries:
+            agreement = self._agreement()
+            if agreement < AGAINST:
+                entry["drawn_anew"] = agreement
+                self._draw_anew()
+                return
         score = (entry["val_score"], -entry["val_loss"])
         if self.config.training.select_by == "loss":
             score = (-entry["val_loss"], entry["val_score"])
@@ -147,6 +156,30 @@ class TrainingModule(L.LightningModule):
             best.update(score=score, epoch=self.current_epoch, weights=_copied(self.model))
             if head := _copied(self.objective):
                 best["objective"] = head
+
+    @torch.no_grad()
+    def _agreement(self) -> float:
+        """With which ROC AUC importance finds the points that removal does, on validation samples."""
+        from pellucid.training.explaining import explain_clouds
+        from pellucid.training.removal_check import removal_check
+
+        clouds, target = self.val_batches.clouds, self.model.targets[0]
+        if target.level == "point":
+            return 1.0  # removal says nothing there
+        self.eval()
+        explanation = explain_clouds(self.model, clouds, target=target.name).of()
+        chosen = counted(target, explanation.clouds)
+        found = removal_check(self.model, explanation, chosen=chosen, seed=self.config.seed)["agreement"]["value"]
+        self.train()
+        return 1.0 if math.isnan(found) else float(found)
+
+    def _draw_anew(self) -> None:
+        """The classifier as the warm-up's best epoch left it, and an interpreter that has learned nothing."""
+        self.model.load_state_dict(self.warm_up_best["weights"])
+        torch.manual_seed(mix(self.config.seed, self.current_epoch))
+        for parameter in self.model.draw_interpreter():
+            self.trainer.optimizers[0].state.pop(parameter, None)
+        self.model.join()
 
     def validate_now(self) -> dict[str, float]:
         """What the objective says of the validation split."""
