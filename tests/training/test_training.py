@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -455,7 +454,7 @@ def test_warm_ups_differ_where_the_classifier_would() -> None:
     for changed in (toy_config("lri-bernoulli", backbone="dgcnn"), toy_config("lri-bernoulli", learning_rate=1e-2),
                     toy_config("lri-bernoulli", epochs=3), toy_config("lri-bernoulli").model_copy(update={"seed": 1})):
         assert warm_up_identity(changed) != base
-    assert warm_up_identity(toy_config("lri-bernoulli", anchor=0.5, retries=2)) == base
+    assert warm_up_identity(toy_config("lri-bernoulli", retries=2)) == base
     with pytest.raises(PellucidError, match="warm-up epochs"):
         warm_up(toy_config("erm", warmup=0), toy_clouds(), Path("never"), toy_spec())
 
@@ -477,30 +476,6 @@ def test_a_frozen_classifier_stays_as_warm_up_left_it(tmp_path: Path) -> None:
     assert {n.split(".")[0] for n in names - same} == {"own_encoder", "interpreter"}
     assert {n.split(".")[0] for n in same} >= {"encoder", "readout", "phi"}
     assert all(p.requires_grad for p in run.model.parameters())
-
-
-@pytest.mark.parametrize("shared", [True, False])
-def test_an_anchored_interpreter_learns_alone_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
-                                                       ) -> None:
-    anchored = toy_config("lri-bernoulli", warmup=1, epochs=3, anchor=0.4)  # two of three epochs
-    config = anchored.model_copy(update={"method": anchored.method.model_copy(update={"options": {"shared": shared}})})
-    seen, end = [], TrainingModule.on_train_epoch_end
-
-    def watched(module: TrainingModule) -> None:
-        seen.append({name: p.detach().clone() for name, p in module.model.named_parameters()})
-        end(module)
-
-    monkeypatch.setattr(TrainingModule, "on_train_epoch_end", watched)
-    run = train(config, toy_clouds(), tmp_path / "run", quick=True, **OPTIONS)
-    changed = [{name.split(".")[0] for name in a if not torch.equal(a[name], b[name])} for a, b in pairwise(seen)]
-    assert changed[0] == changed[1] == ({"interpreter"} if shared else {"interpreter", "own_encoder"})
-    assert changed[2] == {"interpreter", "encoder", "readout"} | (set() if shared else {"own_encoder"})
-    assert all(p.requires_grad for p in run.model.parameters())
-    with pytest.raises(PellucidError, match=r"interpreter for training\.anchor, got ERM"):
-        train(toy_config("erm", anchor=0.1), toy_clouds(), tmp_path / "erm", **OPTIONS)
-    with pytest.raises(PellucidError, match=r"training\.warmup of at least 1"):
-        train(toy_config("lri-bernoulli", warmup=0, anchor=0.1), toy_clouds(), tmp_path / "none", **OPTIONS)
-    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("own", [{}, {"shared": False, "start": "copy"}], ids=["shared", "own encoder"])

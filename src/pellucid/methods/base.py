@@ -308,18 +308,6 @@ class Method(nn.Module, ABC):
         raise PellucidError(f"expected a method whose interpreter can train alone, got {type(self).__name__}; use "
                             "lri-bernoulli or lri-gaussian with method.options.shared=false")
 
-    def hold_classifier(self, hold: bool) -> None:
-        """Leaves only what learns importance to be trained for a while, or lets all learn again.
-
-        Args:
-            hold: Which of the two.
-
-        Raises:
-            PellucidError: if the method has no part of its own for that.
-        """
-        raise PellucidError(f"expected a method with an interpreter for training.anchor, got {type(self).__name__}; "
-                            "set it to 0")
-
     def draw_interpreter(self) -> list[nn.Parameter]:
         """Draws what learns importance anew, from torch's generator.
 

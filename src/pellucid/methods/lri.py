@@ -158,13 +158,6 @@ class LRI(Method):
             chosen = most_random(randomness(raw), neighbors, self.hops)
         return raw[chosen]
 
-    def hold_classifier(self, hold: bool) -> None:
-        """The interpreter's head alone learns, and an encoder of its own; see :meth:`Method.hold_classifier`."""
-        self.requires_grad_(not hold)
-        for own in (self.own_encoder, self.own_partner, self.interpreter):
-            if own is not None:
-                own.requires_grad_(True)
-
     def draw_interpreter(self) -> list[nn.Parameter]:
         """The interpreter's head, and encoders of its own; see :meth:`Method.draw_interpreter`."""
         parts = [own for own in (self.own_encoder, self.own_partner, self.interpreter) if own is not None]

@@ -112,10 +112,6 @@ class TrainingConfig(_Strict):
     freeze_classifier: bool = False
     """Whether only the interpreter trains after warm-up, to the last epoch, and each part has a learning-rate cycle
     (needs an encoder of its own: ``shared: false``)."""
-    anchor: float = Field(0.0, ge=0, lt=1)
-    """Share of the epochs after warm-up, from the first, rounded up, in which the interpreter alone learns, of a
-    classifier that the warm-up taught whole samples: silencing what decides costs it the prediction. If both learn
-    from the start, they may agree on a mask that silences just that, which tells as much as keeping it."""
     retries: int = Field(0, ge=0)
     """How often at most the interpreter is drawn anew, and the classifier taken back to the warm-up's best, after the
     first epoch in which it learned: where its importance contradicts removal on validation samples (no truth is asked).

@@ -200,13 +200,11 @@ def _start(config: RunConfig, clouds: PointClouds, spec: DataSpec, target: torch
     model.refuse(clouds)
     if config.training.freeze_classifier:
         build(config, spec).freeze_classifier()  # refuses before any work starts
-    if config.training.anchor:
-        build(config, spec).hold_classifier(True)  # likewise
     if config.training.retries:
         build(config, spec).draw_interpreter()  # likewise
-    if (config.training.anchor or config.training.retries) and not config.training.warmup:
-        raise PellucidError("expected training.warmup of at least 1 with training.anchor or training.retries, got 0, "
-                            "which leaves no classifier to learn from or to go back to; set one of them")
+        if not config.training.warmup:
+            raise PellucidError("expected training.warmup of at least 1 with training.retries, got 0, which leaves no "
+                                "classifier to go back to; set one of them")
     return splits, model, made.make(model, spec, config).to(target), spec, frozen
 
 
@@ -227,7 +225,7 @@ def warm_up_identity(config: RunConfig) -> str:
         del content[name]
     frozen = config.training.freeze_classifier  # then the warm-up has a schedule of its own
     content["training"]["epochs"] = content["training"].pop("warmup") if frozen else config.total_epochs
-    for name in ("warmup", "anchor", "retries"):
+    for name in ("warmup", "retries"):
         content["training"].pop(name, None)
     method = content["method"]
     kind = methods[method.pop("name")].warm_up_kind(method.pop("options"))

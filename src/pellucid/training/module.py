@@ -116,10 +116,6 @@ class TrainingModule(L.LightningModule):
             self.model.join()
         if self.joint and self.config.training.freeze_classifier:
             self.model.freeze_classifier()
-        elif self.joint and (anchored := math.ceil(self.config.training.anchor * self.config.training.epochs)):
-            self.model.hold_classifier(self.joint_epoch < anchored)
-            for part in self._frozen:
-                part.requires_grad_(False)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of one batch, augmented as the configuration says."""

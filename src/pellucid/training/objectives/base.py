@@ -71,10 +71,10 @@ class Objective(nn.Module, ABC):
             if option not in known:
                 raise UnknownNameError(f"option of the objective {config.objective.name}", option, known)
         own = config.training
-        if not cls.needs_targets and (own.warmup or own.freeze_classifier or own.anchor):
-            raise PellucidError("expected training.warmup=0, training.freeze_classifier=false and training.anchor=0 "
+        if not cls.needs_targets and (own.warmup or own.freeze_classifier or own.retries):
+            raise PellucidError("expected training.warmup=0, training.freeze_classifier=false and training.retries=0 "
                                 f"for the objective {config.objective.name}, which trains no interpreter, got "
-                                f"{own.warmup}, {own.freeze_classifier} and {own.anchor}; change them")
+                                f"{own.warmup}, {own.freeze_classifier} and {own.retries}; change them")
         try:
             return cls(model, spec, **dict[str, Any](config.objective.options))
         except TypeError as error:
