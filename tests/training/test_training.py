@@ -481,7 +481,7 @@ def test_a_frozen_classifier_stays_as_warm_up_left_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("own", [{}, {"shared": False, "start": "copy"}], ids=["shared", "own encoder"])
 def test_an_interpreter_that_contradicts_removal_at_first_is_drawn_anew(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: dict[str, object]) -> None:
-    plain = toy_config("lri-bernoulli", warmup=2, epochs=4, retries=2)
+    plain = toy_config("lri-bernoulli", warmup=2, epochs=8, retries=2)
     config = plain.model_copy(update={"method": plain.method.model_copy(update={"options": own})})
     found, seen, draw = iter([0.3, 0.9]), [], TrainingModule._draw_anew
 
@@ -494,7 +494,7 @@ def test_an_interpreter_that_contradicts_removal_at_first_is_drawn_anew(
     monkeypatch.setattr(TrainingModule, "_draw_anew", watched)
     run = train(config, toy_clouds(), tmp_path / "run", quick=True, **OPTIONS)
     history = json.loads((run.folder / "history.json").read_text())
-    assert [entry.get("drawn_anew") for entry in history] == [None, None, 0.3, None, None, None]
+    assert [entry.get("drawn_anew") for entry in history] == [None, None, 0.3, *[None] * 7]
     assert run.metrics["selected_epoch"] > 2
     (before, after, best), = seen
     for name, value in after.items():
@@ -514,10 +514,21 @@ def test_what_an_interpreter_says_at_first_is_asked_of_the_model(tmp_path: Path,
                                                                   ) -> None:
     seen, agreement = [], TrainingModule._agreement
     monkeypatch.setattr(TrainingModule, "_agreement", lambda module: seen.append(agreement(module)) or seen[-1])
-    config = toy_config("lri-bernoulli", warmup=1, epochs=2, retries=1)
+    config = toy_config("lri-bernoulli", warmup=1, epochs=4, retries=1)
     train(config, toy_clouds(), tmp_path / "run", quick=True, **OPTIONS)
     assert len(seen) == 1
     assert 0 <= seen[0] <= 1
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 9])
+def test_epochs_are_left_however_often_an_interpreter_may_be_drawn_anew(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
+    monkeypatch.setattr(TrainingModule, "_agreement", lambda module: 0.0)
+    run = train(toy_config("lri-bernoulli", epochs=epochs, retries=99), toy_clouds(), tmp_path / "run", quick=True,
+                **OPTIONS)
+    history = json.loads((run.folder / "history.json").read_text())
+    assert sum("drawn_anew" in entry for entry in history) == epochs // 4
+    assert run.metrics["selected_epoch"] > epochs // 4
 
 
 @pytest.mark.parametrize("warmup", [0, 2])

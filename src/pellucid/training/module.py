@@ -134,8 +134,8 @@ class TrainingModule(L.LightningModule):
             raise FloatingPointError(f"the training loss is {entry['train_loss']} in epoch {self.current_epoch}")
         entry |= self.validate_now()
         self.history.append(entry)
-        tried = sum("drawn_anew" in earlier for earlier in self.history)
-        if self.joint and tried == self.joint_epoch < self.config.training.retries:
+        tried, own = sum("drawn_anew" in earlier for earlier in self.history), self.config.training
+        if self.joint and tried == self.joint_epoch < min(own.retries, own.epochs // 4):
             agreement = self._agreement()
             if agreement < AGAINST:
                 entry["drawn_anew"] = agreement
