@@ -520,6 +520,28 @@ def test_what_an_interpreter_says_at_first_is_asked_of_the_model(tmp_path: Path,
     assert 0 <= seen[0] <= 1
 
 
+def test_a_run_that_was_interrupted_after_a_new_draw_ends_as_an_uninterrupted_one(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, clouds = toy_config("lri-bernoulli", warmup=1, epochs=8, retries=2), toy_clouds()
+    monkeypatch.setattr(TrainingModule, "_agreement", lambda module: 0.2 if module.current_epoch == 1 else 0.9)
+    whole = train(config, clouds, tmp_path / "whole", quick=True, **OPTIONS)
+    start = TrainingModule.on_train_epoch_start
+
+    def stopped(module: TrainingModule) -> None:
+        start(module)
+        if module.current_epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(TrainingModule, "on_train_epoch_start", stopped)
+        train(config, clouds, tmp_path / "again", quick=True, **OPTIONS)
+    again = train(config, clouds, tmp_path / "again", quick=True, **OPTIONS)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
+    histories = [json.loads((run.folder / "history.json").read_text()) for run in (whole, again)]
+    assert [[entry.get("drawn_anew") for entry in history] for history in histories] == [[None, 0.2, *[None] * 7]] * 2
+
+
 @pytest.mark.parametrize("epochs", [1, 3, 9])
 def test_epochs_are_left_however_often_an_interpreter_may_be_drawn_anew(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
