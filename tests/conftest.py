@@ -4,11 +4,15 @@ import os
 
 import pytest
 import torch
+from hypothesis import settings
 
 from pellucid.clouds import PointClouds
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # the workers share the cores; threads of tiny operations only wait for each other
+
+settings.register_profile("pellucid", deadline=None, derandomize=True)  # the same everywhere, however busy the machine
+settings.load_profile("pellucid")
 
 
 def clouds_of(sizes=(7, 4, 9), dim=3, *, dtype=torch.float64, categories=(), features=0, outputs=0, seed=0):

@@ -66,7 +66,6 @@ any_clouds = st.builds(make, sizes_lists, st.integers(0, 99), st.booleans(), st.
                                                                                               torch.float64]))
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5))))
 def test_ragged_arange_against_a_loop(pairs):
     expected = [i for start, size in pairs for i in range(start, start + size)]
@@ -74,7 +73,7 @@ def test_ragged_arange_against_a_loop(pairs):
     assert ragged_arange(starts, sizes).tolist() == expected
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(max_examples=50)
 @given(clouds=any_clouds, data=st.data())
 def test_select_is_indexing_cloud_by_cloud(clouds, data):
     chosen = data.draw(st.lists(st.integers(0, len(clouds) - 1), max_size=6)) if len(clouds) else []
@@ -90,7 +89,7 @@ def test_select_is_indexing_cloud_by_cloud(clouds, data):
         same(some.partner, clouds.partner.select(torch.tensor(chosen, dtype=torch.int64)))
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(max_examples=50)
 @given(clouds=any_clouds)
 def test_parts_put_together_are_the_whole(clouds):
     one_by_one = [clouds.select(torch.tensor([i])) for i in range(len(clouds))]
@@ -101,7 +100,7 @@ def test_parts_put_together_are_the_whole(clouds):
     same(clouds.select(torch.arange(len(clouds), dtype=torch.int32)), clouds)
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(max_examples=30)
 @given(clouds=any_clouds)
 def test_splits_share_out_the_clouds(clouds):
     parts = {name: clouds.split(name) for name in ("train", "val", "test")}
@@ -112,7 +111,7 @@ def test_splits_share_out_the_clouds(clouds):
         clouds.split("dev")
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(max_examples=50)
 @given(clouds=any_clouds, seed=st.integers(0, 99))
 def test_keep_points_against_a_loop(clouds, seed):
     keep = torch.from_numpy(np.random.default_rng(seed).random(clouds.points) < 0.5)
@@ -152,7 +151,7 @@ def test_edges_are_rows_of_the_flat_tensors():
     assert less.edge_ptr is None
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(max_examples=40)
 @given(clouds=any_clouds, fewer=st.booleans())
 def test_disk_round_trip(tmp_path_factory, clouds, fewer):
     path = tmp_path_factory.getbasetemp() / "clouds.safetensors"
@@ -365,7 +364,7 @@ def samples_of(kinds, sizes, seed):
     return samples
 
 
-@settings(deadline=None, derandomize=True, max_examples=120)
+@settings(max_examples=120)
 @given(pos=st.sampled_from([None, "pos", "pos64"]), x=st.sampled_from([None, "x_float", "x_int", "x_flat"]),
        y=st.sampled_from([None, "y_scalar", "y_flat", "y_row", "y_stack", "y_int", "y_number"]),
        more=st.sets(st.sampled_from(["z", "mask", "cell", "count", "flag", "smiles", "group", "half"])),

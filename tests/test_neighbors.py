@@ -72,7 +72,7 @@ def check_table(table, pos, ptr, loop):
     return torch.where(mask, found, torch.inf)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(batch=batches(), k=st.integers(1, 9), loop=st.booleans(), way=st.sampled_from(sorted(PATHS)))
 def test_knn_distances_are_those_of_a_kd_tree(batch, k, loop, way):
     pos, ptr = batch
@@ -91,7 +91,7 @@ def test_knn_distances_are_those_of_a_kd_tree(batch, k, loop, way):
         np.testing.assert_allclose(found[a:b].numpy(), expected, rtol=0, atol=TOLERANCE[pos.dtype] * 3)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(batch=batches(), r=st.sampled_from([0.0, 0.35, 0.97, 3.1, 1e4, float("inf")]), loop=st.booleans(),
        way=st.sampled_from(sorted(PATHS)))
 def test_radius_distances_are_those_of_a_kd_tree(batch, r, loop, way):
@@ -187,7 +187,7 @@ def test_mistakes_are_told(call, message):
         call()
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(batch=batches(), k=st.integers(1, 5), width=st.integers(1, 4), loop=st.booleans())
 def test_gather_and_its_gradient_equal_plain_indexing(batch, k, width, loop):
     pos, ptr = batch
@@ -243,7 +243,7 @@ def test_gather_and_spread_twice(build):
         assert torch.autograd.gradgradcheck(function, inputs)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(batch=batches(), seed=st.integers(0, 1000), rule=st.sampled_from(["knn", "radius"]), as_mask=st.booleans())
 def test_select_equals_rebuilding(batch, seed, rule, as_mask):
     pos, ptr = batch

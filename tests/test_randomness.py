@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
@@ -42,7 +42,6 @@ def unsigned(values):
 
 # -- bits ---------------------------------------------------------------------------------------------------------
 @given(st.integers(0, 2**64 - 1))
-@settings(derandomize=True)
 def test_scrambling_is_that_of_splitmix64(value):
     signed = value - 2**64 if value >= 2**63 else value
     assert unsigned(scrambled(torch.tensor([signed]))) == [splitmix64((value - GAMMA) % 2**64)]

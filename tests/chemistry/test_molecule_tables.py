@@ -383,7 +383,7 @@ CELL = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl"
 SMILES = st.sampled_from(["CC(=O)O", "c1ccccc1C", "CCN(C)C", "[NH4+].[Cl-]"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_what_is_written_is_read(tmp_path_factory, data):
     cells = data.draw(st.lists(st.tuples(SMILES, CELL, CELL), min_size=2, max_size=8))

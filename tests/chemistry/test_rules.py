@@ -35,7 +35,7 @@ def holds_within(text: str, mol: Chem.Mol, atoms: frozenset[int]) -> bool:
     return bool(eval(text))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(MOLECULES), expressions())
 def test_explanations_are_the_smallest_sets_of_atoms_with_which_the_rule_holds(smiles: str, text: str) -> None:
     mol = Chem.MolFromSmiles(smiles)

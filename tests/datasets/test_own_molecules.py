@@ -217,7 +217,7 @@ def sides(made):
     return found
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_molecule_is_on_two_sides_whatever_the_split(data):
     """Molecules come up to three times, written anew, some with another stereo."""

@@ -29,7 +29,7 @@ def test_centroid_is_the_distance_to_the_mean():
 
 
 @given(k=st.integers(1, 12), seed=st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_density_is_the_distance_to_the_kth_other_point_or_the_farthest(k, seed):
     clouds = tiny_clouds((1, 9, 4, 2), seed=seed)
     expected = [-cKDTree(pos).query(pos, [min(k + 1, len(pos))])[0][:, 0] for pos in each(clouds)]
@@ -38,7 +38,7 @@ def test_density_is_the_distance_to_the_kth_other_point_or_the_farthest(k, seed)
 
 @pytest.mark.parametrize("name", ["centroid", "density"])
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_neither_where_the_cloud_lies_nor_the_model_matters(name, seed):
     clouds = tiny_clouds()
     turn = torch.from_numpy(Rotation.random(random_state=seed).as_matrix())

@@ -92,7 +92,7 @@ def test_an_additive_model_is_exact_and_done_at_once():
     assert got.provenance["permutations"] == [16] * 3
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(tables(4), st.integers(0, 100))
 def test_efficiency(table, seed):
     got = explained(table, seed=seed)
@@ -100,7 +100,7 @@ def test_efficiency(table, seed):
     assert got.provenance["efficiency_gap"][0] == pytest.approx(0, abs=1e-9)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(tables(3), NUMBERS, st.integers(0, 100))
 def test_a_dummy_gets_its_own_value_in_every_sample(table, alone, seed):
     got = explained([*table, *(v + alone for v in table)], seed=seed)
@@ -108,7 +108,7 @@ def test_a_dummy_gets_its_own_value_in_every_sample(table, alone, seed):
     assert float(got.columns["std_error"][3]) == pytest.approx(0, abs=1e-5)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(tables(5))
 def test_symmetric_points_get_the_same(table):
     """Points 0 and 1 are exchangeable: what matters is how many of them are there."""
@@ -118,7 +118,7 @@ def test_symmetric_points_get_the_same(table):
     assert off <= 6 * float(got.columns["std_error"][:2].square().sum().sqrt()) + 1e-9
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(tables(3), tables(3), st.integers(0, 100))
 def test_values_of_a_sum_of_games_are_the_sum_of_the_values(one, other, seed):
     both = explained([a + b for a, b in zip(one, other, strict=True)], seed=seed)

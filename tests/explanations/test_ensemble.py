@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr, zscore
 
@@ -46,7 +46,6 @@ def by_cloud(sizes):
     return [slice(a, b) for a, b in itertools.pairwise(ends) if b > a]
 
 
-@settings(deadline=None, derandomize=True)
 @given(case=cases())
 def test_ranks_spread_and_stability_against_scipy(case):
     sizes, values = case
@@ -61,7 +60,6 @@ def test_ranks_spread_and_stability_against_scipy(case):
         np.testing.assert_allclose(e.columns["rank_stability"][rows], 1 - scaled.var(0, ddof=1) / by_chance, atol=1e-9)
 
 
-@settings(deadline=None, derandomize=True)
 @given(case=cases())
 def test_z_scores_against_scipy(case):
     sizes, values = case
@@ -72,7 +70,6 @@ def test_z_scores_against_scipy(case):
         np.testing.assert_allclose(e.columns["spread"][rows], z.std(0, ddof=1), atol=1e-12)
 
 
-@settings(deadline=None, derandomize=True)
 @given(case=cases(ties=False))
 def test_the_mean_of_rank_stability_is_the_mean_spearman_correlation(case):
     sizes, values = case
@@ -88,7 +85,6 @@ def test_the_mean_of_rank_stability_is_the_mean_spearman_correlation(case):
     assert [r for r in about["rank_correlations"] if r is not None] == pytest.approx(agreed)
 
 
-@settings(deadline=None, derandomize=True)
 @given(case=cases(), scale=st.sampled_from(["ranks", "z", "none"]))
 def test_the_order_of_the_members_and_their_units_do_not_matter(case, scale):
     sizes, values = case

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pellucid.clouds import PointClouds
@@ -47,14 +47,12 @@ def check(s, sizes, values, count):
         assert s.threshold[i] == min(own[v] for v in kept) if kept else math.isnan(s.threshold[i])
 
 
-@settings(deadline=None, derandomize=True)
 @given(case=cases(), m=st.integers(1, 8))
 def test_top_m_against_sorting(case, m):
     sizes, values = case
     check(subgraph(explained(sizes, values), "top", m=m), sizes, values, lambda own: m)
 
 
-@settings(deadline=None, derandomize=True)
 @given(case=cases(), hundredths=st.integers(1, 100))
 def test_top_fraction_rounds_up(case, hundredths):
     sizes, values = case
@@ -62,7 +60,6 @@ def test_top_fraction_rounds_up(case, hundredths):
           lambda own: -(-hundredths * len(own) // 100))
 
 
-@settings(deadline=None, derandomize=True)
 @given(case=cases(), most=st.sampled_from([0.1, 0.3, 0.5, 1.0]))
 def test_gap_against_a_loop(case, most):
     sizes, values = case

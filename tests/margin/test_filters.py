@@ -107,7 +107,7 @@ def test_a_single_precision_graph_gives_the_same(monkeypatch):
     np.testing.assert_allclose(influence(WEIGHTED, F), influence(exact, F), rtol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.floats(-100, 100), st.floats(0.1, 10))
 def test_influence_ignores_an_offset_and_grows_with_the_square_of_a_factor(seed, offset, factor):
     f = np.random.default_rng(seed).normal(size=60)

@@ -143,7 +143,7 @@ def test_epsilon_graph_against_networkx():
     np.testing.assert_allclose(weighted, expected * np.exp(-cdist(X, X) ** 2 / 2))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.floats(1, 2))
 def test_beta_skeleton_against_its_definition(seed, beta):
     x = np.random.default_rng(seed).normal(size=(15, 2))

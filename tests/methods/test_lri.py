@@ -330,7 +330,7 @@ def weight_function(seed, length=1.0):
     return phi
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.floats(0.1, 100), st.lists(st.floats(0, 5), min_size=2, max_size=8, unique=True))
 def test_phi_lies_in_the_unit_interval_and_falls_with_the_distance(seed, length, distances):
     phi = weight_function(seed, length)

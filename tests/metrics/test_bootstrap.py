@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -50,7 +50,6 @@ def test_blocks_do_not_change_what_is_drawn(monkeypatch):
         assert bootstrap(lambda places: values[places].mean(1), 23, draws=101, seed=2, width=500) == whole
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.lists(st.floats(-100, 100) | st.just(NAN), max_size=12), st.floats(0.1, 5), st.floats(-50, 50))
 def test_interval_moves_with_the_values_and_ignores_undefined_ones(values, scale, shift):
     known = [v for v in values if not math.isnan(v)]

@@ -21,7 +21,7 @@ def by_hand(values, truth, group, share):
     return np.array(importance), np.array([truth[group == g].mean() >= share for g in numbers], dtype=bool)
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(max_examples=40)
 @given(batches(), st.integers(0, 10**6), st.sampled_from([0.3, 0.5, 1.0]))
 def test_against_a_loop_over_clouds_and_groups(batch, seed, share):
     values, truth, ptr, clouds = batch
@@ -40,7 +40,6 @@ def test_against_a_loop_over_clouds_and_groups(batch, seed, share):
         assert each[~each.isnan()].tolist() == pytest.approx(found)
 
 
-@settings(deadline=None, derandomize=True)
 @given(batches(), st.integers(0, 10**6))
 def test_neither_the_order_of_points_nor_the_numbers_of_groups_matter(batch, seed):
     values, truth, ptr, _ = batch
@@ -56,7 +55,6 @@ def test_neither_the_order_of_points_nor_the_numbers_of_groups_matter(batch, see
     assert group_precision_at(values.double() / 3, truth, renamed, ptr, 1) == pytest.approx(value, nan_ok=True)
 
 
-@settings(deadline=None, derandomize=True)
 @given(batches(), st.integers(1, 4))
 def test_groups_of_one_point_are_points(batch, m):
     values, truth, ptr, clouds = batch

@@ -27,7 +27,6 @@ def expected_precision(values, truth, m):
     return np.mean(shares)
 
 
-@settings(deadline=None, derandomize=True)
 @given(batches())
 def test_roc_auc_against_scikit_learn(batch):
     values, truth, ptr, clouds = batch
@@ -40,7 +39,6 @@ def test_roc_auc_against_scikit_learn(batch):
     assert per_cloud_roc_auc(values, truth, ptr, clouds=clouds) == pytest.approx(mean(areas), nan_ok=True)
 
 
-@settings(deadline=None, derandomize=True)
 @given(batches(), st.integers(1, 4), st.integers(0, 99))
 def test_adjusted_roc_auc_counts_pairs_of_one_stratum(batch, strata, seed):
     values, truth, ptr, clouds = batch
@@ -72,7 +70,7 @@ def test_adjusted_roc_auc_sees_through_a_covariate():
         adjusted_roc_auc(by, truth, ptr, by, strata=0)
 
 
-@settings(deadline=None, derandomize=True, max_examples=25)
+@settings(max_examples=25)
 @given(batches())
 def test_precision_is_the_expectation_over_random_tie_breaking(batch):
     values, truth, ptr, clouds = batch
@@ -83,7 +81,6 @@ def test_precision_is_the_expectation_over_random_tie_breaking(batch):
         assert precision_at(values, truth, ptr, m, clouds=clouds) == pytest.approx(mean(shares), nan_ok=True)
 
 
-@settings(deadline=None, derandomize=True)
 @given(batches())
 def test_ranks_and_sums_against_scipy(batch):
     values, truth, ptr, _ = batch

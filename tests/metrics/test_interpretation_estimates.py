@@ -29,7 +29,7 @@ def case(sizes, seed=0, ties=True):
     return torch.from_numpy(np.round(values) if ties else values), torch.from_numpy(truth), offsets(sizes)
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(max_examples=30)
 @given(batches())
 def test_pooled_interval_against_scikit_learn_on_the_same_resamples(batch):
     values, truth, ptr, clouds = batch
@@ -62,7 +62,7 @@ def test_clouds_are_drawn_not_points():
     assert low == pytest.approx(high) == pytest.approx(pooled_roc_auc(values, truth, offsets([30])))
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(max_examples=30)
 @given(batches())
 def test_estimates_are_the_metrics_with_exact_baselines(batch):
     values, truth, ptr, clouds = batch

@@ -208,7 +208,7 @@ def test_constant_importance_is_like_chance():
         assert value.low - 0.01 < value.random < value.high + 0.01, name
 
 
-@settings(deadline=None, derandomize=True, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.sampled_from([0, 1, 2, 5, 9]), min_size=1, max_size=5), st.integers(0, 10**6), st.floats(0, 1))
 def test_only_the_order_of_importance_matters(sizes, seed, fraction):
     clouds, importance = clouds_of(sizes, seed), importance_of(sum(sizes), seed + 1)
@@ -233,7 +233,6 @@ def test_only_the_order_of_importance_matters(sizes, seed, fraction):
                                    equal_nan=True, rtol=0, atol=1e-12)
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.floats(0.01, 1), st.floats(0, 0.99), st.floats(0.01, 0.99))
 def test_characterization_against_pytorch_geometric(a, b, weight):
     reference = characterization_score(torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64),

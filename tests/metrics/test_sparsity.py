@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from ragged_cases import batches, by_cloud, mean, offsets
 
 from pellucid.errors import PellucidError
@@ -18,7 +18,6 @@ def pairwise(values):
     return np.abs(w[:, None] - w[None]).sum() / (2 * (n * n - n) * w.mean()) if w.any() else 0.0
 
 
-@settings(deadline=None, derandomize=True)
 @given(batches())
 def test_against_all_pairs(batch):
     values, _, ptr, clouds = batch

@@ -26,7 +26,6 @@ def repeated(values, draws, seed):
     return torch.stack([values + torch.from_numpy(n).float() for n in noise])
 
 
-@settings(deadline=None, derandomize=True)
 @given(batch=batches(), draws=st.integers(2, 4), seed=st.integers(0, 99))
 def test_rank_correlation_against_scipy(batch, draws, seed):
     values, _, ptr, clouds = batch
@@ -39,7 +38,6 @@ def test_rank_correlation_against_scipy(batch, draws, seed):
     assert rank_correlation(importances, ptr, clouds=clouds) == pytest.approx(mean(reference), nan_ok=True)
 
 
-@settings(deadline=None, derandomize=True)
 @given(batch=batches(), draws=st.integers(2, 4), m=st.integers(1, 4), seed=st.integers(0, 99))
 def test_jaccard_against_sets(batch, draws, m, seed):
     values, _, ptr, clouds = batch
@@ -91,7 +89,7 @@ def test_expected_jaccard_against_scipy(n, m):
     assert expected_jaccard(n, m) == pytest.approx(float((hypergeom(n, m, m).pmf(k) * k / (2 * m - k)).sum()))
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_expected_jaccard_grows_with_the_share_of_points(n, m):
     value = expected_jaccard(n, m)
@@ -111,7 +109,7 @@ def test_expected_jaccard_by_simulation_and_of_nothing():
             expected_jaccard(n, m)
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(max_examples=30)
 @given(batch=batches(), seeds=st.integers(2, 4), m=st.integers(1, 3))
 def test_across_seeds_is_the_metrics_with_intervals_and_baselines(batch, seeds, m):
     values, _, ptr, clouds = batch

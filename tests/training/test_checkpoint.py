@@ -100,13 +100,13 @@ states = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.lis
                       | st.dictionaries(keys, inner, max_size=4), max_leaves=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(states)
 def test_any_state_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, state: Any) -> None:
     assert same(again(state, tmp_path_factory.getbasetemp()), state)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_bytes_changed_at_random_are_read_or_refused_in_one_sentence(tmp_path_factory: pytest.TempPathFactory,
                                                                      data: st.DataObject) -> None:
