@@ -115,7 +115,8 @@ class TrainingConfig(_Strict):
     retries: int = Field(0, ge=0)
     """How often at most the interpreter is drawn anew, and the classifier taken back to the warm-up's best, after the
     first epoch in which it learned: where its importance contradicts removal on validation samples (no truth is asked).
-    Which way a mask turns is settled in that epoch. Each time costs an epoch, and a quarter of them is the most."""
+    Which way a mask turns is settled in that epoch. Each time costs an epoch, and a quarter of them is the most;
+    without a warm-up there is no classifier to go back to, and nothing is drawn anew."""
     settle: float = Field(0.0, ge=0, lt=1)
     """Share of the epochs after warm-up, from the first, that are not chosen from: the interpreter has hardly learned
     then, and on a small validation split one of them may predict best by chance."""

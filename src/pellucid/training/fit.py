@@ -202,9 +202,6 @@ def _start(config: RunConfig, clouds: PointClouds, spec: DataSpec, target: torch
         build(config, spec).freeze_classifier()  # refuses before any work starts
     if config.training.retries:
         build(config, spec).draw_interpreter()  # likewise
-        if not config.training.warmup:
-            raise PellucidError("expected training.warmup of at least 1 with training.retries, got 0, which leaves no "
-                                "classifier to go back to; set one of them")
     return splits, model, made.make(model, spec, config).to(target), spec, frozen
 
 

@@ -135,7 +135,7 @@ class TrainingModule(L.LightningModule):
         entry |= self.validate_now()
         self.history.append(entry)
         tried, own = sum("drawn_anew" in earlier for earlier in self.history), self.config.training
-        if self.joint and tried == self.joint_epoch < min(own.retries, own.epochs // 4):
+        if self.warm_up_best and self.joint and tried == self.joint_epoch < min(own.retries, own.epochs // 4):
             agreement = self._agreement()
             if agreement < AGAINST:
                 entry["drawn_anew"] = agreement
